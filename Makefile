@@ -1,0 +1,46 @@
+# The five words a newcomer needs: make setup | serve | check | test | bench
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVE_ARGS ?=
+
+.PHONY: setup serve check test bench clean
+
+# Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
+$(BIN)/.serve: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(BIN)/.test: $(BIN)/.serve
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(BIN)/.check: $(BIN)/.test
+	$(BIN)/pip install --quiet --editable '.[check]'
+	@touch $@
+
+$(BIN)/.peers: $(BIN)/.serve
+	$(BIN)/pip install --quiet --editable '.[peers]'
+	@touch $@
+
+setup: $(BIN)/.check $(BIN)/.peers
+
+serve: $(BIN)/.serve
+	$(BIN)/qpi serve $(SERVE_ARGS)
+
+check: $(BIN)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(BIN)/.test
+	$(BIN)/pytest
+
+bench: $(BIN)/.peers
+	$(BIN)/python bench/latency.py --engine goldstein
+	$(BIN)/python bench/accuracy.py --engine goldstein
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

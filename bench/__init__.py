@@ -1,0 +1,1 @@
+"""Measures cameras, engines and the service, all in the same way."""

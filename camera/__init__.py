@@ -1,0 +1,1 @@
+"""How interferograms arise: optics, the forward model, cameras and the frame queue."""

@@ -1,0 +1,52 @@
+"""One interferogram as a camera delivered it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One interferogram, owned by whoever holds it and never written again.
+
+    Attributes:
+        pixels: (H, W) uint8 or uint16 grey values on the host, C-contiguous and read-only. It never aliases a
+            driver's buffer.
+        bit_depth: significant bits of a grey value (8, 10, 12, …); full scale is 2**bit_depth − 1.
+        sequence: the stream's own count of frames read from the camera, from 0, without gaps.
+        captured_ns: when the frame reached this program, in ns of Unix time (UTC). For people and files.
+        captured_monotonic_ns: the same instant on the monotonic clock. For latencies.
+        device_id: the camera's own frame id, where it has one.
+        device_timestamp_ns: the camera's own time stamp, in ns of the camera's clock, where it has one.
+    """
+
+    pixels: Pixels
+    bit_depth: int
+    sequence: int
+    captured_ns: int
+    captured_monotonic_ns: int
+    device_id: int | None = None
+    device_timestamp_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(
+                f"expected a 2-D interferogram of uint8 or uint16, got shape {pixels.shape} of {pixels.dtype}"
+            )
+        if not 1 <= self.bit_depth <= 8 * pixels.dtype.itemsize:
+            raise ValueError(f"expected a bit depth that {pixels.dtype} can hold, got {self.bit_depth}")
+        if not pixels.flags.c_contiguous:
+            raise ValueError("expected C-contiguous pixels; copy them out of the driver's buffer first")
+        pixels.flags.writeable = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        height, width = self.pixels.shape
+        return height, width

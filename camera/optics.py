@@ -1,0 +1,56 @@
+"""The optical numbers that turn pixels into metres and radians into optical path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import tau
+
+
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """An off-axis microscope's imaging side.
+
+    Attributes:
+        wavelength_m: vacuum wavelength of the illumination, in metres.
+        pixel_pitch_m: the sensor's pixel pitch, in metres; None where it is not known.
+        magnification: lateral magnification from object to sensor (1 where the pitch is already the object's).
+        numerical_aperture: the objective's NA; None where it is not known.
+
+    Raises:
+        ValueError: a length or the magnification is not positive, or the NA is outside 0 … 1.7.
+    """
+
+    wavelength_m: float
+    pixel_pitch_m: float | None = None
+    magnification: float = 1.0
+    numerical_aperture: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 100e-9 <= self.wavelength_m <= 20e-6:
+            raise ValueError(
+                f"expected a wavelength in metres between 100 nm and 20 µm, got {self.wavelength_m!r}; "
+                "532 nm is written 532e-9"
+            )
+        if self.pixel_pitch_m is not None and not 0 < self.pixel_pitch_m < 1e-3:
+            raise ValueError(f"expected a pixel pitch in metres below 1 mm, got {self.pixel_pitch_m!r}")
+        if not self.magnification > 0:
+            raise ValueError(f"expected a positive magnification, got {self.magnification!r}")
+        if self.numerical_aperture is not None and not 0 < self.numerical_aperture <= 1.7:
+            raise ValueError(f"expected a numerical aperture in 0 … 1.7, got {self.numerical_aperture!r}")
+
+    @property
+    def object_pixel_m(self) -> float | None:
+        """One pixel's size in the object plane, in metres; None where the pitch is not known."""
+        return None if self.pixel_pitch_m is None else self.pixel_pitch_m / self.magnification
+
+    @property
+    def band_limit_cycles_per_px(self) -> float | None:
+        """The objective's coherent cut-off NA/λ in cycles per pixel (Goodman 2005, §6.2); None if unknown."""
+        if self.numerical_aperture is None or self.object_pixel_m is None:
+            return None
+        return self.numerical_aperture / self.wavelength_m * self.object_pixel_m
+
+    @property
+    def opd_m_per_rad(self) -> float:
+        """Optical path difference of one radian of phase: λ/2π, in metres."""
+        return self.wavelength_m / tau

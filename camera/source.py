@@ -1,0 +1,112 @@
+"""What a camera is to the rest of the program, and how one is opened by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from camera.errors import CameraUnavailable
+from camera.frame import Frame
+from camera.optics import Optics
+
+
+@dataclass(frozen=True, slots=True)
+class CameraIdentity:
+    """Who the camera is and what it sends. `frame_rate_hz` is None where the consumer sets the pace."""
+
+    source: str
+    vendor: str
+    model: str
+    serial: str
+    shape: tuple[int, int]
+    bit_depth: int
+    frame_rate_hz: float | None
+    optics: Optics | None
+
+
+@dataclass(frozen=True, slots=True)
+class CameraOptions:
+    """What a person may ask of any camera.
+
+    Attributes:
+        shape: (H, W) in pixels; None takes what the source has.
+        frame_rate_hz: frames per second; 0 sends as fast as the consumer takes them; None is the source's own.
+        loop: start a finite recording again at its end.
+        seed: of whatever is random in the source.
+        optics: overrides what the source says of its optics.
+    """
+
+    shape: tuple[int, int] | None = (1024, 1024)
+    frame_rate_hz: float | None = None
+    loop: bool = True
+    seed: int = 0
+    optics: Optics | None = None
+
+
+class Camera(Protocol):
+    """A source of frames. One thread calls `start`, `read` and `stop`; the rest may be called from any."""
+
+    @property
+    def identity(self) -> CameraIdentity:
+        """Who it is and what it sends."""
+
+    @property
+    def waits_for_consumer(self) -> bool:
+        """Whether a frame is made only once there is room for it (a file read at full speed), so none is lost."""
+
+    def start(self) -> None:
+        """Begin to send frames.
+
+        Raises:
+            CameraUnavailable: it cannot.
+        """
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next frame, owned by the caller, at its due time; None once a recording that does not loop ended.
+
+        Raises:
+            CameraTimeout: none came within `timeout_s`.
+            CameraLost: the camera is gone.
+        """
+
+    def take_losses(self) -> Mapping[str, int]:
+        """Frames that were exposed but never came out of `read`, by reason, since this was last called."""
+
+    def stop(self) -> None:
+        """Stop sending and let go of the device; `start` may follow. Doing it twice is harmless."""
+
+
+class CameraAdapter(Protocol):
+    """What the table of cameras points to."""
+
+    @classmethod
+    def open(cls, address: str, options: CameraOptions) -> Camera:
+        """The camera at `address`, the text behind the colon of `--camera`, ready to start."""
+
+
+_ADAPTERS = {
+    "simulated": "camera.simulated:SimulatedCamera",
+    "replay": "camera.replay:ReplayCamera",
+    "gentl": "camera.genicam:GenicamCamera",
+}
+_EXTRAS = {"gentl": "camera"}
+
+
+def open_camera(source: str, options: CameraOptions) -> Camera:
+    """The camera that `source` names: `simulated`, `replay:PATH` or `gentl:PATH.cti`.
+
+    Raises:
+        CameraUnavailable: no such camera, or it cannot be opened.
+    """
+    kind, _, address = source.partition(":")
+    if kind not in _ADAPTERS:
+        raise CameraUnavailable(f"expected a camera among {', '.join(_ADAPTERS)}, got {source!r}")
+    module, _, name = _ADAPTERS[kind].partition(":")
+    try:
+        adapter: CameraAdapter = getattr(import_module(module), name)
+    except ModuleNotFoundError as missing:
+        remedy = f"pip install 'qpi-live[{_EXTRAS[kind]}]'" if kind in _EXTRAS else "reinstall qpi-live"
+        raise CameraUnavailable(f"camera {kind!r} needs the package {missing.name!r}: {remedy}") from missing
+    return adapter.open(address, options)

@@ -1,0 +1,169 @@
+"""What an engine is to the rest of the program: a frame goes in, unwrapped phase comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.frame import Frame
+from camera.optics import Optics
+from models.errors import EngineUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class EngineIdentity:
+    """Which engine made a phase: its name (`goldstein`), kind (`classical`), device, version and particulars."""
+
+    name: str
+    kind: str
+    device: str
+    version: str
+    detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseQuality:
+    """How far a phase can be trusted. A poor phase is no error; these numbers say so.
+
+    Attributes:
+        residues: points around which the wrapped phase does not sum to zero; None if the engine has no such idea.
+        disputed_pixels: pixels in regions that branch cuts enclose, joined by the best-supported multiple of 2π.
+        carrier_strength: the carrier's spectral peak over the median of the ring around it; None if not measured.
+        warning: one sentence for the person at the screen, or None.
+    """
+
+    residues: int | None = None
+    disputed_pixels: int | None = None
+    carrier_strength: float | None = None
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseFrame:
+    """The unwrapped, aberration-free phase of one frame.
+
+    Attributes:
+        phase_rad: (H, W) float32 on the host, C-contiguous, read-only from now on, in radians; positive where the
+            sample delays light, background at zero.
+        frame: the interferogram it came from.
+        engine: what made it.
+        stages_ms: how long each of the engine's stages took, in ms, in order.
+        quality: how far it can be trusted.
+        disputed_mask: (H, W) bool, True on `quality.disputed_pixels`; None where there are none.
+    """
+
+    phase_rad: NDArray[np.float32]
+    frame: Frame
+    engine: EngineIdentity
+    stages_ms: Mapping[str, float]
+    quality: PhaseQuality = field(default_factory=PhaseQuality)
+    disputed_mask: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if self.phase_rad.dtype != np.float32 or self.phase_rad.shape != self.frame.shape:
+            raise ValueError(
+                f"expected float32 phase of the frame's shape {self.frame.shape}, "
+                f"got {self.phase_rad.dtype} of {self.phase_rad.shape}"
+            )
+        self.phase_rad.flags.writeable = False
+
+    def wrapped_rad(self) -> NDArray[np.float32]:
+        """The phase modulo 2π in (−π, π]: what the field's argument shows once the aberration is divided out."""
+        turns = np.rint(self.phase_rad / np.float32(2 * np.pi))
+        wrapped: NDArray[np.float32] = self.phase_rad - turns * np.float32(2 * np.pi)
+        return wrapped
+
+
+class PhaseEngine(Protocol):
+    """Turns frames of one stream into phase frames. One thread at a time calls it."""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Which engine this is."""
+
+    def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
+        """Do whatever the first frame of this (H, W) would otherwise wait for.
+
+        Raises:
+            EngineUnavailable: the engine does not take frames of this size.
+        """
+
+    def retrieve(self, frame: Frame) -> PhaseFrame:
+        """The unwrapped phase of `frame`, in an array of its own.
+
+        Raises:
+            InferenceError: this frame cannot be inverted; the next may.
+        """
+
+    def close(self) -> None:
+        """Let go of what the engine holds. Doing it twice is harmless."""
+
+
+@runtime_checkable
+class TunableEngine(Protocol):
+    """An engine whose demodulation a person can adjust while it runs. Safe to call from any thread."""
+
+    def refind_carrier(self) -> None:
+        """Find the carrier again on the next frame."""
+
+    def use_sideband(self, sideband: str) -> None:
+        """Take `upper`, `lower` (the phase's sign flips between the two) or `auto` (cells come out positive)."""
+
+    def use_calibration(self, frame: Frame | None) -> None:
+        """Divide a sample-free interferogram out of every frame from now on; None: fit the background instead.
+
+        Raises:
+            ValueError: the frame has no carrier, or not the stream's shape.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What a person may ask of any engine; an engine ignores what it has no use for.
+
+    Attributes:
+        optics: the stream's optics, for the band limit.
+        carrier_cycles_per_px: (fy, fx) of the carrier; None: found in the spectrum.
+        sideband: `auto`, `upper` or `lower`.
+        background_order: total order of the polynomial background fit, 0 … 6; 0 takes only the level off.
+        threads: CPU threads an engine may use; None: all cores it is allowed.
+    """
+
+    optics: Optics | None = None
+    carrier_cycles_per_px: tuple[float, float] | None = None
+    sideband: str = "auto"
+    background_order: int = 4
+    threads: int | None = None
+
+
+_ADAPTERS = {
+    "goldstein": "models.engines.classical:ClassicalEngine",
+}
+_EXTRAS: dict[str, str] = {}
+
+
+def engine_names() -> tuple[str, ...]:
+    """The engines that can be asked for by name."""
+    return tuple(_ADAPTERS)
+
+
+def open_engine(name: str, options: EngineOptions) -> PhaseEngine:
+    """The engine called `name`.
+
+    Raises:
+        EngineUnavailable: there is none of that name, or it cannot be made here.
+    """
+    if name not in _ADAPTERS:
+        raise EngineUnavailable(f"expected an engine among {', '.join(_ADAPTERS)}, got {name!r}")
+    module, _, attribute = _ADAPTERS[name].partition(":")
+    try:
+        adapter: Callable[[EngineOptions], PhaseEngine] = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as missing:
+        remedy = f"pip install 'qpi-live[{_EXTRAS[name]}]'" if name in _EXTRAS else "reinstall qpi-live"
+        raise EngineUnavailable(f"engine {name!r} needs the package {missing.name!r}: {remedy}") from missing
+    return adapter(options)

@@ -1,0 +1,1 @@
+"""One adapter per runtime; each makes phase frames out of frames."""

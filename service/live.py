@@ -1,0 +1,47 @@
+"""One phase frame on its way out: the layers it can be shown as, each rendered once for all who want it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic_ns
+from typing import TypeVar, cast
+
+from camera.frame import Frame
+from camera.source import CameraIdentity
+from models.engine import PhaseFrame
+
+Rendered = TypeVar("Rendered")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveFrame:
+    """A phase frame with what the stream knows of it.
+
+    Attributes:
+        phase: what the engine made of the frame.
+        camera: who took the frame.
+        stages_ms: `queue_wait`, the engine's own stages, `retrieval` (all of them) and `total`, from the frame's
+            capture to its publication, in ms.
+        published_monotonic_ns: when it was published.
+    """
+
+    phase: PhaseFrame
+    camera: CameraIdentity
+    stages_ms: dict[str, float]
+    published_monotonic_ns: int = field(default_factory=monotonic_ns)
+    _rendered: dict[Hashable, object] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def frame(self) -> Frame:
+        """The interferogram."""
+        return self.phase.frame
+
+    def once(self, key: Hashable, render: Callable[[], Rendered]) -> Rendered:
+        """What `render()` returns, computed on the first call with `key` and shared by all later ones."""
+        with self._lock:
+            if key not in self._rendered:
+                self._rendered[key] = render()
+            return cast(Rendered, self._rendered[key])

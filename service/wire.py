@@ -1,0 +1,114 @@
+"""One frame as bytes: the message of the WebSocket stream, version 1.
+
+All integers are little-endian.
+
+    offset  bytes  field
+    0       4      magic, the ASCII letters QPIF
+    4       2      version of this layout, 1
+    6       2      reserved, 0
+    8       4      H, the header's length in bytes, a multiple of 16
+    12      4      P, the payload's length in bytes
+    16      H      header: a JSON object (UTF-8), padded with spaces; its fields are those of `FrameHeader`
+    16 + H  P      payload: the array, C order, little-endian
+
+The payload starts on a multiple of 16, so that an array can be laid over the received bytes without a copy.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MAGIC = b"QPIF"
+VERSION = 1
+_PREAMBLE = struct.Struct("<4sHHII")
+_ALIGNMENT = 16
+
+
+class EngineField(BaseModel):
+    """Which engine made the phase."""
+
+    name: str
+    kind: str
+    device: str
+    version: str
+
+
+class FrameHeader(BaseModel):
+    """What is known of one frame. The same JSON travels as the header `QPI-Frame` of an HTTP answer."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    sequence: int = Field(description="the stream's count of frames read from the camera, from 0")
+    captured_ns: int = Field(description="when the frame reached the service, ns of Unix time (UTC)")
+    device_id: int | None = Field(default=None, description="the camera's own frame id, where it has one")
+    device_timestamp_ns: int | None = Field(default=None, description="the camera's own time stamp, ns of its clock")
+    camera: str = Field(description="what the camera was opened as")
+    layer: str = Field(description="phase, wrapped or interferogram")
+    shape: tuple[int, int] = Field(description="(H, W) of the payload, in pixels")
+    dtype: str = Field(description="float32, uint8 or uint16")
+    unit: str = Field(description="rad, or grey value")
+    scale: float = Field(default=1.0, description="value = offset + scale × payload, in `unit`")
+    offset: float = Field(default=0.0, description="value = offset + scale × payload, in `unit`")
+    downscale: int = Field(default=1, description="edge of the pixel blocks that were averaged into one")
+    bit_depth: int = Field(description="significant bits of the camera's grey values")
+    wavelength_m: float | None = Field(default=None, description="vacuum wavelength; null where not known")
+    object_pixel_m: float | None = Field(
+        default=None, description="one payload pixel in the object plane; null if unknown"
+    )
+    engine: EngineField
+    stages_ms: dict[str, float] = Field(description="what each stage took for this frame, ms")
+    residues: int | None = Field(default=None, description="residues of the wrapped phase")
+    disputed_pixels: int | None = Field(default=None, description="pixels inside regions that branch cuts enclose")
+    warning: str | None = Field(default=None, description="why this phase should not be trusted")
+
+
+class WireError(ValueError):
+    """Bytes that are no frame message of a version that this program knows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WireFrame:
+    """A decoded message: the header, and the payload as a read-only (H, W) array over the received bytes."""
+
+    header: FrameHeader
+    payload: NDArray[np.generic]
+
+
+def pack(header: FrameHeader, payload: NDArray[np.generic]) -> bytearray:
+    """One message; `payload` is copied once, into it."""
+    text = header.model_dump_json().encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    start = _PREAMBLE.size + len(text)
+    message = bytearray(start + payload.nbytes)
+    _PREAMBLE.pack_into(message, 0, MAGIC, VERSION, 0, len(text), payload.nbytes)
+    message[_PREAMBLE.size : start] = text
+    np.frombuffer(message, payload.dtype, offset=start).reshape(payload.shape)[...] = payload
+    return message
+
+
+def unpack(message: bytes | bytearray | memoryview) -> WireFrame:
+    """The frame in `message`, whose bytes the payload goes on using.
+
+    Raises:
+        WireError: the bytes are no message of version 1, or truncated.
+    """
+    if len(message) < _PREAMBLE.size:
+        raise WireError(f"expected at least {_PREAMBLE.size} bytes, got {len(message)}")
+    magic, version, _, header_bytes, payload_bytes = _PREAMBLE.unpack_from(message)
+    if magic != MAGIC or version != VERSION:
+        raise WireError(f"expected magic {MAGIC!r} and version {VERSION}, got {magic!r} and {version}")
+    start = _PREAMBLE.size + header_bytes
+    if len(message) != start + payload_bytes:
+        raise WireError(f"expected {start + payload_bytes} bytes, got {len(message)}")
+    try:
+        header = FrameHeader.model_validate_json(bytes(message[_PREAMBLE.size : start]))
+        payload = np.frombuffer(message, np.dtype(header.dtype), offset=start).reshape(header.shape)
+    except (ValidationError, TypeError, ValueError) as error:
+        raise WireError(f"expected a header that describes the payload, got {error}") from error
+    payload.flags.writeable = False
+    return WireFrame(header, payload)
