@@ -1,0 +1,167 @@
+"""The instrument's own phase, fitted to the background of an unwrapped phase map and taken off it.
+
+Without a calibration frame the tilt, defocus and higher aberrations of the microscope lie under the sample. They are
+smooth, the sample is not, and where there is no sample the phase is theirs alone.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from models.classical.bands import RowBands
+
+_BLOCK_PX = 16  # samples are means over blocks of this edge, which takes the noise off and the number down
+_SLOPE_ROUNDS = 8
+_LEVEL_ROUNDS = 6
+_KEPT_SIGMAS = 2.5
+
+
+class BackgroundFit:
+    """A polynomial background for phase maps of one shape.
+
+    The slopes of the map are fitted first, with Cauchy weights: a cell's slopes cancel around its rim and scatter,
+    whereas the background's agree, so the fit holds even where cells cover much of the frame. Then the polynomial
+    itself is fitted to what lies near the most frequent level, in rounds (after Colomb et al. 2006, who fit the
+    aberration where the specimen is flat).
+
+    Args:
+        shape: (H, W) in pixels.
+        order: highest total power of y and x, 0 … 6; 0 takes only the level off.
+
+    Raises:
+        ValueError: the order is outside of 0 … 6.
+    """
+
+    def __init__(self, shape: tuple[int, int], order: int = 4, threads: int | None = None) -> None:
+        if not 0 <= order <= 6:
+            raise ValueError(f"expected a background order of 0 to 6, got {order}")
+        self.shape = shape
+        self.order = order
+        self._bands = RowBands(shape[0], threads)
+        self._powers = [(i, total - i) for total in range(order + 1) for i in range(total + 1)]
+
+    def remove(self, phase_rad: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Take the background off `phase_rad`, (H, W) float32 in rad, in place.
+
+        Returns:
+            (order + 1, order + 1) float64 coefficients c[i, j] of y^i x^j in rad; y and x run from −1 to 1 across the
+            frame.
+        """
+        samples = _block_means(phase_rad)
+        coefficients = np.zeros((self.order + 1, self.order + 1))
+        for (i, j), value in zip(self._powers, self._fit(samples), strict=True):
+            coefficients[i, j] = value
+        self._bands.run(_subtract_polynomial, coefficients, phase_rad)
+        return coefficients
+
+    def _fit(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = np.zeros(len(self._powers))
+        if self.order > 0:
+            values[1:] = self._fit_slopes(samples)
+        flat = samples.ravel().astype(np.float64)
+        for _ in range(_LEVEL_ROUNDS):
+            residual = flat - self._design @ values
+            level, spread = _most_frequent_level(residual)
+            kept = np.abs(residual - level) < _KEPT_SIGMAS * spread
+            design = self._design[kept]
+            # A little of the old fit stands in where the background leaves gaps.
+            normal = design.T @ design + 1e-6 * len(design) * np.eye(len(values))
+            values = values + np.linalg.solve(normal, design.T @ residual[kept])
+        return values
+
+    def _fit_slopes(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        """All coefficients but the level, from the differences between neighbouring blocks."""
+        slopes = np.concatenate((np.diff(samples, axis=0).ravel(), np.diff(samples, axis=1).ravel()))
+        design = self._slope_design
+        weights = np.ones_like(slopes)
+        values: NDArray[np.float64] = np.zeros(design.shape[1])
+        for _ in range(_SLOPE_ROUNDS):
+            weighted = (design * weights[:, None]).T
+            normal = (weighted @ design).astype(np.float64)
+            normal += 1e-7 * np.trace(normal) / len(normal) * np.eye(len(normal))
+            values = np.linalg.solve(normal, (weighted @ slopes).astype(np.float64)).astype(np.float64)
+            residual = np.abs(slopes - design @ values.astype(np.float32))
+            spread = np.float32(max(1.4826 * float(np.median(residual)), 1e-4))
+            weights = 1 / (1 + (residual / spread) ** 2)
+        return values
+
+    @cached_property
+    def _design(self) -> NDArray[np.float64]:
+        """(blocks, terms) powers of y and x at the blocks' centres."""
+        height, width = (length // _BLOCK_PX for length in self.shape)
+        y, x = (_positions(n, length) for n, length in zip((height, width), self.shape, strict=True))
+        return np.stack([np.outer(y**i, x**j).ravel() for i, j in self._powers], axis=1)
+
+    @cached_property
+    def _slope_design(self) -> NDArray[np.float32]:
+        """(differences, terms − 1), the differences of `_design` between neighbouring blocks, the level left out."""
+        height, width = (length // _BLOCK_PX for length in self.shape)
+        grid = self._design[:, 1:].reshape(height, width, -1)
+        slopes = [np.diff(grid, axis=axis).reshape(-1, grid.shape[-1]) for axis in (0, 1)]
+        return np.concatenate(slopes).astype(np.float32)
+
+
+def _positions(blocks: int, length: int) -> NDArray[np.float64]:
+    """The centres of the blocks along an axis of `length` pixels, on the scale −1 … 1."""
+    centres = np.arange(blocks) * _BLOCK_PX + (_BLOCK_PX - 1) / 2
+    return 2 * centres / (length - 1) - 1
+
+
+def _most_frequent_level(residual: NDArray[np.float64]) -> tuple[float, float]:
+    """The narrowest interval that holds a quarter of the samples: its middle, and the Gaussian σ it would have.
+
+    Cells add to the phase, so the median would lean towards them; the densest quarter does not.
+    """
+    ordered = np.sort(residual)
+    held = max(len(ordered) // 4, 2)
+    widths = ordered[held - 1 :] - ordered[: len(ordered) - held + 1]
+    start = int(np.argmin(widths))
+    # Of a Gaussian, the central quarter spans ±0.3186 σ.
+    return float(np.median(ordered[start : start + held])), max(float(widths[start]) / (2 * 0.3186), 1e-3)
+
+
+@numba.njit(nogil=True, cache=True)
+def _block_means(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H // 16, W // 16) means; rows and columns that do not fill a block are left out."""
+    height, width = phase_rad.shape[0] // _BLOCK_PX, phase_rad.shape[1] // _BLOCK_PX
+    means = np.empty((height, width), np.float32)
+    column_sums = np.empty(width * _BLOCK_PX, np.float32)
+    for row in range(height):
+        column_sums[:] = 0
+        for y in range(row * _BLOCK_PX, (row + 1) * _BLOCK_PX):
+            for x in range(len(column_sums)):
+                column_sums[x] += phase_rad[y, x]
+        for column in range(width):
+            total = np.float32(0)
+            for x in range(column * _BLOCK_PX, (column + 1) * _BLOCK_PX):
+                total += column_sums[x]
+            means[row, column] = total / np.float32(_BLOCK_PX * _BLOCK_PX)
+    return means
+
+
+@numba.njit(nogil=True, cache=True)
+def _subtract_polynomial(
+    first_row: int, last_row: int, coefficients: NDArray[np.float64], phase: NDArray[np.float32]
+) -> None:
+    """Take Σ c[i, j] y^i x^j off each pixel: one polynomial in x a row, by Horner's rule."""
+    height, width = phase.shape
+    terms = len(coefficients)
+    row = np.empty(terms, np.float32)
+    for y in range(first_row, last_row):
+        at_y = 2 * y / (height - 1) - 1
+        for j in range(terms):
+            power_sum = 0.0
+            for i in range(terms - 1, -1, -1):
+                power_sum = power_sum * at_y + coefficients[i, j]
+            row[j] = np.float32(power_sum)
+        scale = np.float32(2 / (width - 1))
+        for x in range(width):
+            at_x = scale * np.float32(x) - np.float32(1)
+            value = row[terms - 1]
+            for j in range(terms - 2, -1, -1):
+                value = value * at_x + row[j]
+            phase[y, x] -= value

@@ -1,0 +1,156 @@
+"""Goldstein's branch-cut phase unwrapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from models.classical.bands import RowBands
+from models.classical.branch_cuts import BranchCuts, find_residues, place_cuts, turns_between
+from models.classical.regions import join_regions, link_runs
+
+_TWO_PI = np.float32(2 * np.pi)
+WIDEST = 32_000  # a row's turns are kept in int16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unwrapped:
+    """An unwrapped phase and how it came about.
+
+    Attributes:
+        phase_rad: (H, W) float32 in rad, owned by the caller.
+        residues: (n, 3) int32 rows (y, x, charge).
+        disputed_mask: (H, W) bool, True in regions that cuts enclose, whose multiple of 2π is only the best-supported
+            one; None where there are none.
+    """
+
+    phase_rad: NDArray[np.float32]
+    residues: NDArray[np.int32]
+    disputed_mask: NDArray[np.bool_] | None
+
+    @property
+    def disputed_pixels(self) -> int:
+        """How many pixels are disputed."""
+        return 0 if self.disputed_mask is None else int(np.count_nonzero(self.disputed_mask))
+
+
+def unwrap(wrapped_rad: NDArray[np.float32], bands: RowBands | None = None) -> Unwrapped:
+    """Unwrap a phase map with branch cuts (Goldstein, Zebker, Werner 1988).
+
+    A whole number of 2π is added to each pixel, never integrating across a cut. Without residues the result equals any
+    correct unwrapper's up to one multiple of 2π for the whole frame.
+
+    Args:
+        wrapped_rad: (H, W) float32 on the host, C-contiguous, in rad, |φ| ≤ π (a hair over does no harm), no NaN.
+        bands: the threads to use; None: all cores.
+
+    Raises:
+        ValueError: another dtype or number of dimensions, less than 2 × 2 px, or wider than 32,000 px.
+
+    Example:
+        >>> y, x = np.mgrid[:64, :64].astype(np.float32)
+        >>> true = (0.02 * (x - 32) ** 2).astype(np.float32)
+        >>> wrapped = np.angle(np.exp(1j * true)).astype(np.float32)
+        >>> unwrapped = unwrap(wrapped).phase_rad
+        >>> bool(np.ptp(unwrapped - true) < 1e-4)
+        True
+    """
+    _check(wrapped_rad)
+    bands = bands or RowBands(wrapped_rad.shape[0])
+    residues = find_residues(wrapped_rad, bands)
+    return integrate(wrapped_rad, residues, place_cuts(residues, wrapped_rad.shape) if len(residues) else None, bands)
+
+
+def integrate(
+    wrapped_rad: NDArray[np.float32], residues: NDArray[np.int32], cuts: BranchCuts | None, bands: RowBands
+) -> Unwrapped:
+    """The unwrapped phase given the cuts; None for a phase without residues, which needs none.
+
+    Rows are cut into runs of pixels whose links are open. Within a run the turns simply add up; runs are linked through
+    any one open link between them, in a union-find structure whose links carry whole turns. That is exact, because
+    outside of the cuts no closed path gains a turn.
+    """
+    turns = np.empty(wrapped_rad.shape, np.int16)
+    bands.run(_count_turns, wrapped_rad, turns)
+    if cuts is None:
+        row_turns = _first_column_turns(wrapped_rad)
+        phase = np.empty_like(wrapped_rad)
+        bands.run(_add_row_turns, wrapped_rad, turns, row_turns, phase)
+        return Unwrapped(phase, residues, None)
+    runs = link_runs(wrapped_rad, turns, cuts)
+    disputed = None
+    if not runs.is_one_region:
+        disputed = join_regions(wrapped_rad, turns, cuts, runs)
+    phase = np.empty_like(wrapped_rad)
+    bands.run(_add_run_turns, wrapped_rad, turns, runs.first_of_row, runs.start, runs.turns, phase)
+    return Unwrapped(phase, residues, disputed)
+
+
+def _check(wrapped_rad: NDArray[np.float32]) -> None:
+    if wrapped_rad.dtype != np.float32 or wrapped_rad.ndim != 2:
+        raise ValueError(
+            f"expected a 2-D wrapped phase of float32, got shape {wrapped_rad.shape} of {wrapped_rad.dtype}; "
+            "convert it with .astype(np.float32)"
+        )
+    if min(wrapped_rad.shape) < 2 or wrapped_rad.shape[1] > WIDEST:
+        raise ValueError(f"expected at least 2 × 2 px and at most {WIDEST} columns, got {wrapped_rad.shape}")
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_turns(first_row: int, last_row: int, wrapped: NDArray[np.float32], turns: NDArray[np.int16]) -> None:
+    """Turns to add to each pixel, relative to the first pixel of its row and as though there were no cuts."""
+    width = wrapped.shape[1]
+    steps = np.empty(width, np.int16)
+    for y in range(first_row, last_row):
+        for x in range(width - 1):
+            steps[x] = np.int16(turns_between(wrapped[y, x], wrapped[y, x + 1]))
+        total = np.int16(0)
+        turns[y, 0] = 0
+        for x in range(width - 1):
+            total = np.int16(total - steps[x])
+            turns[y, x + 1] = total
+
+
+@numba.njit(nogil=True, cache=True)
+def _first_column_turns(wrapped: NDArray[np.float32]) -> NDArray[np.int32]:
+    row_turns = np.zeros(wrapped.shape[0], np.int32)
+    for y in range(wrapped.shape[0] - 1):
+        row_turns[y + 1] = row_turns[y] - np.int32(turns_between(wrapped[y, 0], wrapped[y + 1, 0]))
+    return row_turns
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_row_turns(
+    first_row: int,
+    last_row: int,
+    wrapped: NDArray[np.float32],
+    turns: NDArray[np.int16],
+    row_turns: NDArray[np.int32],
+    phase: NDArray[np.float32],
+) -> None:
+    for y in range(first_row, last_row):
+        for x in range(wrapped.shape[1]):
+            phase[y, x] = wrapped[y, x] + _TWO_PI * np.float32(turns[y, x] + row_turns[y])
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_run_turns(
+    first_row: int,
+    last_row: int,
+    wrapped: NDArray[np.float32],
+    turns: NDArray[np.int16],
+    first_of_row: NDArray[np.int32],
+    start: NDArray[np.int32],
+    run_turns: NDArray[np.int32],
+    phase: NDArray[np.float32],
+) -> None:
+    width = wrapped.shape[1]
+    for y in range(first_row, last_row):
+        for run in range(first_of_row[y], first_of_row[y + 1]):
+            end = start[run + 1] if run + 1 < first_of_row[y + 1] else width
+            base = run_turns[run]
+            for x in range(start[run], end):
+                phase[y, x] = wrapped[y, x] + _TWO_PI * np.float32(turns[y, x] + base)

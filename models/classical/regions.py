@@ -1,0 +1,240 @@
+"""Connected regions between branch cuts, and the whole turns that lie between them.
+
+A run is a stretch of one row whose links are all open. Runs are the elements of a union-find structure (Galler and
+Fischer 1964) in which each link to a parent carries the turns by which the run differs from it, so that finding
+a run's root also tells its turns relative to the root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from models.classical.branch_cuts import BranchCuts, turns_between
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """The runs of a frame, numbered in raster order.
+
+    Attributes:
+        first_of_row: (H + 1,) int32, the number of each row's first run; the last entry is the count of runs.
+        start: (n,) int32, the column where a run begins.
+        root: (n,) int32, a run that stands for the whole region.
+        turns: (n,) int32, whole turns to add to the run's pixels on top of those counted along the row.
+    """
+
+    first_of_row: NDArray[np.int32]
+    start: NDArray[np.int32]
+    root: NDArray[np.int32]
+    turns: NDArray[np.int32]
+
+    @property
+    def is_one_region(self) -> bool:
+        """Whether every run is linked with every other."""
+        return bool((self.root == self.root[0]).all())
+
+
+def link_runs(wrapped_rad: NDArray[np.float32], turns: NDArray[np.int16], cuts: BranchCuts) -> Runs:
+    """Cut the rows into runs and link each with those above it wherever a link is open.
+
+    Args:
+        wrapped_rad: (H, W) float32 in rad.
+        turns: (H, W) int16, turns counted along each row from its first pixel, cuts ignored.
+        cuts: which links are blocked.
+    """
+    first_of_row, start = _find_runs(cuts.right)
+    parent = np.arange(len(start), dtype=np.int32)
+    above_parent = np.zeros(len(start), np.int32)
+    _link_rows(wrapped_rad, turns, cuts.down, first_of_row, start, parent, above_parent)
+    _flatten(parent, above_parent)
+    return Runs(first_of_row, start, parent, above_parent)
+
+
+def join_regions(
+    wrapped_rad: NDArray[np.float32], turns: NDArray[np.int16], cuts: BranchCuts, runs: Runs
+) -> NDArray[np.bool_]:
+    """Give every region the multiple of 2π that the blocked links around it support best; changes `runs.turns`.
+
+    Each blocked link between two regions votes for the multiple that would make the step across it shorter than π.
+    A multiple's support is its votes less those that disagree. Regions are joined in the order of that support, best
+    first, so that one with a long, consistent border is settled before one that is barely touched.
+
+    Returns:
+        (H, W) bool, True outside of the largest region.
+    """
+    disputed = np.zeros(wrapped_rad.shape, np.bool_)
+    largest = _mark_islands(runs.first_of_row, runs.start, runs.root, disputed)
+    ballots = _collect_votes(
+        wrapped_rad, turns, cuts.right, cuts.down, runs.first_of_row, runs.start, runs.root, runs.turns
+    )
+    # Sorting single integers is many times faster than sorting rows of three.
+    first, second, missing = (ballots[:, column].astype(np.int64) for column in range(3))
+    pair = first * len(runs.root) + second
+    lowest = missing.min()
+    span = int(missing.max() - lowest) + 1
+    motions, votes = np.unique(pair * span + (missing - lowest), return_counts=True)
+    pairs, pair_of_motion = np.unique(motions // span, return_inverse=True)
+    support = 2 * votes - np.bincount(pair_of_motion, votes)[pair_of_motion]
+    order = np.argsort(-support, kind="stable")
+    pair = pairs[pair_of_motion[order]]
+    _join(pair // len(runs.root), pair % len(runs.root), motions[order] % span + lowest, runs.root, runs.turns, largest)
+    return disputed
+
+
+@numba.njit(nogil=True, cache=True)
+def _find_runs(right: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    height, width = right.shape
+    first_of_row = np.empty(height + 1, np.int32)
+    start = np.empty(height + int(right.sum()), np.int32)
+    count = 0
+    for y in range(height):
+        first_of_row[y] = count
+        start[count] = 0
+        count += 1
+        for x in range(width - 1):
+            if right[y, x]:
+                start[count] = x + 1
+                count += 1
+    first_of_row[height] = count
+    return first_of_row, start[:count]
+
+
+@numba.njit(nogil=True, cache=True)
+def _find(run: int, parent: NDArray[np.int32], above: NDArray[np.int32]) -> int:
+    """The root of a run; afterwards the run and all on its way hang directly from the root."""
+    root = run
+    total = np.int32(0)
+    while parent[root] != root:
+        total += above[root]
+        root = parent[root]
+    while parent[run] != root and run != root:
+        following, own = parent[run], above[run]
+        parent[run], above[run] = root, total
+        total -= own
+        run = following
+    return root
+
+
+@numba.njit(nogil=True, cache=True)
+def _link_rows(wrapped, turns, down, first_of_row, start, parent, above_parent):  # type: ignore[no-untyped-def]
+    height, width = wrapped.shape
+    for y in range(height - 1):
+        upper, lower = first_of_row[y], first_of_row[y + 1]
+        x = 0
+        while x < width:
+            upper_end = start[upper + 1] if upper + 1 < first_of_row[y + 1] else width
+            lower_end = start[lower + 1] if lower + 1 < first_of_row[y + 2] else width
+            end = min(upper_end, lower_end)
+            while x < end and down[y, x]:
+                x += 1
+            if x < end:  # one open link is enough
+                step = turns_between(wrapped[y, x], wrapped[y + 1, x])
+                # turns of the upper pixel − step = turns of the lower pixel
+                difference = np.int32(turns[y, x]) - np.int32(step) - np.int32(turns[y + 1, x])
+                upper_root, lower_root = _find(upper, parent, above_parent), _find(lower, parent, above_parent)
+                if upper_root != lower_root:
+                    parent[lower_root] = upper_root
+                    above_parent[lower_root] = above_parent[upper] + difference - above_parent[lower]
+            x = end
+            if end == upper_end:
+                upper += 1
+            if end == lower_end:
+                lower += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _flatten(parent: NDArray[np.int32], above_parent: NDArray[np.int32]) -> None:
+    for run in range(len(parent)):
+        _find(run, parent, above_parent)
+
+
+@numba.njit(nogil=True, cache=True)
+def _mark_islands(
+    first_of_row: NDArray[np.int32], start: NDArray[np.int32], root: NDArray[np.int32], disputed: NDArray[np.bool_]
+) -> int:
+    """Mark all but the largest region; returns the largest one's root."""
+    height, width = disputed.shape
+    size = np.zeros(len(root), np.int64)
+    for y in range(height):
+        for run in range(first_of_row[y], first_of_row[y + 1]):
+            end = start[run + 1] if run + 1 < first_of_row[y + 1] else width
+            size[root[run]] += end - start[run]
+    largest = int(np.argmax(size))
+    for y in range(height):
+        for run in range(first_of_row[y], first_of_row[y + 1]):
+            if root[run] != largest:
+                end = start[run + 1] if run + 1 < first_of_row[y + 1] else width
+                disputed[y, start[run] : end] = True
+    return largest
+
+
+@numba.njit(nogil=True, cache=True)
+def _collect_votes(wrapped, turns, right, down, first_of_row, start, root, run_turns):  # type: ignore[no-untyped-def]
+    """(n, 3) int32: each blocked link's two regions, smaller root first, and the turns that the second would need."""
+    height, width = wrapped.shape
+    votes = np.empty((int(right.sum()) + int(down.sum()), 3), np.int32)
+    count = 0
+    run_here = np.empty(width, np.int32)
+    run_below = np.empty(width, np.int32)
+    _runs_of_row(0, first_of_row, start, run_below)
+    for y in range(height):
+        run_here, run_below = run_below, run_here
+        if y + 1 < height:
+            _runs_of_row(y + 1, first_of_row, start, run_below)
+        for x in range(width):
+            for downwards in (False, True):
+                if downwards:
+                    if y + 1 == height or not down[y, x]:
+                        continue
+                    y2, x2, run2 = y + 1, x, run_below[x]
+                else:
+                    if x + 1 == width or not right[y, x]:
+                        continue
+                    y2, x2, run2 = y, x + 1, run_here[x + 1]
+                run1 = run_here[x]
+                if root[run1] == root[run2]:
+                    continue
+                here = turns[y, x] + run_turns[run1]
+                there = turns[y2, x2] + run_turns[run2]
+                missing = here - np.int32(turns_between(wrapped[y, x], wrapped[y2, x2])) - there
+                if root[run1] < root[run2]:
+                    votes[count, 0], votes[count, 1], votes[count, 2] = root[run1], root[run2], missing
+                else:
+                    votes[count, 0], votes[count, 1], votes[count, 2] = root[run2], root[run1], -missing
+                count += 1
+    return votes[:count]
+
+
+@numba.njit(nogil=True, cache=True)
+def _runs_of_row(y: int, first_of_row: NDArray[np.int32], start: NDArray[np.int32], run_at: NDArray[np.int32]) -> None:
+    for run in range(first_of_row[y], first_of_row[y + 1]):
+        end = start[run + 1] if run + 1 < first_of_row[y + 1] else len(run_at)
+        run_at[start[run] : end] = run
+
+
+@numba.njit(nogil=True, cache=True)
+def _join(
+    first_region: NDArray[np.int64],
+    second_region: NDArray[np.int64],
+    missing_turns: NDArray[np.int64],
+    root: NDArray[np.int32],
+    run_turns: NDArray[np.int32],
+    largest: int,
+) -> None:
+    """Join the regions of each pair in turn, then express all turns relative to the largest region."""
+    parent = np.arange(len(root)).astype(np.int32)
+    above = np.zeros(len(root), np.int32)
+    for first, second, missing in zip(first_region, second_region, missing_turns):  # noqa: B905 (Numba knows no strict)
+        first_root, second_root = _find(first, parent, above), _find(second, parent, above)
+        if first_root != second_root:
+            parent[second_root] = first_root
+            above[second_root] = above[first] + missing - above[second]
+    _find(largest, parent, above)
+    base = above[largest]
+    for run in range(len(root)):
+        _find(root[run], parent, above)
+        run_turns[run] += above[root[run]] - base
