@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from models.classical.bands import RowBands
 
 _BLOCK_PX = 16  # samples are means over blocks of this edge, which takes the noise off and the number down
-_SLOPE_ROUNDS = 8
-_LEVEL_ROUNDS = 6
+_SLOPE_ROUNDS = 12
+_LEVEL_ROUNDS = 12
 _KEPT_SIGMAS = 2.5
 
 
@@ -66,11 +66,14 @@ class BackgroundFit:
         for _ in range(_LEVEL_ROUNDS):
             residual = flat - self._design @ values
             level, spread = _most_frequent_level(residual)
-            kept = np.abs(residual - level) < _KEPT_SIGMAS * spread
-            design = self._design[kept]
+            above = (residual - level) / (_KEPT_SIGMAS * spread)
+            # What stands out above is cell. Nothing lies below the background, so what does pulls the fit down, but
+            # only as hard as a sample at the edge would (Huber 1964).
+            weights = np.where(above > 1, 0.0, 1 / np.maximum(1.0, -above))
+            weighted = (self._design * weights[:, None]).T
             # A little of the old fit stands in where the background leaves gaps.
-            normal = design.T @ design + 1e-6 * len(design) * np.eye(len(values))
-            values = values + np.linalg.solve(normal, design.T @ residual[kept])
+            normal = weighted @ self._design + 1e-6 * weights.sum() * np.eye(len(values))
+            values = values + np.linalg.solve(normal, weighted @ residual)
         return values
 
     def _fit_slopes(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -112,16 +115,17 @@ def _positions(blocks: int, length: int) -> NDArray[np.float64]:
 
 
 def _most_frequent_level(residual: NDArray[np.float64]) -> tuple[float, float]:
-    """The narrowest interval that holds a quarter of the samples: its middle, and the Gaussian σ it would have.
+    """The middle of the narrowest interval that holds a twelfth of the samples, and the σ of a Gaussian as dense.
 
-    Cells add to the phase, so the median would lean towards them; the densest quarter does not.
+    Cells add to the phase, so the median would lean towards them. The narrowest part does not, as long as a twelfth of
+    the frame is background: cells scatter over radians, the background over hundredths.
     """
     ordered = np.sort(residual)
-    held = max(len(ordered) // 4, 2)
+    held = max(len(ordered) // 12, min(len(ordered), 8))
     widths = ordered[held - 1 :] - ordered[: len(ordered) - held + 1]
     start = int(np.argmin(widths))
-    # Of a Gaussian, the central quarter spans ±0.3186 σ.
-    return float(np.median(ordered[start : start + held])), max(float(widths[start]) / (2 * 0.3186), 1e-3)
+    # Of a Gaussian, the central twelfth spans ±0.1046 σ.
+    return float(np.median(ordered[start : start + held])), max(float(widths[start]) / (2 * 0.1046), 1e-3)
 
 
 @numba.njit(nogil=True, cache=True)

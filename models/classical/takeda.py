@@ -70,7 +70,7 @@ class TakedaRetriever:
 
     def use_calibration(self, pixels: Pixels | None) -> None:
         """Subtract the phase of this sample-free interferogram from now on; None: only the carrier's own ramp."""
-        self.reference_rad = self._carrier_ramp() if pixels is None else _angle(self.field(pixels), self._bands)
+        self.reference_rad = self._carrier_ramp() if pixels is None else wrap_angle(self.field(pixels), self._bands)
 
     def wrapped_phase(self, pixels: Pixels) -> NDArray[np.float32]:
         """The wrapped phase less the reference, (H, W) float32 in rad, in [−π, π].
@@ -139,7 +139,8 @@ class TakedaRetriever:
         return (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
 
 
-def _angle(field: NDArray[np.complex64], bands: RowBands) -> NDArray[np.float32]:
+def wrap_angle(field: NDArray[np.complex64], bands: RowBands) -> NDArray[np.float32]:
+    """The argument of each point of a field, (H, W) float32 in rad."""
     angle = np.empty(field.shape, np.float32)
     bands.run(_subtract_reference, field, np.zeros(field.shape, np.float32), angle)
     return angle

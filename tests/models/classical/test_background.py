@@ -1,0 +1,62 @@
+"""The background fit takes off what is the instrument's and leaves what is the sample's."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.classical.background import BackgroundFit
+
+SHAPE = (512, 480)
+
+
+def aberration(order: int) -> NDArray[np.float64]:
+    y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    terms = [
+        2.0 + 0 * x,
+        5 * x - 7 * y,
+        9 * x**2 + 6 * y * x - 4 * y**2,
+        5 * x**3 - 6 * x * y**2,
+        4 * (x**2 + y**2) ** 2,
+    ]
+    return sum(terms[: order + 1])
+
+
+def cells(coverage: float, seed: int = 0) -> NDArray[np.float64]:
+    """Round caps of 4–10 rad until they cover the asked part of the frame."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    phase = np.zeros(SHAPE)
+    while np.mean(phase > 0) < coverage:
+        square = ((y - rng.uniform(0, SHAPE[0])) ** 2 + (x - rng.uniform(0, SHAPE[1])) ** 2) / rng.uniform(20, 50) ** 2
+        phase = np.maximum(phase, rng.uniform(4, 10) * np.sqrt(np.clip(1 - square, 0, None)))
+    return phase
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 4])
+def test_remove_from_an_empty_frame_leaves_nothing(order: int) -> None:
+    phase = (aberration(order) + np.random.default_rng(0).normal(0, 0.05, SHAPE)).astype(np.float32)
+    BackgroundFit(SHAPE, order).remove(phase)
+    assert abs(phase.mean()) < 0.01
+    assert phase.std() < 0.06
+
+
+@pytest.mark.parametrize("coverage", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_remove_under_cells_leaves_the_cells(coverage: float, threads: int) -> None:
+    true = cells(coverage)
+    phase = (true + aberration(4) + np.random.default_rng(1).normal(0, 0.05, SHAPE)).astype(np.float32)
+    BackgroundFit(SHAPE, 4, threads).remove(phase)
+    assert np.sqrt(np.mean((phase - true) ** 2)) < 0.1
+
+
+def test_remove_returns_the_polynomial_that_it_took_off() -> None:
+    before = (cells(0.2) + aberration(4)).astype(np.float32)
+    after = before.copy()
+    coefficients = BackgroundFit(SHAPE, 4).remove(after)
+    y, x = np.linspace(-1, 1, SHAPE[0]), np.linspace(-1, 1, SHAPE[1])
+    assert np.abs(before - after - np.polynomial.polynomial.polygrid2d(y, x, coefficients)).max() < 1e-4
+
+
+def test_order_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="order of 0 to 6, got 7"):
+        BackgroundFit(SHAPE, 7)
