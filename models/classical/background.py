@@ -59,36 +59,30 @@ class BackgroundFit:
         return coefficients
 
     def _fit(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = np.zeros(len(self._powers))
+        values = np.zeros(len(self._powers))
         if self.order > 0:
             values[1:] = self._fit_slopes(samples)
         flat = samples.ravel().astype(np.float64)
         for _ in range(_LEVEL_ROUNDS):
-            residual = flat - self._design @ values
+            residual = flat - _evaluate(self._design, values)
             level, spread = _most_frequent_level(residual)
             above = (residual - level) / (_KEPT_SIGMAS * spread)
             # What stands out above is cell. Nothing lies below the background, so what does pulls the fit down, but
             # only as hard as a sample at the edge would (Huber 1964).
             weights = np.where(above > 1, 0.0, 1 / np.maximum(1.0, -above))
-            weighted = (self._design * weights[:, None]).T
             # A little of the old fit stands in where the background leaves gaps.
-            normal = weighted @ self._design + 1e-6 * weights.sum() * np.eye(len(values))
-            values = values + np.linalg.solve(normal, weighted @ residual)
+            values += _solve_weighted(self._design, weights, residual, ridge=1e-6 * weights.sum())
         return values
 
     def _fit_slopes(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
         """All coefficients but the level, from the differences between neighbouring blocks."""
-        slopes = np.concatenate((np.diff(samples, axis=0).ravel(), np.diff(samples, axis=1).ravel()))
-        design = self._slope_design
+        slopes = np.concatenate((np.diff(samples, axis=0).ravel(), np.diff(samples, axis=1).ravel())).astype(np.float64)
         weights = np.ones_like(slopes)
-        values: NDArray[np.float64] = np.zeros(design.shape[1])
+        values = np.zeros(self._slope_design.shape[1])
         for _ in range(_SLOPE_ROUNDS):
-            weighted = (design * weights[:, None]).T
-            normal = (weighted @ design).astype(np.float64)
-            normal += 1e-7 * np.trace(normal) / len(normal) * np.eye(len(normal))
-            values = np.linalg.solve(normal, (weighted @ slopes).astype(np.float64)).astype(np.float64)
-            residual = np.abs(slopes - design @ values.astype(np.float32))
-            spread = np.float32(max(1.4826 * float(np.median(residual)), 1e-4))
+            values = _solve_weighted(self._slope_design, weights, slopes, ridge=1e-9 * len(slopes))
+            residual = np.abs(slopes - _evaluate(self._slope_design, values))
+            spread = max(1.4826 * float(np.median(residual)), 1e-4)
             weights = 1 / (1 + (residual / spread) ** 2)
         return values
 
@@ -100,18 +94,58 @@ class BackgroundFit:
         return np.stack([np.outer(y**i, x**j).ravel() for i, j in self._powers], axis=1)
 
     @cached_property
-    def _slope_design(self) -> NDArray[np.float32]:
+    def _slope_design(self) -> NDArray[np.float64]:
         """(differences, terms − 1), the differences of `_design` between neighbouring blocks, the level left out."""
         height, width = (length // _BLOCK_PX for length in self.shape)
         grid = self._design[:, 1:].reshape(height, width, -1)
         slopes = [np.diff(grid, axis=axis).reshape(-1, grid.shape[-1]) for axis in (0, 1)]
-        return np.concatenate(slopes).astype(np.float32)
+        return np.concatenate(slopes)
 
 
 def _positions(blocks: int, length: int) -> NDArray[np.float64]:
     """The centres of the blocks along an axis of `length` pixels, on the scale −1 … 1."""
     centres = np.arange(blocks) * _BLOCK_PX + (_BLOCK_PX - 1) / 2
     return 2 * centres / (length - 1) - 1
+
+
+def _solve_weighted(
+    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64], ridge: float
+) -> NDArray[np.float64]:
+    """Weighted least squares; `ridge` is added to the diagonal, so that there always is a solution."""
+    normal, right = _normal_equations(design, weights, target)
+    normal[np.diag_indices_from(normal)] += ridge
+    return np.linalg.solve(normal, right).astype(np.float64, copy=False)
+
+
+# Compiled, and not left to the linear algebra library: at this size its threads cost more than the arithmetic, and
+# fifty times more when the cores are busy with the rest of the line.
+@numba.njit(nogil=True, cache=True)
+def _normal_equations(
+    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    samples, terms = design.shape
+    normal, right = np.zeros((terms, terms)), np.zeros(terms)
+    for sample in range(samples):
+        weight = weights[sample]
+        if weight == 0:
+            continue
+        for i in range(terms):
+            weighted = weight * design[sample, i]
+            right[i] += weighted * target[sample]
+            for j in range(terms):
+                normal[i, j] += weighted * design[sample, j]
+    return normal, right
+
+
+@numba.njit(nogil=True, cache=True)
+def _evaluate(design: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    result = np.empty(len(design))
+    for sample in range(len(design)):
+        total = 0.0
+        for term in range(len(values)):
+            total += design[sample, term] * values[term]
+        result[sample] = total
+    return result
 
 
 def _most_frequent_level(residual: NDArray[np.float64]) -> tuple[float, float]:

@@ -46,7 +46,7 @@ MAPS = {
     "speckle": speckle,
     "pure noise": noise,
     "two pixels": lambda: np.array([[3.0, -3.0], [3.0, -3.0]], np.float32),
-    "odd size": lambda: noisy(0.8)[:-3, :-5].copy(),
+    "odd size": noisy(0.8)[:-3, :-5].copy,
 }
 
 

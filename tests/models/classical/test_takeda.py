@@ -69,7 +69,7 @@ def test_wrapped_phase_of_twelve_bits_equals_that_of_eight() -> None:
 
 def test_wrapped_phase_of_another_shape_is_refused_in_one_sentence() -> None:
     retriever = TakedaRetriever(SHAPE, Carrier(0.21, 0.26))
-    with pytest.raises(InferenceError, match="expected a frame of 256 × 320 px .* got 64 × 64") as caught:
+    with pytest.raises(InferenceError, match=r"expected a frame of 256 × 320 px .* got 64 × 64") as caught:
         retriever.wrapped_phase(np.zeros((64, 64), np.uint8))
     assert caught.value.reason == "wrong shape"
 
