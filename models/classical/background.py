@@ -63,16 +63,23 @@ class BackgroundFit:
         if self.order > 0:
             values[1:] = self._fit_slopes(samples)
         flat = samples.ravel().astype(np.float64)
+        side = self._side_of_the_cells(flat - _evaluate(self._design, values))
         for _ in range(_LEVEL_ROUNDS):
             residual = flat - _evaluate(self._design, values)
             level, spread = _most_frequent_level(residual)
-            above = (residual - level) / (_KEPT_SIGMAS * spread)
-            # What stands out above is cell. Nothing lies below the background, so what does pulls the fit down, but
-            # only as hard as a sample at the edge would (Huber 1964).
+            above = side * (residual - level) / (_KEPT_SIGMAS * spread)
+            # What stands out on the cells' side is cell. Nothing should lie on the other side of the background, so
+            # what does pulls the fit over, but only as hard as a sample at the edge would (Huber 1964).
             weights = np.where(above > 1, 0.0, 1 / np.maximum(1.0, -above))
             # A little of the old fit stands in where the background leaves gaps.
             values += _solve_weighted(self._design, weights, residual, ridge=1e-6 * weights.sum())
         return values
+
+    @staticmethod
+    def _side_of_the_cells(residual: NDArray[np.float64]) -> int:
+        """+1 where most of the phase off the background's level lies above it, −1 where below (the other sideband)."""
+        level, _ = _most_frequent_level(residual)
+        return 1 if residual.mean() >= level else -1
 
     def _fit_slopes(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
         """All coefficients but the level, from the differences between neighbouring blocks."""

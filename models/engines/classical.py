@@ -151,7 +151,8 @@ class ClassicalEngine:
             if frame is not None:
                 if self._chain is not None and frame.shape != self._chain.retriever.shape:
                     raise ValueError(
-        # A given carrier states its sign. One that was found does not, but cells delay light more than their medium.
+                        f"expected a calibration frame of the stream's shape {self._chain.retriever.shape}, "
+                        f"got {frame.shape}"
                     )
                 try:
                     find_carrier(frame.pixels)
@@ -174,7 +175,7 @@ class ClassicalEngine:
         if self._sideband == "lower":
             carrier = carrier.conjugate()
         chain = self._chain_for(frame.shape, carrier)
-        # A carrier that was given states its sign. One that was found does not, but cells delay more than their medium.
+        # A given carrier states its sign. One that was found does not, but cells delay light more than their medium.
         if self._sideband == "auto" and given is None and _leans_negative(chain.phase(frame.pixels)):
             chain = self._chain_for(frame.shape, carrier.conjugate())
         return chain

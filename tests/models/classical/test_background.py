@@ -49,6 +49,14 @@ def test_remove_under_cells_leaves_the_cells(coverage: float, threads: int) -> N
     assert np.sqrt(np.mean((phase - true) ** 2)) < 0.1
 
 
+def test_remove_of_a_negative_phase_is_the_negative() -> None:
+    phase = (cells(0.4) + aberration(4)).astype(np.float32)
+    mirrored = -phase
+    BackgroundFit(SHAPE, 4).remove(phase)
+    BackgroundFit(SHAPE, 4).remove(mirrored)
+    assert np.abs(phase + mirrored).max() < 1e-3
+
+
 def test_remove_returns_the_polynomial_that_it_took_off() -> None:
     before = (cells(0.2) + aberration(4)).astype(np.float32)
     after = before.copy()
