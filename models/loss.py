@@ -1,0 +1,46 @@
+"""What training makes small: the phase loss, and in the search the two losses over connection weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+BINARY_RATIO = 5e-3
+"""α of eq. 3."""
+SPARSITY_RATIO = 5e-4
+"""β of eq. 3."""
+
+_GRADIENT_RATIO = 0.1
+_SMALLEST = 1e-6  # keeps the square root's and the logarithm's slopes finite
+
+
+def mixed_gradient_error(phase: Tensor, true_phase: Tensor) -> Tensor:
+    """MixGE: mean squared error of the values plus 0.1 × mean squared error of the Sobel gradient magnitudes.
+
+    Both (B, 1, H, W), over 12 rad. Van der Jeught et al. 2021 take the loss, under this name, from Lu & Chen 2019,
+    whose weight 0.1 and 3×3 Sobel operator without normalisation are meant; the outermost pixels have no gradient.
+    """
+    values = functional.mse_loss(phase, true_phase)
+    gradients = functional.mse_loss(_sobel_magnitude(phase), _sobel_magnitude(true_phase))
+    return values + _GRADIENT_RATIO * gradients
+
+
+def binary_loss(weights: Tensor) -> Tensor:
+    """Loss_b, eq. 4-a: the mean binary entropy of the connection weights, which pushes each towards 0 or 1."""
+    inside = weights.clamp(_SMALLEST, 1 - _SMALLEST)
+    return torch.mean(-inside * inside.log() - (1 - inside) * (1 - inside).log())
+
+
+def sparsity_loss(weights: Tensor) -> Tensor:
+    """Loss_s, eq. 4-b: the mean of all connection weights."""
+    return weights.mean()
+
+
+def _sobel_magnitude(phase: Tensor) -> Tensor:
+    # Sobel is separable: a [1, 2, 1] smoothing across, a [−1, 0, 1] difference along.
+    across = phase[..., :, :-2] + 2 * phase[..., :, 1:-1] + phase[..., :, 2:]
+    along = phase[..., :-2, :] + 2 * phase[..., 1:-1, :] + phase[..., 2:, :]
+    vertical = across[..., 2:, :] - across[..., :-2, :]
+    horizontal = along[..., :, 2:] - along[..., :, :-2]
+    return torch.sqrt(vertical**2 + horizontal**2 + _SMALLEST)
