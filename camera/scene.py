@@ -60,7 +60,7 @@ class Scene:
         self.model = model
         self.specimen = specimen
         self.loop_frames = loop_frames
-        self._seed = seed
+        self.seed = seed
         self._culture = Culture(specimen, model.instrument.shape, seed)
 
     def true_phase_rad(self, frame: int) -> NDArray[np.float32]:
@@ -69,12 +69,12 @@ class Scene:
 
     def pixels(self, frame: int) -> Pixels:
         """The interferogram of frame `frame`, (H, W) uint8 or uint16, owned by the caller."""
-        rng = default_rng([self._seed, 1, frame % self.loop_frames])
+        rng = default_rng([self.seed, 1, frame % self.loop_frames])
         return self.model.interferogram(self.true_phase_rad(frame), rng, self._turn(frame))
 
     def calibration_pixels(self, frame: int = 0) -> Pixels:
         """A sample-free interferogram, taken where the drifting aberration stood in frame `frame`."""
-        rng = default_rng([self._seed, 2, frame % self.loop_frames])
+        rng = default_rng([self.seed, 2, frame % self.loop_frames])
         return self.model.calibration(rng, self._turn(frame))
 
     def _turn(self, frame: int) -> float:

@@ -1,0 +1,47 @@
+"""When the next frame of a camera without hardware is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic, sleep
+
+from camera.errors import CameraTimeout
+
+
+class Pace:
+    """Keeps a frame rate. A reader that falls behind by more than a frame is not sent a burst to catch up.
+
+    Args:
+        frame_rate_hz: frames per second; 0 means that every frame is due at once.
+        clock_s: a monotonic clock, in seconds.
+        sleep_s: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        frame_rate_hz: float,
+        clock_s: Callable[[], float] = monotonic,
+        sleep_s: Callable[[float], None] = sleep,
+    ) -> None:
+        self._period_s = 1 / frame_rate_hz if frame_rate_hz else 0.0
+        self._clock_s = clock_s
+        self._sleep_s = sleep_s
+        self._due_s = clock_s()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when the next frame is due.
+
+        Raises:
+            CameraTimeout: that is later than `timeout_s` from now; the time has passed meanwhile.
+        """
+        if not self._period_s:
+            return
+        now_s = self._clock_s()
+        ahead_s = self._due_s - now_s
+        if ahead_s > timeout_s:
+            self._sleep_s(timeout_s)
+            raise CameraTimeout(f"The next frame is due in {ahead_s - timeout_s:.2f} s.")
+        if ahead_s > 0:
+            self._sleep_s(ahead_s)
+        late_by_a_frame = ahead_s < -self._period_s
+        self._due_s = (now_s if late_by_a_frame else self._due_s) + self._period_s
