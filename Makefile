@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVE_ARGS ?=
 
-.PHONY: setup serve check test bench clean
+.PHONY: setup serve check test bench virtual-camera clean
 
 # Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
 $(BIN)/.serve: pyproject.toml
@@ -41,6 +41,10 @@ test: $(BIN)/.test
 bench: $(BIN)/.peers
 	$(BIN)/python bench/latency.py --engine goldstein
 	$(BIN)/python bench/accuracy.py --engine goldstein
+
+# The virtual off-axis camera, for any GenICam program; needs a C compiler.
+virtual-camera: $(BIN)/.serve
+	$(BIN)/python -m camera.virtual_gentl.build build/virtual-camera.cti
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
