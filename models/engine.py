@@ -74,9 +74,14 @@ class PhaseFrame:
 
     def wrapped_rad(self) -> NDArray[np.float32]:
         """The phase modulo 2π in (−π, π]: what the field's argument shows once the aberration is divided out."""
-        turns = np.rint(self.phase_rad / np.float32(2 * np.pi))
-        wrapped: NDArray[np.float32] = self.phase_rad - turns * np.float32(2 * np.pi)
-        return wrapped
+        return wrap(self.phase_rad)
+
+
+def wrap(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) float32 `phase_rad` modulo 2π, in [−π, π], in an array of its own."""
+    turns = np.rint(phase_rad / np.float32(2 * np.pi))
+    wrapped: NDArray[np.float32] = phase_rad - turns * np.float32(2 * np.pi)
+    return wrapped
 
 
 class PhaseEngine(Protocol):

@@ -92,12 +92,18 @@ class Hub:
             mailbox.offer(live)
 
     def subscribe(self, name: str, on_arrival: Callable[[], None] | None = None) -> Mailbox[LiveFrame]:
-        """A mailbox of one's own under a name nobody else has; close it through `unsubscribe`."""
+        """A mailbox of one's own under a name nobody else has; close it through `unsubscribe`.
+
+        The newest frame, where there is one, lies in it from the start: a stream that stands still shows where.
+        """
         mailbox: Mailbox[LiveFrame] = Mailbox(on_arrival)
         with self._lock:
             if name in self._mailboxes:
                 raise ValueError(f"expected a subscriber's name that is free, got {name!r}")
             self._mailboxes[name] = mailbox
+            # Inside the lock: a frame published meanwhile must come after this one.
+            if self._latest is not None:
+                mailbox.offer(self._latest)
         return mailbox
 
     def unsubscribe(self, name: str) -> None:

@@ -17,6 +17,7 @@ The payload starts on a multiple of 16, so that an array can be laid over the re
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 MAGIC = b"QPIF"
 VERSION = 1
 _PREAMBLE = struct.Struct("<4sHHII")
-_ALIGNMENT = 16
+_HEADER_ROOM = 4096  # a header takes about 700 bytes; the sentences in it are bounded
 
 
 class EngineField(BaseModel):
@@ -79,15 +80,22 @@ class WireFrame:
     payload: NDArray[np.generic]
 
 
-def pack(header: FrameHeader, payload: NDArray[np.generic]) -> bytearray:
-    """One message; `payload` is copied once, into it."""
-    text = header.model_dump_json().encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    start = _PREAMBLE.size + len(text)
+def pack(describe: Callable[[], FrameHeader], payload: NDArray[np.generic]) -> bytearray:
+    """One message; `payload` is copied once, into it.
+
+    `describe` is called when the payload is in place, so that the header can state how long that took.
+
+    Raises:
+        WireError: the header is longer than its room.
+    """
+    start = _PREAMBLE.size + _HEADER_ROOM
     message = bytearray(start + payload.nbytes)
-    _PREAMBLE.pack_into(message, 0, MAGIC, VERSION, 0, len(text), payload.nbytes)
-    message[_PREAMBLE.size : start] = text
     np.frombuffer(message, payload.dtype, offset=start).reshape(payload.shape)[...] = payload
+    text = describe().model_dump_json().encode()
+    if len(text) > _HEADER_ROOM:
+        raise WireError(f"expected a header of at most {_HEADER_ROOM} bytes, got {len(text)}")
+    _PREAMBLE.pack_into(message, 0, MAGIC, VERSION, 0, _HEADER_ROOM, payload.nbytes)
+    message[_PREAMBLE.size : start] = text.ljust(_HEADER_ROOM)
     return message
 
 

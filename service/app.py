@@ -1,0 +1,121 @@
+"""The web application around one station."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from models.errors import EngineError
+from service.guard import Guard
+from service.on_demand import Busy
+from service.routes import health, router
+from service.station import Station
+from service.stream import stream
+from service.tuning import NotTunable
+
+API = "/api/v1"
+_WEB = Path(__file__).with_name("web")
+_EVERYWHERE = ("0.0.0.0", "::", "")
+_ABOUT = f"""
+Live phase of an off-axis quantitative phase microscope.
+
+**Stream.** WebSocket `{API}/stream?layer=phase&dtype=float32&max_fps=0&downscale=1` sends one binary message per frame:
+16 bytes of preamble (magic `QPIF`, version, reserved, header length, payload length; little-endian), a JSON header with
+the fields of `FrameHeader`, the array. `layer` is phase, wrapped or interferogram; `dtype` float32 (exact values) or
+uint8 (a preview, value = offset + scale × payload; `lo` and `hi` set its range). A client may send a JSON object with
+any of these at any time to change what it gets.
+
+**Errors** are 4xx or 5xx with one sentence in `detail`; a request that failed has changed nothing.
+"""
+
+
+def build_app(station: Station) -> FastAPI:
+    """The application; the station's line runs while the application does."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with station.running():
+            yield
+
+    settings = station.settings
+    own_name = () if settings.host in _EVERYWHERE else (settings.host,)
+    guard = Middleware(
+        Guard,
+        hosts=(*own_name, *settings.allowed_hosts),
+        origins=settings.allowed_origins,
+        any_address=settings.host in _EVERYWHERE,
+    )
+    app = FastAPI(
+        title="qpi-live",
+        version=version("qpi-live"),
+        description=_ABOUT,
+        lifespan=lifespan,
+        middleware=[guard],
+        max_body_size=settings.max_upload_mb << 20,
+        docs_url=None,  # its page loads scripts from a CDN
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+    )
+    app.state.station = station
+    _answer_errors(app, settings.max_upload_mb)
+    app.include_router(health)
+    app.include_router(router, prefix=API)
+
+    @app.websocket(f"{API}/stream")
+    async def _stream(websocket: WebSocket) -> None:
+        await stream(websocket, station)
+
+    @app.get("/metrics", tags=["health"], response_class=Response, summary="Prometheus metrics")
+    def _metrics() -> Response:
+        return Response(generate_latest(station.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/", include_in_schema=False)
+    def _page() -> FileResponse:
+        return FileResponse(_WEB / "index.html", headers={"cache-control": "no-cache"})
+
+    app.mount("/web", StaticFiles(directory=_WEB), name="web")
+    return app
+
+
+def _answer_errors(app: FastAPI, max_upload_mb: int) -> None:
+    """Whatever goes wrong on purpose is answered with one sentence in `detail`."""
+
+    def answer(status: int, sentence: str) -> JSONResponse:
+        return JSONResponse({"detail": sentence}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = " ".join(str(part) for part in first["loc"])
+        return answer(422, f"{where}: {first['msg']}, got {str(first.get('input'))[:100]!r}")
+
+    @app.exception_handler(EngineError)
+    async def _engine(_: Request, error: EngineError) -> JSONResponse:
+        return answer(422, str(error))
+
+    @app.exception_handler(NotTunable)
+    async def _not_tunable(_: Request, error: NotTunable) -> JSONResponse:
+        return answer(409, str(error))
+
+    @app.exception_handler(Busy)
+    async def _busy(_: Request, error: Busy) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503, {"retry-after": "1"})
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        sentence = (
+            f"expected a body of at most {max_upload_mb} MiB, got a larger one; see max_upload_mb"
+            if error.status_code == 413
+            else str(error.detail)
+        )
+        return JSONResponse({"detail": sentence}, error.status_code, error.headers)

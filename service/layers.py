@@ -1,0 +1,171 @@
+"""The layers a frame can be shown as: which values, at what scale, in which dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, pi
+from time import perf_counter_ns
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.engine import PhaseFrame, wrap
+from service.latency import LatencyBook
+from service.live import LiveFrame
+from service.wire import EngineField, FrameHeader, pack
+
+Layer = Literal["phase", "wrapped", "interferogram"]
+Dtype = Literal["float32", "uint8"]
+
+_PREVIEW_PERCENTILES = (0.5, 99.5)
+_LONGEST_TEXT = 600
+_PREVIEW_STEP = 0.1  # rad; limits are rounded outwards to it, so that they do not flicker with every frame
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What someone wants to see of every frame.
+
+    Attributes:
+        layer: `phase` (unwrapped, rad), `wrapped` (modulo 2π, rad) or `interferogram` (the camera's grey values).
+        dtype: `float32` for exact values (an interferogram keeps the camera's uint8 or uint16), `uint8` for a preview
+            whose scale and offset stand in the header.
+        downscale: edge of the pixel blocks that are averaged into one; what fills no block is left out.
+        lo: value that a preview shows as 0; None: from the frame.
+        hi: value that a preview shows as 255; None: from the frame.
+    """
+
+    layer: Layer = "phase"
+    dtype: Dtype = "float32"
+    downscale: int = 1
+    lo: float | None = None
+    hi: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A rendered view: `values` (H, W), read-only, with value = offset + scale × values in rad or grey values."""
+
+    values: NDArray[Any]
+    scale: float
+    offset: float
+
+
+def render(phase: PhaseFrame, view: View) -> Picture:
+    """What `view` shows of `phase`.
+
+    Raises:
+        ValueError: the blocks are larger than the frame.
+    """
+    values = _layer_values(phase, view)
+    if view.dtype == "uint8":
+        return _preview(values, view, 2**phase.frame.bit_depth - 1)
+    values.flags.writeable = False
+    return Picture(values, 1.0, 0.0)
+
+
+def describe(live: LiveFrame, view: View, picture: Picture, encode_ms: float) -> FrameHeader:
+    """The header that travels with `picture`."""
+    frame, engine, quality = live.frame, live.phase.engine, live.phase.quality
+    optics = live.camera.optics
+    object_pixel_m = optics.object_pixel_m if optics else None
+    height, width = picture.values.shape
+    return FrameHeader(
+        sequence=frame.sequence,
+        captured_ns=frame.captured_ns,
+        device_id=frame.device_id,
+        device_timestamp_ns=frame.device_timestamp_ns,
+        camera=live.camera.source[:_LONGEST_TEXT],
+        layer=view.layer,
+        shape=(height, width),
+        dtype=picture.values.dtype.name,
+        unit="grey value" if view.layer == "interferogram" else "rad",
+        scale=picture.scale,
+        offset=picture.offset,
+        downscale=view.downscale,
+        bit_depth=frame.bit_depth,
+        wavelength_m=optics.wavelength_m if optics else None,
+        object_pixel_m=object_pixel_m * view.downscale if object_pixel_m else None,
+        engine=EngineField(name=engine.name, kind=engine.kind, device=engine.device, version=engine.version),
+        stages_ms={**live.stages_ms, "encode": encode_ms},
+        residues=quality.residues,
+        disputed_pixels=quality.disputed_pixels,
+        warning=quality.warning and quality.warning[:_LONGEST_TEXT],
+    )
+
+
+def message(live: LiveFrame, view: View, latencies: LatencyBook) -> bytearray:
+    """The stream's message for `view`, made once for everyone who asks; nobody may write to it.
+
+    Raises:
+        ValueError: the blocks are larger than the frame.
+    """
+
+    def encode() -> bytearray:
+        start_ns = perf_counter_ns()
+        picture = render(live.phase, view)
+
+        def header() -> FrameHeader:
+            encode_ms = (perf_counter_ns() - start_ns) / 1e6
+            latencies.record({"encode": encode_ms})
+            return describe(live, view, picture, encode_ms)
+
+        return pack(header, picture.values)
+
+    return live.once(("message", view), encode)
+
+
+def check_downscale(downscale: int, shape: tuple[int, int]) -> None:
+    """Raise ValueError where blocks of `downscale` pixels do not fit into a frame of `shape`."""
+    if downscale > min(shape):
+        raise ValueError(f"expected a downscale of at most {min(shape)} for a frame of {shape}, got {downscale}")
+
+
+def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:
+    if view.layer == "interferogram":
+        return block_mean(phase.frame.pixels, view.downscale)
+    unwrapped = block_mean(phase.phase_rad, view.downscale)
+    # A mean of wrapped values would be wrong wherever the phase wraps inside a block: average first, wrap then.
+    return wrap(unwrapped) if view.layer == "wrapped" else unwrapped
+
+
+def block_mean(values: NDArray[Any], edge: int) -> NDArray[Any]:
+    """(H, W) → (H // edge, W // edge) means over blocks, in the dtype that came in (integers rounded)."""
+    if edge == 1:
+        return values
+    check_downscale(edge, (values.shape[0], values.shape[1]))
+    height, width = values.shape[0] // edge, values.shape[1] // edge
+    whole = values[: height * edge, : width * edge]
+    # Rows first: sums of whole rows run at memory speed, and leave little for the slower sums along rows.
+    rows = whole.reshape(height, edge, width * edge).mean(axis=1, dtype=np.float32)
+    means = rows.reshape(height, width, edge).mean(axis=2, dtype=np.float32)
+    blocks: NDArray[Any] = np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means
+    return blocks
+
+
+def _preview(values: NDArray[Any], view: View, full_scale: int) -> Picture:
+    lo, hi = _limits(values, view, full_scale)
+    scale = (hi - lo) / 255
+    if scale == 1.0 and lo == 0.0 and values.dtype == np.uint8:
+        values.flags.writeable = False
+        return Picture(values, 1.0, 0.0)
+    steps = (values - np.float32(lo)) * np.float32(1 / scale)
+    np.clip(np.rint(steps, out=steps), 0, 255, out=steps)
+    preview = steps.astype(np.uint8)
+    preview.flags.writeable = False
+    return Picture(preview, scale, lo)
+
+
+def _limits(values: NDArray[Any], view: View, full_scale: int) -> tuple[float, float]:
+    if view.layer == "interferogram":
+        lo, hi = 0.0, float(full_scale)
+    elif view.layer == "wrapped":
+        lo, hi = -pi, pi
+    else:
+        step = max(1, min(values.shape) // 256)
+        sample = values[::step, ::step].astype(np.float32)
+        low, high = (float(limit) for limit in np.percentile(sample, _PREVIEW_PERCENTILES))
+        lo = floor(low / _PREVIEW_STEP) * _PREVIEW_STEP
+        hi = max(ceil(high / _PREVIEW_STEP) * _PREVIEW_STEP, lo + _PREVIEW_STEP)
+    return (lo if view.lo is None else view.lo), (hi if view.hi is None else view.hi)

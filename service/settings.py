@@ -1,0 +1,170 @@
+"""Everything a person can set. The command line beats the environment (`QPI_…`), which beats a settings file (TOML)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from camera.optics import Optics
+from camera.source import CameraOptions
+from models.engine import EngineOptions
+
+DEFAULT_FILE = Path("qpi.toml")
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the text says which, and what was expected."""
+
+
+class Settings(BaseSettings):
+    """The service's settings; each field's description is also what `qpi serve --help` says."""
+
+    model_config = SettingsConfigDict(env_prefix="QPI_", extra="forbid", frozen=True)
+
+    camera: str = Field(default="replay:glioblastoma", description="simulated, replay:PATH or gentl:PATH.cti")
+    engine: str = Field(default="goldstein", description="what turns interferograms into phase; `qpi info` lists them")
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 also lets other machines in")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    size: int = Field(
+        default=1024, ge=0, le=16384, description="edge of square frames, in pixels; 0 takes the camera's own"
+    )
+    fps: float | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="frames per second; 0: as fast as possible; unset: the camera's",
+    )
+    loop: bool = Field(default=True, description="start a recording again at its end")
+    seed: int = Field(default=0, ge=0, description="seed of whatever is random in the camera")
+
+    wavelength_nm: float | None = Field(default=None, gt=0, description="vacuum wavelength of the illumination, in nm")
+    pixel_um: float | None = Field(default=None, gt=0, description="pitch of the sensor's pixels, in µm")
+    magnification: float = Field(default=1.0, gt=0, description="lateral magnification from sample to sensor")
+    na: float | None = Field(default=None, gt=0, le=1.7, description="numerical aperture of the objective")
+
+    carrier: str | None = Field(default=None, description="FY,FX of the carrier in cycles per pixel; unset finds it")
+    sideband: Literal["auto", "upper", "lower"] | None = Field(
+        default=None,
+        description="auto, upper or lower (flips the phase's sign); unset: the last choice for this camera",
+    )
+    background_order: int = Field(default=4, ge=0, le=6, description="order of the background polynomial taken off")
+    calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads the engine may use; unset is all cores")
+
+    baseline: str = Field(default="goldstein", description="engine that checks a part of the live frames")
+    baseline_fraction: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="part of the frames it checks, 0 … 1; off where it is the engine",
+    )
+
+    allowed_hosts: Names = Field(default=(), description="further host names this service is reached as, by commas")
+    allowed_origins: Names = Field(default=(), description="web origins (http://lab:3000) that may use it, by commas")
+    max_upload_mb: int = Field(default=64, ge=1, le=4096, description="largest body of a request, in MiB")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("carrier")
+    @classmethod
+    def _check_carrier(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parse_carrier(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_optics(self) -> Settings:
+        if self.wavelength_nm is None and (self.pixel_um, self.magnification, self.na) != (None, 1.0, None):
+            raise ValueError("expected wavelength_nm beside pixel_um, magnification and na; give all that are known")
+        _ = self.optics
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Given values first, then the environment; a settings file comes in through `load_settings`."""
+        return init_settings, env_settings
+
+    @property
+    def optics(self) -> Optics | None:
+        """The optics that were set, in place of the camera's; None where no wavelength was."""
+        if self.wavelength_nm is None:
+            return None
+        pitch_m = None if self.pixel_um is None else self.pixel_um * 1e-6
+        return Optics(self.wavelength_nm * 1e-9, pitch_m, self.magnification, self.na)
+
+    @property
+    def camera_options(self) -> CameraOptions:
+        """What the camera is asked for."""
+        shape = (self.size, self.size) if self.size else None
+        return CameraOptions(shape, self.fps, self.loop, self.seed, self.optics)
+
+    def engine_options(self, optics: Optics | None, sideband: str) -> EngineOptions:
+        """What an engine of the live stream is asked for; `optics` are the camera's."""
+        carrier = None if self.carrier is None else _parse_carrier(self.carrier)
+        return EngineOptions(optics, carrier, sideband, self.background_order, self.threads)
+
+
+def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:
+    """The settings: `given` over the environment over `file` (or `qpi.toml` in the current folder, where there is one).
+
+    Raises:
+        SettingsError: the file cannot be read, or a value does not fit.
+    """
+    chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    if chosen is not None and not chosen.is_file():
+        raise SettingsError(f"expected a settings file at {chosen}, got none; check the path")
+
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            file_source = TomlConfigSettingsSource(settings_cls, toml_file=chosen)
+            return (*super().settings_customise_sources(settings_cls, *sources, **named), file_source)
+
+    try:
+        return WithFile(**given)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(one) for one in error.errors())) from error
+    except ValueError as error:  # tomllib's
+        raise SettingsError(f"expected TOML in {chosen}, got: {error}") from error
+
+
+def _parse_carrier(text: str) -> tuple[float, float]:
+    try:
+        fy, fx = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"expected FY,FX in cycles per pixel, such as 0.21,-0.18; got {text!r}") from None
+    if not 0 < max(abs(fy), abs(fx)) <= 0.5:
+        raise ValueError(f"expected a carrier between 0 and 0.5 cycles per pixel, got {text!r}")
+    return fy, fx
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "settings"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}, got {error['input']!r}" if error["loc"] else message

@@ -1,0 +1,97 @@
+"""All parts of one running service, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from prometheus_client import CollectorRegistry
+
+from camera.account import FrameAccount
+from camera.queue import HostFrameQueue
+from camera.source import Camera
+from models.engine import PhaseEngine
+from service.audience import Audience
+from service.baseline import Baseline
+from service.hub import Hub
+from service.latency import LatencyBook
+from service.metrics import StationCollector
+from service.on_demand import OnDemand
+from service.pipeline import Pipeline
+from service.rates import Rates
+from service.remembered import RememberedSidebands
+from service.settings import Settings
+from service.tuning import Tuning
+
+_STOP_S = 1.5
+
+
+class Station:
+    """The line from `camera` to its audience, with everything that stands beside it.
+
+    Args:
+        settings: what the person set.
+        camera: opened, not started.
+        engine: opened with `sideband`; from now on the station's, which closes it.
+        baseline: the engine that checks a part of the frames, or None.
+        sideband: the sideband in force.
+        remembered: where a new choice of sideband is kept.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        camera: Camera,
+        engine: PhaseEngine,
+        baseline: PhaseEngine | None,
+        sideband: str,
+        remembered: RememberedSidebands,
+    ) -> None:
+        self.settings = settings
+        self.camera = camera
+        self.registry = CollectorRegistry()
+        self.latencies = LatencyBook(self.registry)
+        account = FrameAccount()
+        self.hub = Hub()
+        self.pipeline = Pipeline(camera, HostFrameQueue(account), engine, self.hub, account, self.latencies)
+        self.audience = Audience(self.hub)
+        self.encoders = ThreadPoolExecutor(2, "encode")
+        self.rates = Rates(account, self.latencies)
+        self.baseline = Baseline(baseline, settings.baseline_fraction, self.hub) if baseline else None
+        self.tuning = Tuning(settings.camera, sideband, remembered, [engine, baseline] if baseline else [engine])
+        self.on_demand = OnDemand()
+        self.registry.register(StationCollector(self.pipeline, self.audience, self.baseline))
+        self._started = monotonic()
+
+    @property
+    def camera_shape(self) -> tuple[int, int]:
+        """(H, W) of the camera's frames."""
+        return self.camera.identity.shape
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the start."""
+        return monotonic() - self._started
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the line inside a running event loop; at the end everything has been let go of."""
+        sampling = asyncio.create_task(self.rates.keep())
+        self.pipeline.start()
+        if self.baseline:
+            self.baseline.start()
+        try:
+            yield
+        finally:
+            sampling.cancel()
+            await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        if self.baseline:
+            self.baseline.stop(_STOP_S)
+        self.on_demand.close()
+        self.encoders.shutdown(wait=False, cancel_futures=True)
+        self.pipeline.stop(_STOP_S)

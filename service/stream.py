@@ -1,0 +1,126 @@
+"""The WebSocket stream: each client gets the newest frame it can take, and delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import suppress
+
+from fastapi import WebSocket, WebSocketDisconnect
+from starlette.responses import JSONResponse
+
+from service.audience import AudienceFull, Choice, Listener, choose
+from service.layers import message
+from service.station import Station
+from service.websocket_protocol import ClientStuck
+
+CLIENT_GONE = "client gone"
+CLIENT_STUCK = "client stuck"
+SERVER_STOPPED = "server stopped"
+_log = logging.getLogger(__name__)
+
+
+async def stream(websocket: WebSocket, station: Station) -> None:
+    """Serve one client until it leaves, gets stuck, or the service stops."""
+    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop may be closed already while the last frame comes in
+            loop.call_soon_threadsafe(arrived.set)
+
+    try:
+        choice = choose(dict(websocket.query_params), Choice(), station.camera_shape)
+        address = f"{websocket.client.host}:{websocket.client.port}" if websocket.client else "unknown"
+        listener = station.audience.join(address, choice, wake)
+    except (ValueError, AudienceFull) as error:
+        status = 422 if isinstance(error, ValueError) else 503
+        await websocket.send_denial_response(JSONResponse({"detail": str(error)}, status))
+        return
+    reason = SERVER_STOPPED
+    tasks: set[asyncio.Task[str]] = set()
+    try:
+        await websocket.accept()
+        tasks = {
+            asyncio.create_task(_send(websocket, listener, station, arrived)),
+            asyncio.create_task(_listen(websocket, listener, station)),
+        }
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        reasons = {task.result() for task in done}
+        reason = CLIENT_STUCK if CLIENT_STUCK in reasons else CLIENT_GONE
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        station.audience.leave(listener, reason)
+
+
+async def _send(websocket: WebSocket, listener: Listener, station: Station, arrived: asyncio.Event) -> str:
+    """Send the newest frame again and again; returns why that ended."""
+    loop, mailbox, account = asyncio.get_running_loop(), listener.mailbox, listener.mailbox.account
+    due = 0.0
+    while True:
+        arrived.clear()
+        live = mailbox.take()
+        if live is None:
+            await arrived.wait()
+            continue
+        choice, now = listener.choice, loop.time()
+        if choice.max_fps:
+            period = 1 / choice.max_fps
+            # A frame a little before its time is taken, or a camera's jitter would cost every second one; the next
+            # one's time stays on the grid, so that the rate holds.
+            if now < due - period / 4:
+                account.dropped("rate limit")
+                continue
+            due = max(due + period, now)
+        fate = "internal error"
+        try:
+            data = await loop.run_in_executor(station.encoders, message, live, choice.view, station.latencies)
+            fate = CLIENT_GONE
+            await websocket.send_bytes(data)  # type: ignore[arg-type]  # a bytes-like will do
+            fate = ""
+        except WebSocketDisconnect as error:
+            fate = CLIENT_STUCK if isinstance(error.__context__, ClientStuck) else CLIENT_GONE
+            return fate
+        except asyncio.CancelledError:
+            fate = CLIENT_GONE
+            raise
+        except Exception:
+            _log.exception("frame %d could not be sent", live.frame.sequence)
+        finally:
+            if fate:
+                account.failed(fate)
+            else:
+                account.delivered()
+
+
+async def _listen(websocket: WebSocket, listener: Listener, station: Station) -> str:
+    """Take new choices; a bad one is answered with a sentence and changes nothing. Returns why that ended."""
+    while True:
+        received = await websocket.receive()
+        if received["type"] == "websocket.disconnect":
+            return CLIENT_GONE
+        try:
+            listener.choice = choose(_object(received.get("text")), listener.choice, station.camera_shape)
+        except ValueError as error:
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await websocket.send_json({"error": str(error)})
+            continue
+        # While nothing new comes, the new choice is shown on the frame that stands.
+        latest = station.hub.latest
+        if latest is not None and station.pipeline.state.name != "live":
+            listener.mailbox.offer(latest)
+
+
+def _object(text: str | None) -> dict[str, object]:
+    expected = 'expected a JSON object such as {"layer": "wrapped"}'
+    if text is None:
+        raise ValueError(f"{expected}, got a binary message")
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{expected}, got {text[:60]!r}") from None
+    if not isinstance(given, dict):
+        raise ValueError(f"{expected}, got {text[:60]!r}")
+    return given
