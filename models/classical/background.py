@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from models.classical.bands import RowBands
 
 _BLOCK_PX = 16  # samples are means over blocks of this edge, which takes the noise off and the number down
-_SLOPE_ROUNDS = 12
-_LEVEL_ROUNDS = 12
+_MOST_ROUNDS = 16
+_CONVERGED_RAD = 1e-3
 _KEPT_SIGMAS = 2.5
 
 
@@ -63,50 +63,51 @@ class BackgroundFit:
         if self.order > 0:
             values[1:] = self._fit_slopes(samples)
         flat = samples.ravel().astype(np.float64)
-        side = self._side_of_the_cells(flat - _evaluate(self._design, values))
-        for _ in range(_LEVEL_ROUNDS):
-            residual = flat - _evaluate(self._design, values)
+        residual = flat - values @ self._design
+        side = _side_of_the_cells(residual)
+        for _ in range(_MOST_ROUNDS):
             level, spread = _most_frequent_level(residual)
             above = side * (residual - level) / (_KEPT_SIGMAS * spread)
             # What stands out on the cells' side is cell. Nothing should lie on the other side of the background, so
             # what does pulls the fit over, but only as hard as a sample at the edge would (Huber 1964).
             weights = np.where(above > 1, 0.0, 1 / np.maximum(1.0, -above))
             # A little of the old fit stands in where the background leaves gaps.
-            values += _solve_weighted(self._design, weights, residual, ridge=1e-6 * weights.sum())
+            step = _solve_weighted(self._design, weights, residual, ridge=1e-6 * weights.sum())
+            values += step
+            residual = flat - values @ self._design
+            if np.abs(step).max() < _CONVERGED_RAD:
+                break
         return values
-
-    @staticmethod
-    def _side_of_the_cells(residual: NDArray[np.float64]) -> int:
-        """+1 where most of the phase off the background's level lies above it, −1 where below (the other sideband)."""
-        level, _ = _most_frequent_level(residual)
-        return 1 if residual.mean() >= level else -1
 
     def _fit_slopes(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
         """All coefficients but the level, from the differences between neighbouring blocks."""
         slopes = np.concatenate((np.diff(samples, axis=0).ravel(), np.diff(samples, axis=1).ravel())).astype(np.float64)
         weights = np.ones_like(slopes)
-        values = np.zeros(self._slope_design.shape[1])
-        for _ in range(_SLOPE_ROUNDS):
+        values = np.zeros(len(self._slope_design))
+        for _ in range(_MOST_ROUNDS):
+            before = values
             values = _solve_weighted(self._slope_design, weights, slopes, ridge=1e-9 * len(slopes))
-            residual = np.abs(slopes - _evaluate(self._slope_design, values))
+            if np.abs(values - before).max() < _CONVERGED_RAD:
+                break
+            residual = np.abs(slopes - values @ self._slope_design)
             spread = max(1.4826 * float(np.median(residual)), 1e-4)
             weights = 1 / (1 + (residual / spread) ** 2)
         return values
 
     @cached_property
     def _design(self) -> NDArray[np.float64]:
-        """(blocks, terms) powers of y and x at the blocks' centres."""
+        """(terms, blocks) powers of y and x at the blocks' centres."""
         height, width = (length // _BLOCK_PX for length in self.shape)
         y, x = (_positions(n, length) for n, length in zip((height, width), self.shape, strict=True))
-        return np.stack([np.outer(y**i, x**j).ravel() for i, j in self._powers], axis=1)
+        return np.stack([np.outer(y**i, x**j).ravel() for i, j in self._powers])
 
     @cached_property
     def _slope_design(self) -> NDArray[np.float64]:
-        """(differences, terms − 1), the differences of `_design` between neighbouring blocks, the level left out."""
+        """(terms − 1, differences), what `_design` changes by between neighbouring blocks; the level does not."""
         height, width = (length // _BLOCK_PX for length in self.shape)
-        grid = self._design[:, 1:].reshape(height, width, -1)
-        slopes = [np.diff(grid, axis=axis).reshape(-1, grid.shape[-1]) for axis in (0, 1)]
-        return np.concatenate(slopes)
+        grid = self._design[1:].reshape(-1, height, width)
+        slopes = [np.diff(grid, axis=axis).reshape(len(grid), -1) for axis in (1, 2)]
+        return np.concatenate(slopes, axis=1)
 
 
 def _positions(blocks: int, length: int) -> NDArray[np.float64]:
@@ -115,44 +116,10 @@ def _positions(blocks: int, length: int) -> NDArray[np.float64]:
     return 2 * centres / (length - 1) - 1
 
 
-def _solve_weighted(
-    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64], ridge: float
-) -> NDArray[np.float64]:
-    """Weighted least squares; `ridge` is added to the diagonal, so that there always is a solution."""
-    normal, right = _normal_equations(design, weights, target)
-    normal[np.diag_indices_from(normal)] += ridge
-    return np.linalg.solve(normal, right).astype(np.float64, copy=False)
-
-
-# Compiled, and not left to the linear algebra library: at this size its threads cost more than the arithmetic, and
-# fifty times more when the cores are busy with the rest of the line.
-@numba.njit(nogil=True, cache=True)
-def _normal_equations(
-    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    samples, terms = design.shape
-    normal, right = np.zeros((terms, terms)), np.zeros(terms)
-    for sample in range(samples):
-        weight = weights[sample]
-        if weight == 0:
-            continue
-        for i in range(terms):
-            weighted = weight * design[sample, i]
-            right[i] += weighted * target[sample]
-            for j in range(terms):
-                normal[i, j] += weighted * design[sample, j]
-    return normal, right
-
-
-@numba.njit(nogil=True, cache=True)
-def _evaluate(design: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    result = np.empty(len(design))
-    for sample in range(len(design)):
-        total = 0.0
-        for term in range(len(values)):
-            total += design[sample, term] * values[term]
-        result[sample] = total
-    return result
+def _side_of_the_cells(residual: NDArray[np.float64]) -> int:
+    """+1 where most of the phase off the background's level lies above it, −1 where below (the other sideband)."""
+    level, _ = _most_frequent_level(residual)
+    return 1 if residual.mean() >= level else -1
 
 
 def _most_frequent_level(residual: NDArray[np.float64]) -> tuple[float, float]:
@@ -167,6 +134,38 @@ def _most_frequent_level(residual: NDArray[np.float64]) -> tuple[float, float]:
     start = int(np.argmin(widths))
     # Of a Gaussian, the central twelfth spans ±0.1046 σ.
     return float(np.median(ordered[start : start + held])), max(float(widths[start]) / (2 * 0.1046), 1e-3)
+
+
+def _solve_weighted(
+    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64], ridge: float
+) -> NDArray[np.float64]:
+    """Weighted least squares; `ridge` is added to the diagonal, so that there always is a solution."""
+    normal, right = _normal_equations(design, weights, target)
+    normal[np.diag_indices_from(normal)] += ridge
+    return np.linalg.solve(normal, right).astype(np.float64, copy=False)
+
+
+# Compiled, and not left to the linear algebra library: at this size its threads cost more than the arithmetic, and
+# fifty times more when the cores are busy with the rest of the line. Sums may be reordered, so that they vectorise.
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _normal_equations(
+    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    terms, samples = design.shape
+    normal, right = np.empty((terms, terms)), np.empty(terms)
+    weighted = np.empty(samples)
+    for i in range(terms):
+        total = 0.0
+        for sample in range(samples):
+            weighted[sample] = weights[sample] * design[i, sample]
+            total += weighted[sample] * target[sample]
+        right[i] = total
+        for j in range(i + 1):
+            total = 0.0
+            for sample in range(samples):
+                total += weighted[sample] * design[j, sample]
+            normal[i, j] = normal[j, i] = total
+    return normal, right
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,0 +1,56 @@
+"""The best peers, on the same frames in the same run: scikit-image's unwrapping and qpretrieve's retrieval.
+
+Needs the extra `peers`; whoever imports this says so when it is missing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.restoration import unwrap_phase
+
+from bench.report import summarise
+from camera.frame import Frame
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it announces each optional transform that is not installed
+    from qpretrieve import OffAxisHologram
+
+
+def peer_latencies(frames: list[Frame], wrapped_rad: list[NDArray[np.float32]], repeats: int) -> dict[str, Any]:
+    """`{name: {"latency_ms": …}}` of each peer on the given frames and their wrapped phases."""
+    pixels = [frame.pixels for frame in frames]
+    return {
+        "scikit-image unwrap_phase": {"latency_ms": _time(unwrap, wrapped_rad, repeats)},
+        "qpretrieve (its default padding)": {"latency_ms": _time(_retrieval(padding=2), pixels, repeats)},
+        "qpretrieve (no padding)": {"latency_ms": _time(_retrieval(padding=False), pixels, repeats)},
+    }
+
+
+def unwrap(wrapped_rad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """scikit-image's unwrapping (Herráez et al. 2002), (H, W) float32 in rad."""
+    return np.asarray(unwrap_phase(wrapped_rad), np.float32)  # type: ignore[no-untyped-call]
+
+
+def _retrieval(padding: int | bool) -> Callable[[NDArray[Any]], object]:
+    def retrieve(pixels: NDArray[Any]) -> object:
+        hologram = OffAxisHologram(data=pixels.astype(np.float64), padding=padding)
+        hologram.run_pipeline(filter_name="disk")
+        return hologram.phase
+
+    return retrieve
+
+
+def _time(call: Callable[[NDArray[Any]], object], inputs: Sequence[NDArray[Any]], repeats: int) -> dict[str, float]:
+    call(inputs[0])
+    took_ms = []
+    for number in range(repeats):
+        start = perf_counter()
+        call(inputs[number % len(inputs)])
+        took_ms.append((perf_counter() - start) * 1e3)
+    return summarise(took_ms)

@@ -1,0 +1,65 @@
+"""The benches run as their users run them, on small frames, and end with the JSON line that they document."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PERCENTILES = {"min", "mean", "p50", "p90", "p95", "p99", "max"}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+def last_line(process: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert process.returncode == 0, process.stdout + process.stderr
+    document = json.loads(process.stdout.splitlines()[-1])
+    assert {"cpu", "cores", "commit"} <= document["machine"].keys()
+    assert {"python", "numpy", "numba"} <= document["versions"].keys()
+    return dict(document)
+
+
+def test_latency_of_goldstein_reports_stages_throughput_and_floors(tmp_path: Path) -> None:
+    kept = tmp_path / "results" / "latency.json"
+    process = run("bench/latency.py", "--frames", "10", "--size", "128", "--no-peers", "--json", str(kept))
+    document = last_line(process)
+    engine = document["engines"]["goldstein"]
+    assert engine["latency_ms"].keys() == PERCENTILES
+    assert engine["stages_ms"].keys() == {"retrieve", "unwrap", "background"}
+    assert engine["floors_ms"].keys() == engine["stages_ms"].keys()
+    assert engine["throughput_fps"] > 0
+    assert json.loads(kept.read_text()) == document
+
+
+def test_latency_with_peers_times_them_on_the_same_frames() -> None:
+    pytest.importorskip("skimage", reason="the peers are not installed: pip install 'qpi-live[peers]'")
+    pytest.importorskip("qpretrieve", reason="the peers are not installed: pip install 'qpi-live[peers]'")
+    document = last_line(run("bench/latency.py", "--frames", "10", "--size", "128"))
+    assert "scikit-image unwrap_phase" in document["peers"]
+    assert all(peer["latency_ms"].keys() == PERCENTILES for peer in document["peers"].values())
+
+
+def test_latency_of_an_unknown_engine_ends_with_one_sentence() -> None:
+    process = run("bench/latency.py", "--engine", "oracle", "--size", "128", "--no-peers")
+    assert process.returncode == 2
+    assert "expected an engine among" in process.stdout.replace("\n", " ")
+    assert "Traceback" not in process.stdout + process.stderr
+
+
+def test_accuracy_judges_the_chain_with_and_without_calibration() -> None:
+    document = last_line(
+        run("bench/accuracy.py", "--frames", "1", "--size", "512", "--condition", "nominal", "--no-peers")
+    )
+    methods = document["engines"]
+    assert methods.keys() == {"goldstein", "goldstein, calibration frame"}
+    assert document["conditions"] == {"nominal": methods}
+    for figures in methods.values():
+        assert figures.keys() == {"psnr_db", "worst_psnr_db", "ssim", "rms_rad", "frames"}
+        assert figures["psnr_db"] > 40
+        assert figures["ssim"] > 0.95
