@@ -103,10 +103,25 @@ def open_camera(source: str, options: CameraOptions) -> Camera:
     kind, _, address = source.partition(":")
     if kind not in _ADAPTERS:
         raise CameraUnavailable(f"expected a camera among {', '.join(_ADAPTERS)}, got {source!r}")
+    return _adapter(kind).open(address, options)
+
+
+def camera_kinds() -> dict[str, str]:
+    """The kinds of camera that can be asked for, each with what it still needs here; empty where it needs nothing."""
+    needs = dict.fromkeys(_ADAPTERS, "")
+    for kind in _ADAPTERS:
+        try:
+            _adapter(kind)
+        except CameraUnavailable as missing:
+            needs[kind] = str(missing)
+    return needs
+
+
+def _adapter(kind: str) -> CameraAdapter:
     module, _, name = _ADAPTERS[kind].partition(":")
     try:
         adapter: CameraAdapter = getattr(import_module(module), name)
     except ModuleNotFoundError as missing:
         remedy = f"pip install 'qpi-live[{_EXTRAS[kind]}]'" if kind in _EXTRAS else "reinstall qpi-live"
         raise CameraUnavailable(f"camera {kind!r} needs the package {missing.name!r}: {remedy}") from missing
-    return adapter.open(address, options)
+    return adapter

@@ -16,9 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from models.errors import EngineError
+from service.body_limit import BodyLimit
 from service.guard import Guard
 from service.on_demand import Busy
 from service.routes import health, router
+from service.sent_frames import router as sent_frames
 from service.station import Station
 from service.stream import stream
 from service.tuning import NotTunable
@@ -60,16 +62,16 @@ def build_app(station: Station) -> FastAPI:
         version=version("qpi-live"),
         description=_ABOUT,
         lifespan=lifespan,
-        middleware=[guard],
-        max_body_size=settings.max_upload_mb << 20,
+        middleware=[guard, Middleware(BodyLimit, limit_mb=settings.max_upload_mb)],
         docs_url=None,  # its page loads scripts from a CDN
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
     )
     app.state.station = station
-    _answer_errors(app, settings.max_upload_mb)
+    _answer_errors(app)
     app.include_router(health)
     app.include_router(router, prefix=API)
+    app.include_router(sent_frames, prefix=API)
 
     @app.websocket(f"{API}/stream")
     async def _stream(websocket: WebSocket) -> None:
@@ -87,7 +89,7 @@ def build_app(station: Station) -> FastAPI:
     return app
 
 
-def _answer_errors(app: FastAPI, max_upload_mb: int) -> None:
+def _answer_errors(app: FastAPI) -> None:
     """Whatever goes wrong on purpose is answered with one sentence in `detail`."""
 
     def answer(status: int, sentence: str) -> JSONResponse:
@@ -113,9 +115,4 @@ def _answer_errors(app: FastAPI, max_upload_mb: int) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        sentence = (
-            f"expected a body of at most {max_upload_mb} MiB, got a larger one; see max_upload_mb"
-            if error.status_code == 413
-            else str(error.detail)
-        )
-        return JSONResponse({"detail": sentence}, error.status_code, error.headers)
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)

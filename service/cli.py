@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import socket
 import sys
 import types
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-import uvicorn
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.markup import escape
@@ -20,12 +18,10 @@ from rich.markup import escape
 from camera.errors import CameraError
 from models.errors import EngineError
 from service.app import build_app
+from service.info import tables
 from service.opening import open_station
+from service.server import listen, make_server, url_of
 from service.settings import Settings, SettingsError, load_settings
-from service.websocket_protocol import StreamProtocol
-
-_GRACE_S = 3
-_LONGEST_MESSAGE = 4096  # of a client of the stream: a choice is about 100 bytes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,49 +79,18 @@ def serve(
     try:
         chosen = load_settings({name: value for name, value in given.items() if value is not None}, settings)
         logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-        listening = _listen(chosen.host, chosen.port)
+        listening = listen(chosen.host, chosen.port)
         station = open_station(chosen)
     except (SettingsError, CameraError, EngineError) as error:
         Console(stderr=True, soft_wrap=True).print(f"[bold red]Cannot serve:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
-    host, port = listening.getsockname()[:2]
-    address = f"[{host}]" if ":" in host else host
-    print(f"Live phase at http://{address}:{port} (stop with Ctrl+C)", flush=True)
-    config = uvicorn.Config(
-        build_app(station),
-        ws=StreamProtocol,
-        ws_max_size=_LONGEST_MESSAGE,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=_GRACE_S,
-        server_header=False,
-        access_log=chosen.log_level == "debug",
-        log_config=None,
-    )
-    logging.getLogger("uvicorn").setLevel(logging.DEBUG if chosen.log_level == "debug" else logging.WARNING)
-    uvicorn.Server(config).run(sockets=[listening])
+    print(f"Live phase at {url_of(listening)} (stop with Ctrl+C)", flush=True)
+    make_server(build_app(station), chosen.log_level == "debug").run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
-
-    Raises:
-        SettingsError: the address is not this machine's, or taken.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
-            if sys.platform != "win32":  # there it would let two servers share the port
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(128)
-        except OSError:
-            listening.close()
-            raise
-    except OSError as error:
-        raise SettingsError(
-            f"expected a free address of this machine, got {host}:{port} ({error.strerror}); choose another --port"
-        ) from error
-    return listening
+@app.command()
+def info() -> None:
+    """Say what this machine can do, what is missing, and the command that adds it."""
+    console = Console(soft_wrap=True)
+    for table in tables():
+        console.print(table)

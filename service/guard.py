@@ -47,11 +47,8 @@ class Guard:
         refusal = self._refusal(Headers(scope=scope), scope["path"])
         if refusal is None:
             await self._app(scope, receive, _with_headers(send, scope))
-        elif scope["type"] == "http":
-            await JSONResponse({"detail": refusal}, 403)(scope, receive, send)
         else:
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal})
+            await JSONResponse({"detail": refusal}, 403)(scope, receive, send)
 
     def _refusal(self, headers: Headers, path: str) -> str | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")

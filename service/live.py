@@ -34,6 +34,18 @@ class LiveFrame:
     _rendered: dict[Hashable, object] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
+    @classmethod
+    def timed(cls, phase: PhaseFrame, camera: CameraIdentity, taken_ns: int) -> LiveFrame:
+        """The frame that an engine has just made from what it took at `taken_ns` of the monotonic clock."""
+        done_ns, captured_ns = monotonic_ns(), phase.frame.captured_monotonic_ns
+        stages_ms = {
+            "queue_wait": (taken_ns - captured_ns) / 1e6,
+            **phase.stages_ms,
+            "retrieval": (done_ns - taken_ns) / 1e6,
+            "total": (done_ns - captured_ns) / 1e6,
+        }
+        return cls(phase, camera, stages_ms)
+
     @property
     def frame(self) -> Frame:
         """The interferogram."""

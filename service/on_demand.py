@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from math import isfinite
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 from typing import TypeVar
 
 from camera.frame import Frame
+from camera.source import CameraIdentity
 from models.engine import EngineOptions, PhaseEngine, PhaseFrame, TunableEngine, open_engine
 from models.metrics import psnr_db, rms_rad, ssim, without_level
+from service.live import LiveFrame
 
 Answer = TypeVar("Answer")
 
-MOST_WAITING = 4
+MOST_INSIDE = 5
 _MOST_ENGINES = 4
 
 
 class Busy(Exception):
-    """As many requests wait as may; the text says so."""
+    """As many requests are inside as may be; the text says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +34,16 @@ class Task:
 
     Attributes:
         frame: the interferogram.
-        options: what the engine is asked for.
+        camera: who took it.
+        options: what the engine is asked for. Unless it names a carrier, that is found anew for every task: frames
+            that are sent may come from any instrument.
         calibration: a sample-free interferogram to divide out, or None.
-        is_stream: whether the frame comes from the live stream, whose carrier stays where it is; a frame that was sent
-            may come from any instrument, so its carrier is found anew.
     """
 
     frame: Frame
+    camera: CameraIdentity
     options: EngineOptions
     calibration: Frame | None = None
-    is_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +63,40 @@ class OnDemand:
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, "on-demand")
         self._engines: OrderedDict[tuple[object, ...], PhaseEngine] = OrderedDict()
-        self._waiting = 0
+        self._inside = 0
 
-    async def retrieve(self, engine: str, task: Task) -> PhaseFrame:
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place for one request, from before its body is read to its end; so bodies cannot fill the memory.
+
+        Raises:
+            Busy: all are taken.
+        """
+        if self._inside >= MOST_INSIDE:
+            raise Busy(f"expected at most {MOST_INSIDE} interferograms at a time, and they are here; try again soon")
+        self._inside += 1  # only ever touched on the event loop
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+    async def retrieve(self, engine: str, task: Task) -> LiveFrame:
         """The phase that the engine called `engine` makes of the task.
 
         Raises:
-            Busy: too many wait.
             EngineError: no such engine, or it cannot invert the frame.
         """
-        return await self._run(lambda: self._engine(engine, task).retrieve(task.frame))
+
+        def one() -> LiveFrame:
+            opened, taken_ns = self._engine(engine, task), monotonic_ns()
+            return LiveFrame.timed(opened.retrieve(task.frame), task.camera, taken_ns)
+
+        return await self._run(one)
 
     async def compare(self, a: str, b: str, task: Task) -> Agreement:
         """How far two engines agree on the task, and what each takes.
 
         Raises:
-            Busy: too many wait.
             EngineError: no such engine, or it cannot invert the frame.
         """
 
@@ -101,18 +121,7 @@ class OnDemand:
         self._worker.shutdown(wait=False)
 
     async def _run(self, work: Callable[[], Answer]) -> Answer:
-        if self._waiting >= MOST_WAITING:
-            raise Busy(f"expected at most {MOST_WAITING} interferograms at a time, and they are here; try again soon")
-        self._waiting += 1  # only ever touched on the event loop
-        done = asyncio.get_running_loop().run_in_executor(self._worker, work)
-        done.add_done_callback(self._one_done)
-        # Shielded, since a thread cannot be cancelled: who hangs up must not make room for a further one.
-        return await asyncio.shield(done)
-
-    def _one_done(self, done: asyncio.Future[Answer]) -> None:
-        self._waiting -= 1
-        if not done.cancelled():
-            done.exception()  # read, so that a caller who hung up leaves no complaint
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
     def _timed(self, name: str, task: Task) -> tuple[PhaseFrame, float]:
         engine = self._engine(name, task)
@@ -134,8 +143,7 @@ class OnDemand:
         if isinstance(engine, TunableEngine):
             engine.use_sideband(options.sideband)
             engine.use_calibration(task.calibration)
-            if not task.is_stream:
-                engine.refind_carrier()
+            engine.refind_carrier()
         return engine
 
     def _close_engines(self) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from time import monotonic_ns, time_ns
+
+from camera.frame import Frame
+from camera.image_file import read_image
 from camera.source import open_camera
 from models.engine import EngineOptions, open_engine
 from service.remembered import RememberedSidebands
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.station import Station
+from service.tuning import NotTunable
 
 
 def open_station(settings: Settings, remembered: RememberedSidebands | None = None) -> Station:
@@ -26,7 +32,21 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
     if settings.baseline_fraction > 0 and settings.baseline != settings.engine:
         # One thread: the cores are the live engine's.
         baseline = open_engine(settings.baseline, _on_one_thread(options))
-    return Station(settings, camera, engine, baseline, sideband, remembered)
+    station = Station(settings, camera, engine, baseline, sideband, remembered)
+    if settings.calibration is not None:
+        _calibrate(station, settings.calibration)
+    return station
+
+
+def _calibrate(station: Station, file: Path) -> None:
+    try:
+        image = read_image(file)
+        frame = Frame(image.pixels, image.bit_depth, 0, time_ns(), monotonic_ns())
+        if frame.shape != station.camera_shape:
+            raise ValueError(f"expected the camera's shape {station.camera_shape}, got {frame.shape}")
+        station.tuning.use_calibration(frame)
+    except (ValueError, NotTunable) as error:
+        raise SettingsError(f"calibration: {error}") from error
 
 
 def _on_one_thread(options: EngineOptions) -> EngineOptions:

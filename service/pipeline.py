@@ -167,17 +167,11 @@ class Pipeline:
             self.account.failed("internal error")
             _log.exception("the engine failed on frame %d", frame.sequence)
             return
-        done_ns = monotonic_ns()
-        stages_ms = {
-            "queue_wait": (taken_ns - frame.captured_monotonic_ns) / 1e6,
-            **phase.stages_ms,
-            "retrieval": (done_ns - taken_ns) / 1e6,
-            "total": (done_ns - frame.captured_monotonic_ns) / 1e6,
-        }
+        live = LiveFrame.timed(phase, self.camera.identity, taken_ns)
         # Recorded and counted before anyone can see the frame: who has seen frame N finds N in the account.
-        self.latencies.record(stages_ms)
+        self.latencies.record(live.stages_ms)
         self.account.delivered()
-        self.hub.publish(LiveFrame(phase, self.camera.identity, stages_ms))
+        self.hub.publish(live)
 
     def _count_losses(self) -> None:
         for reason, frames in self.camera.take_losses().items():

@@ -167,4 +167,6 @@ def _parse_carrier(text: str) -> tuple[float, float]:
 def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "settings"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}, got {error['input']!r}" if error["loc"] else message
+    if not error["loc"] or message.startswith("expected"):
+        return f"{where}: {message}" if error["loc"] else message
+    return f"{where}: {message[0].lower()}{message[1:]}, got {error['input']!r}"

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from service.audience import AudienceFull, Choice, Listener, choose
 from service.layers import message
+from service.rate_limit import RateLimit
 from service.station import Station
 from service.websocket_protocol import ClientStuck
 
@@ -58,22 +59,17 @@ async def stream(websocket: WebSocket, station: Station) -> None:
 async def _send(websocket: WebSocket, listener: Listener, station: Station, arrived: asyncio.Event) -> str:
     """Send the newest frame again and again; returns why that ended."""
     loop, mailbox, account = asyncio.get_running_loop(), listener.mailbox, listener.mailbox.account
-    due = 0.0
+    limit = RateLimit()
     while True:
         arrived.clear()
         live = mailbox.take()
         if live is None:
             await arrived.wait()
             continue
-        choice, now = listener.choice, loop.time()
-        if choice.max_fps:
-            period = 1 / choice.max_fps
-            # A frame a little before its time is taken, or a camera's jitter would cost every second one; the next
-            # one's time stays on the grid, so that the rate holds.
-            if now < due - period / 4:
-                account.dropped("rate limit")
-                continue
-            due = max(due + period, now)
+        choice = listener.choice
+        if not limit.admits(loop.time(), choice.max_fps):
+            account.dropped("rate limit")
+            continue
         fate = "internal error"
         try:
             data = await loop.run_in_executor(station.encoders, message, live, choice.view, station.latencies)

@@ -36,6 +36,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         data = message.get("bytes") if message["type"] == "websocket.send" else None
         if data is None:
             await super().send(message)
+            if message["type"] == "websocket.http.response.body":
+                self.handshake_complete = True  # a refusal ends the handshake; else uvicorn logs an error for each
             return
         await self._drained()
         if self.disconnected or self.conn.state is not State.OPEN or self.transport.is_closing():
