@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from camera.frame import Pixels
 
@@ -177,6 +177,10 @@ def _decode_with_pillow(data: bytes, kind: str, max_px: int) -> NDArray[np.gener
             return _without_colour(np.asarray(image), 2 if image.mode in ("RGB", "RGBA") else -1)
     except ImageFileError:
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageFileError(f"expected at most {max_px} pixels, got a {kind} of far more; crop the image") from error
+    except UnidentifiedImageError as error:
+        raise ImageFileError(f"expected a sound {kind}, got one whose header makes no sense") from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, … on malformed files
         raise ImageFileError(f"expected a sound {kind}, got one that cannot be read ({_first_line(error)})") from error
 
