@@ -99,7 +99,8 @@ class TakedaRetriever:
         along, across = self._axis, 1 - self._axis
         spectrum = scipy.fft.rfft(pixels.astype(np.float32), axis=along, workers=workers)
         band = np.take(spectrum, self._lines, axis=along)
-        np.conjugate(band, where=self._mirrored, out=band)
+        if self._mirrored.any():
+            np.conjugate(band, where=self._mirrored, out=band)
         band = scipy.fft.fft(band, axis=across, workers=workers, overwrite_x=True)
         band *= self._filter
         band = scipy.fft.ifft(band, axis=across, workers=workers, overwrite_x=True)
