@@ -29,6 +29,7 @@ class Choice(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layer: Layer = "phase"
+    beside: Layer | None = Field(None, description="a second layer, sent of each same frame right after the first")
     dtype: Dtype = "float32"
     max_fps: float = Field(default=0, ge=0, le=10_000, description="frames per second at most; 0: all that there are")
     downscale: int = Field(default=1, ge=1, le=64)
@@ -49,9 +50,12 @@ class Choice(BaseModel):
         return self
 
     @property
-    def view(self) -> View:
-        """What to render."""
-        return View(self.layer, self.dtype, self.downscale, self.lo, self.hi)
+    def views(self) -> list[View]:
+        """What to render of each frame, in the order in which it is sent; lo and hi are the first layer's."""
+        views = [View(self.layer, self.dtype, self.downscale, self.lo, self.hi)]
+        if self.beside is not None:
+            views.append(View(self.beside, self.dtype, self.downscale))
+        return views
 
 
 def choose(given: dict[str, object], before: Choice, shape: tuple[int, int]) -> Choice:

@@ -106,6 +106,7 @@ def _subscribers(station: Station) -> list[schemas.Subscriber]:
         schemas.Subscriber(
             name=listener.name,
             layer=listener.choice.layer,
+            beside=listener.choice.beside,
             dtype=listener.choice.dtype,
             max_fps=listener.choice.max_fps,
             downscale=listener.choice.downscale,

@@ -127,6 +127,7 @@ class Subscriber(_Answer):
 
     name: str
     layer: str
+    beside: str | None
     dtype: str
     max_fps: float
     downscale: int

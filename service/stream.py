@@ -72,9 +72,11 @@ async def _send(websocket: WebSocket, listener: Listener, station: Station, arri
             continue
         fate = "internal error"
         try:
-            data = await loop.run_in_executor(station.encoders, message, live, choice.view, station.latencies)
-            fate = CLIENT_GONE
-            await websocket.send_bytes(data)  # type: ignore[arg-type]  # a bytes-like will do
+            for view in choice.views:
+                fate = "internal error"
+                data = await loop.run_in_executor(station.encoders, message, live, view, station.latencies)
+                fate = CLIENT_GONE
+                await websocket.send_bytes(data)  # type: ignore[arg-type]  # a bytes-like will do
             fate = ""
         except WebSocketDisconnect as error:
             fate = CLIENT_STUCK if isinstance(error.__context__, ClientStuck) else CLIENT_GONE
