@@ -1,0 +1,302 @@
+// The live page. Each frame comes in as two layers, phase and interferogram, and the newest whole frame is drawn once
+// per refresh of the screen. Freezing keeps the frame on screen while the stream runs on.
+
+import { ColorBar } from "./colorbar.js";
+import { MAPS, lookupTable } from "./colormaps.js";
+import { Limits, color, percentileLimits, wrap } from "./contrast.js";
+import { EnginePanel } from "./engine.js";
+import { Picture } from "./picture.js";
+import { Profile } from "./profile.js";
+import { download, fileName, npyParts, pngParts, tiffParts } from "./save.js";
+import { StatsPanel } from "./stats.js";
+import { FrameStream } from "./stream.js";
+import { clock, count, fixed, nmPerRad } from "./units.js";
+import { View } from "./view.js";
+
+const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
+const SILENCE_MS = 3000;
+const $ = (id) => document.getElementById(id);
+
+const limits = { phase: new Limits(), wrapped: new Limits([-Math.PI, Math.PI]) };
+const maps = { phase: "perceptual", wrapped: "cyclic" };
+const look = { layer: "phase", unit: "rad", cursor: null, line: null };
+const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
+const link = { isOpen: false, everOpen: false, retryAt: 0, lastFrameAt: 0, stats: undefined };
+let wrapped = null;
+
+/** What is on screen, for whoever looks at the page by program: the frame's layers and how they are shown. */
+export const shown = () => ({
+  frame: screen.frame,
+  values: shownValues(),
+  isFrozen: screen.isFrozen,
+  limits: limits[look.layer],
+  ...look,
+  profile: profile.rows,
+});
+
+// ---- drawing -------------------------------------------------------------------------------------------------
+
+const view = new View(onView);
+const hands = { cursorAt, lineDrawn };
+const phasePicture = new Picture($("phase-stage"), view, hands);
+const rawPicture = new Picture($("raw-stage"), view, hands);
+const colorBar = new ColorBar(() => askForColors());
+const profile = new Profile();
+const enginePanel = new EnginePanel();
+
+function onView() {
+  for (const picture of [phasePicture, rawPicture]) picture.layOut();
+  $("fit").hidden = view.isFit;
+  $("fit").textContent = `${fixed(view.zoom, 1)}× · show all`;
+}
+
+function ask() {
+  if (screen.isAsked) return;
+  screen.isAsked = true;
+  requestAnimationFrame(draw);
+}
+
+function askForColors() {
+  screen.needsColors = true;
+  ask();
+}
+
+function draw() {
+  screen.isAsked = false;
+  const isNew = screen.next !== null && !screen.isFrozen;
+  if (isNew) takeNext();
+  if (!screen.frame) return;
+  if (isNew || screen.needsColors) paint(isNew);
+  screen.needsColors = false;
+  for (const picture of [phasePicture, rawPicture]) picture.mark(look.cursor, look.line);
+  showCursor();
+  showProfile(!isNew);
+}
+
+function takeNext() {
+  screen.frame = screen.next;
+  screen.next = null;
+  screen.drawnAt.push(performance.now());
+  if (screen.drawnAt.length > 60) screen.drawnAt.shift();
+  showFrame(screen.frame);
+}
+
+function shownValues() {
+  const values = screen.frame?.phase.values;
+  return look.layer === "wrapped" && values ? wrapped : values;
+}
+
+function paint(isNew) {
+  const { phase, interferogram } = screen.frame;
+  if (look.layer === "wrapped") {
+    if (wrapped?.length !== phase.values.length) wrapped = new Float32Array(phase.values.length);
+    wrap(phase.values, wrapped);
+  }
+  const [values, scale, map] = [shownValues(), limits[look.layer], maps[look.layer]];
+  if (isNew || scale.isFresh) scale.follow(values);
+  phasePicture.show(phase, (pixels) => color(pixels, values, lookupTable(map), scale.low, scale.high));
+  colorBar.show(map, scale, quantity());
+  const grey = interferogram.values;
+  rawPicture.show(interferogram, (pixels) => color(pixels, grey, lookupTable("grey"), ...percentileLimits(grey)));
+}
+
+/** How phase is written now: its name, unit, factor and decimals. */
+function quantity() {
+  const wavelengthM = screen.frame?.phase.header.wavelength_m;
+  if (look.unit === "nm" && wavelengthM)
+    return { quantity: "OPD", unit: "nm", title: "OPD (nm)", perRad: nmPerRad(wavelengthM), digits: 0 };
+  return { quantity: "Phase", unit: "rad", title: "Phase (rad)", perRad: 1, digits: 2 };
+}
+
+// ---- words and numbers ---------------------------------------------------------------------------------------
+
+function showFrame({ phase: { header } }) {
+  $("frame-number").textContent = count(header.sequence);
+  $("frame-time").textContent = clock(header.captured_ns);
+  $("frame-residues").textContent = count(header.residues);
+  $("frame-disputed").textContent = count(header.disputed_pixels);
+  $("warning").textContent = header.warning ?? "";
+  $("warning").hidden = !header.warning;
+  const nm = document.querySelector("#unit input[value=nm]");
+  nm.disabled = !header.wavelength_m;
+  nm.parentElement.title = header.wavelength_m
+    ? "Optical path difference, λ/2π times the phase"
+    : "The wavelength is not known: start the service with --wavelength-nm";
+}
+
+function showCursor() {
+  const { phase, interferogram } = screen.frame;
+  if (!look.cursor) return;
+  const { object_pixel_m: pixelM, wavelength_m: wavelengthM, downscale } = phase.header;
+  const [y, x] = [look.cursor.y, look.cursor.x].map((position) => Math.floor(position / downscale));
+  if (y >= phase.height || x >= phase.width) return;
+  const rad = shownValues()[y * phase.width + x];
+  const um = (position) => fixed((position * pixelM * 1e6) / downscale, 2);
+  $("cursor-px").textContent = `${look.cursor.y}, ${look.cursor.x}`;
+  $("cursor-um").textContent = pixelM ? `${um(look.cursor.y)}, ${um(look.cursor.x)} µm` : "–";
+  $("cursor-quantity").textContent = look.layer === "wrapped" ? "Wrapped" : "Phase";
+  $("cursor-phase").textContent = `${fixed(rad, 3)} rad`;
+  $("cursor-opd").textContent = wavelengthM ? `${fixed(rad * nmPerRad(wavelengthM), 1)} nm` : "–";
+  $("cursor-grey").textContent = String(interferogram.values[y * interferogram.width + x]);
+}
+
+function showProfile(isUrgent) {
+  if (look.line)
+    profile.show(screen.frame.phase, shownValues(), look.line, look.layer === "phase", quantity(), isUrgent);
+}
+
+/** The sentence on the picture and the one in the bar: is what is seen live, and if not, why. */
+function showState() {
+  const silentMs = performance.now() - link.lastFrameAt;
+  let [name, sentence] = ["live", ""];
+  if (!link.isOpen) {
+    const seconds = Math.max(1, Math.ceil((link.retryAt - performance.now()) / 1000));
+    const again = link.retryAt > performance.now() ? ` Trying again in ${seconds} s.` : "";
+    [name, sentence] = link.everOpen
+      ? ["lost", `Connection to the microscope lost.${again}`]
+      : ["connecting", `Connecting to the microscope.${again}`];
+  } else if (link.stats && link.stats.state.name !== "live") {
+    ({ name, sentence } = link.stats.state);
+  } else if (silentMs > SILENCE_MS) {
+    [name, sentence] = ["waiting", "No frame has come for a while."];
+  }
+  $("state").dataset.name = name;
+  $("state-text").textContent = sentence || link.stats?.state.sentence || "Live.";
+  $("notice").hidden = name === "live";
+  $("notice").textContent = sentence;
+  document.body.classList.toggle("stale", !link.isOpen && link.everOpen);
+  const recent = screen.drawnAt.filter((at) => performance.now() - at < 2000);
+  $("shown-fps").textContent =
+    recent.length > 1 ? `${fixed(((recent.length - 1) * 1e3) / (recent.at(-1) - recent[0]), 0)} fps on screen` : "";
+}
+
+// ---- what a person does --------------------------------------------------------------------------------------
+
+function cursorAt(cursor) {
+  look.cursor = cursor;
+  ask();
+}
+
+function lineDrawn(line) {
+  look.line = line;
+  ask();
+}
+
+function clearLine() {
+  look.line = null;
+  profile.clear();
+  ask();
+}
+
+function freeze() {
+  if (!screen.frame && !screen.isFrozen) return;
+  screen.isFrozen = !screen.isFrozen;
+  const { header } = screen.frame.phase;
+  $("freeze").setAttribute("aria-pressed", screen.isFrozen);
+  $("freeze").firstChild.data = screen.isFrozen ? "Resume " : "Freeze ";
+  $("frozen").hidden = !screen.isFrozen;
+  $("frozen").textContent = `Frozen at frame ${count(header.sequence)}, ${clock(header.captured_ns)}`;
+  document.body.classList.toggle("frozen", screen.isFrozen);
+  ask();
+}
+
+async function save(kind) {
+  const { frame } = screen;
+  if (!frame) return;
+  const [values, { header }] = [shownValues(), frame.phase];
+  const makers = {
+    npy: () => npyParts(frame.phase, values),
+    tiff: () => tiffParts(frame.phase, values),
+    png: () => pngParts(phasePicture.canvas, header, maps[look.layer], limits[look.layer], quantity()),
+  };
+  const types = { npy: "application/octet-stream", tiff: "image/tiff", png: "image/png" };
+  download(fileName(header, look.layer, kind), await makers[kind](), types[kind]);
+}
+
+const KEYS = {
+  " ": () => freeze(),
+  Escape: () => clearLine(),
+};
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+function onKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, button, summary")) return;
+  const step = STEPS[event.key];
+  if (step && event.target === $("phase-stage") && screen.frame) {
+    const { height, width } = phasePicture.field;
+    const from = look.cursor ?? { y: height >> 1, x: width >> 1 };
+    const move = (position, by, size) => Math.min(size - 1, Math.max(0, position + by * (event.shiftKey ? 10 : 1)));
+    cursorAt({ y: move(from.y, step[0], height), x: move(from.x, step[1], width) });
+  } else if (KEYS[event.key]) {
+    KEYS[event.key]();
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
+
+function chooseLayer(layer) {
+  look.layer = layer;
+  $("colors").value = maps[layer];
+  askForColors();
+}
+
+// ---- the stream ----------------------------------------------------------------------------------------------
+
+function onFrame(frame) {
+  link.lastFrameAt = performance.now();
+  screen.next = frame;
+  ask();
+}
+
+function onLink(isOpen, retryMs) {
+  link.isOpen = isOpen;
+  link.everOpen ||= isOpen;
+  link.retryAt = performance.now() + retryMs;
+  if (isOpen) {
+    link.lastFrameAt = performance.now();
+    enginePanel.refresh();
+  }
+  showState();
+}
+
+const stream = new FrameStream({ max_fps: MOST_FPS, downscale: 1 }, onFrame, onLink);
+
+function start() {
+  for (const [name, title] of MAPS) $("colors").add(new Option(title, name));
+  $("colors").value = maps.phase;
+  $("colors").addEventListener("change", ({ target }) => {
+    maps[look.layer] = target.value;
+    askForColors();
+  });
+  $("layer").addEventListener("change", ({ target }) => chooseLayer(target.value));
+  $("unit").addEventListener("change", ({ target }) => {
+    look.unit = target.value;
+    askForColors();
+  });
+  $("detail").addEventListener("change", ({ target }) => stream.want({ downscale: Number(target.value) }));
+  $("freeze").addEventListener("click", freeze);
+  $("fit").addEventListener("click", () => view.fit());
+  $("profile-clear").addEventListener("click", clearLine);
+  $("profile-csv").addEventListener("click", () =>
+    download(fileName(screen.frame.phase.header, "profile", "csv"), [profile.csv()], "text/csv"),
+  );
+  for (const button of document.querySelectorAll("[data-save]"))
+    button.addEventListener("click", () => save(button.dataset.save));
+  document.addEventListener("keydown", onKey);
+  // A control that was used with the mouse gives the keyboard back, so that the space bar freezes and presses nothing.
+  document.addEventListener(
+    "click",
+    (event) => event.detail > 0 && event.target.closest("button, summary, input[type=radio]")?.blur(),
+  );
+  document.addEventListener("change", ({ target }) => target.matches("select, input[type=radio]") && target.blur());
+  document.addEventListener("visibilitychange", () => (document.hidden ? stream.close() : stream.open()));
+  stream.open();
+  new StatsPanel((stats) => {
+    link.stats = stats;
+    if (stats) enginePanel.show(stats);
+  }).run();
+  setInterval(showState, 500);
+}
+
+start();

@@ -1,0 +1,115 @@
+// The frame on screen as a file: exactly what is seen, also when the stream has long moved on.
+
+import { lookupTable } from "./colormaps.js";
+import { clock, fixed, ticks } from "./units.js";
+
+/** Hand `parts` to the browser as a file called `name`. */
+export function download(name, parts, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(parts, { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** A file's name: the layer, the frame's number and its capture time (UTC). */
+export function fileName(header, layer, suffix) {
+  const time = new Date(header.captured_ns / 1e6).toISOString().replace(/[-:]/g, "");
+  return `${layer}-${String(header.sequence).padStart(6, "0")}-${time}.${suffix}`;
+}
+
+/** NumPy's .npy, version 1.0 (NEP 1): float32, C order, (height, width). */
+export function npyParts({ height, width }, values) {
+  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${height}, ${width}), }`;
+  const length = Math.ceil((10 + text.length + 1) / 64) * 64 - 10;
+  const head = new Uint8Array([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, length & 255, length >> 8]);
+  return [head, text.padEnd(length - 1) + "\n", values];
+}
+
+const SHORT = 3;
+const LONG = 4;
+const ASCII = 2;
+const RATIONAL = 5;
+
+/** Baseline TIFF 6.0 with one strip of 32-bit floats, in rad, and ImageJ's way of saying how large a pixel is. */
+export function tiffParts({ height, width, header }, values) {
+  const um = header.object_pixel_m ? header.object_pixel_m * 1e6 : null;
+  const description = [
+    "ImageJ=1.54",
+    ...(um ? ["unit=um"] : []),
+    "quantity=phase in rad",
+    `sequence=${header.sequence}`,
+    `captured_utc=${new Date(header.captured_ns / 1e6).toISOString()}`,
+    `wavelength_m=${header.wavelength_m ?? "unknown"}`,
+    `engine=${header.engine.name} ${header.engine.version}`,
+    "\0",
+  ];
+  const text = new TextEncoder().encode(description.join("\n"));
+  const perUm = um ? Math.round(1e6 / um) : 1_000_000;
+  const entries = [
+    [256, LONG, 1, width],
+    [257, LONG, 1, height],
+    [258, SHORT, 1, 32],
+    [259, SHORT, 1, 1],
+    [262, SHORT, 1, 1],
+    [270, ASCII, text.length, "text"],
+    [273, LONG, 1, "strip"],
+    [277, SHORT, 1, 1],
+    [278, LONG, 1, height],
+    [279, LONG, 1, values.byteLength],
+    [282, RATIONAL, 1, "resolution"],
+    [283, RATIONAL, 1, "resolution"],
+    [296, SHORT, 1, 1],
+    [339, SHORT, 1, 3],
+  ];
+  const at = { resolution: 8 + 2 + 12 * entries.length + 4 };
+  at.text = at.resolution + 8;
+  at.strip = Math.ceil((at.text + text.length) / 16) * 16;
+  const head = new DataView(new ArrayBuffer(at.strip));
+  head.setUint32(0, 0x002a4949, true);
+  head.setUint32(4, 8, true);
+  head.setUint16(8, entries.length, true);
+  entries.forEach(([tag, type, size, value], i) => {
+    head.setUint16(10 + 12 * i, tag, true);
+    head.setUint16(12 + 12 * i, type, true);
+    head.setUint32(14 + 12 * i, size, true);
+    head.setUint32(18 + 12 * i, at[value] ?? value, true);
+  });
+  head.setUint32(at.resolution, perUm, true);
+  head.setUint32(at.resolution + 4, 1_000_000, true);
+  new Uint8Array(head.buffer).set(text, at.text);
+  return [head, values];
+}
+
+/** The coloured picture with its colour bar and a line that says what it is. */
+export async function pngParts(canvas, header, map, limits, scale) {
+  const [barWidth, margin, labelRoom, footer] = [24, 20, 92, 44];
+  const sheet = document.createElement("canvas");
+  sheet.width = canvas.width + 2 * margin + margin + barWidth + labelRoom;
+  sheet.height = canvas.height + 2 * margin + footer;
+  const context = sheet.getContext("2d");
+  const family = getComputedStyle(document.body).fontFamily;
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, sheet.width, sheet.height);
+  context.drawImage(canvas, margin, margin);
+  const column = document.createElement("canvas");
+  Object.assign(column, { width: 1, height: 256 });
+  const colors = Uint32Array.from(lookupTable(map)).reverse();
+  column.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(colors.buffer), 1, 256), 0, 0);
+  const left = margin + canvas.width + margin;
+  context.drawImage(column, left, margin, barWidth, canvas.height);
+  context.fillStyle = "#111";
+  context.font = `18px ${family}`;
+  context.textBaseline = "middle";
+  const [low, high] = [limits.low * scale.perRad, limits.high * scale.perRad];
+  const { values, digits } = ticks(low, high, canvas.height / 80);
+  for (const value of values) {
+    const y = margin + (canvas.height * (high - value)) / (high - low);
+    context.fillRect(left + barWidth, y - 0.5, 6, 1);
+    context.fillText(fixed(value, digits), left + barWidth + 12, y);
+  }
+  const pixel = header.object_pixel_m ? ` · ${(header.object_pixel_m * 1e6).toPrecision(4)} µm per pixel` : "";
+  const caption = `${scale.title} · frame ${header.sequence} · ${clock(header.captured_ns)} · ${header.engine.name}${pixel}`;
+  context.fillText(caption, margin, canvas.height + margin + footer / 2 + 6, sheet.width - 2 * margin);
+  return [await new Promise((done) => sheet.toBlob(done, "image/png"))];
+}
