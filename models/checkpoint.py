@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.nets.connections import Connection
+from models.nets.mobilenet_v2 import from_imagenet
 from models.nets.nas_prnet import NasPRNet
 from models.nets.super_prnet import SuperPRNet
 from models.nets.unet import NARROW_WIDTH, UNet
@@ -118,6 +119,24 @@ class Checkpoint:
         net = self.spec.build()
         net.load_state_dict(self.model)
         return net.eval()
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Weights to start from: a checkpoint's, a bare state dict's, or torchvision's mobilenet_v2 for the encoder.
+
+    Raises:
+        CheckpointError: the file holds anything but tensors and plain values, or no tensors by name.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"expected weights at {path}, got a file that holds more than tensors") from error
+    weights = loaded.get("model", loaded) if isinstance(loaded, dict) else None
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(f"expected a state dict or a checkpoint of `qpi train` at {path}, got something else")
+    if any(name.startswith("features.") for name in weights):
+        return {f"encoder.{name}": value for name, value in from_imagenet(weights).items()}
+    return dict(weights)
 
 
 _PLAIN = ("model", "optimizer", "epoch", "samples", "elapsed_s", "best_psnr_db", "record")

@@ -83,6 +83,11 @@ class PairSet:
         return height, width
 
     @property
+    def numbers(self) -> list[int]:
+        """The place of each pair of the split in the whole set, in order."""
+        return list(self._indices)
+
+    @property
     def conditions(self) -> list[str]:
         """The condition each pair of the split was made under, in order."""
         everything = self.manifest["conditions"]

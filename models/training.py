@@ -90,7 +90,7 @@ class TrainingRun:
         columns: further columns of the log, computed from the bare network after every epoch.
         may_be_best: whether the network at this progress may become `best.pt`.
         record: further facts for the checkpoint.
-        start: weights to start from where the folder has none, by name; what does not fit is an error.
+        start: weights to start from where the folder has no checkpoint; see `start_from`.
     """
 
     folder: Path
@@ -249,11 +249,15 @@ class _Loop:
         # Spread over the split, so that a part of it has the same conditions as the whole.
         numbers = np.linspace(0, len(self.validation) - 1, count).round().astype(int)
         scores = []
-        for number in numbers:
+        for number in numbers[self.world.rank :: self.world.size]:
             pair = self.validation.whole(int(number))
             phase = self.net(self._tensor(pair.interferogram[None])).float()
             error = torch.mean((phase - self._tensor(pair.phase[None])) ** 2).item()
             scores.append(-10 * math.log10(max(error, 1e-12)))
+        if self.world.size > 1:
+            gathered: list[list[float]] = [[] for _ in range(self.world.size)]
+            dist.all_gather_object(gathered, scores)
+            scores = [score for part in gathered for score in part]
         return float(np.median(scores))
 
     def _restore(self) -> Checkpoint:
@@ -271,7 +275,7 @@ class _Loop:
             self.optimizer.load_state_dict(state.optimizer)
         else:
             if run.start is not None:
-                self.net.load_state_dict(dict(run.start), strict=False)
+                start_from(self.net, run.start)
             state = Checkpoint(run.spec, {})
         state.record = {
             **run.record,
@@ -309,6 +313,22 @@ class _Loop:
             if is_new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def start_from(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy `weights` into `net` by name; parts of the net that they do not name keep their random start.
+
+    Raises:
+        CheckpointError: a name or a shape that the net has not.
+    """
+    try:
+        unexpected = net.load_state_dict(dict(weights), strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise CheckpointError(f"expected weights of this network's shapes, got others: {error}") from error
+    if unexpected:
+        raise CheckpointError(
+            f"expected weights of this network, got {len(unexpected)} others, first {unexpected[0]!r}"
+        )
 
 
 def learning_rate(plan: TrainingPlan, progress: float) -> float:

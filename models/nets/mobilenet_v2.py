@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from torch import Tensor, nn
@@ -71,6 +72,25 @@ class InvertedResidual(nn.Module):
         """(B, depth_in, H, W) to (B, depth_out, H/stride, W/stride)."""
         out = cast(Tensor, self.layers(feature))
         return feature + out if self.adds_input else out
+
+
+def from_imagenet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's `mobilenet_v2` state dict under this encoder's names; the three colours of its first layer summed.
+
+    Both list the same layers in the same order, so they are matched by place, and the shapes are checked.
+
+    Raises:
+        ValueError: the weights are of another network.
+    """
+    theirs = [value for name, value in weights.items() if not name.startswith("classifier.")]
+    ours = MobileNetV2().state_dict()
+    if len(theirs) != len(ours):
+        raise ValueError(f"expected the {len(ours)} tensors of torchvision's mobilenet_v2, got {len(theirs)}")
+    theirs[0] = theirs[0].sum(dim=1, keepdim=True)
+    for (name, mine), value in zip(ours.items(), theirs, strict=True):
+        if mine.shape != value.shape:
+            raise ValueError(f"expected a tensor of {tuple(mine.shape)} for {name}, got {tuple(value.shape)}")
+    return dict(zip(ours, theirs, strict=True))
 
 
 def _conv_bn(

@@ -1,0 +1,122 @@
+"""A trained network as an engine, through ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from camera.frame import Frame, Pixels
+from models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from models.errors import EngineUnavailable, InferenceError
+from models.identity import NetworkIdentity
+
+SHIPPED = Path(__file__).parent.parent / "weights" / "nasprnet.onnx"
+_PREFERRED_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+_WARNING_REMEDY = (
+    " Its phase cannot be trusted here: choose --engine goldstein, or train the network for this instrument."
+)
+
+
+class OnnxEngine:
+    """`PhaseEngine` that runs a network written by `qpi export`; scaling is inside the graph.
+
+    The first frame's carrier is compared with the one the network was trained for. Where they differ every phase
+    carries a warning: a network shows a confident picture of anything.
+
+    Args:
+        options: see `EngineOptions`; only `threads` matters here.
+        path: the ONNX file.
+        name: the name it was asked for by.
+
+    Raises:
+        EngineUnavailable: no such file, or not such a network.
+    """
+
+    def __init__(self, options: EngineOptions, path: Path = SHIPPED, name: str = "nasprnet") -> None:
+        if not path.is_file():
+            raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
+        session_options = onnxruntime.SessionOptions()
+        if options.threads:
+            session_options.intra_op_num_threads = options.threads
+        providers = [p for p in _PREFERRED_PROVIDERS if p in onnxruntime.get_available_providers()]
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), session_options, providers=providers)
+        except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
+            raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
+        self.network = NetworkIdentity.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        self._input = self._session.get_inputs()[0].name
+        self._name = name
+        self._lock = Lock()
+        self._warning: str | None = None
+        self._is_compared = False
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Which network this is, and what it was trained on."""
+        network = self.network
+        provider = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        return EngineIdentity(
+            self._name,
+            "network",
+            provider,
+            network.commit[:12],
+            {
+                "net": network.net,
+                "precision": network.precision,
+                "connections": len(network.connections),
+                "instrument": network.instrument.name if network.instrument else None,
+                "validation_psnr_db": network.psnr_db,
+                "training_samples": network.samples,
+                "phase_range_rad": network.phase_range_rad,
+                "runtime": f"onnxruntime {onnxruntime.__version__}",
+            },
+        )
+
+    def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
+        """Run once over a blank frame, so that memory and kernels are laid out.
+
+        Raises:
+            EngineUnavailable: the network does not take frames of this size or depth.
+        """
+        refusal = self.network.why_not(shape, bit_depth)
+        if refusal:
+            raise EngineUnavailable(refusal)
+        blank: Pixels = np.zeros(shape, np.uint8) if bit_depth <= 8 else np.zeros(shape, np.uint16)
+        self._run(blank)
+
+    def retrieve(self, frame: Frame) -> PhaseFrame:
+        """See `PhaseEngine.retrieve`. Stages: `compare` on the first frame, `network`.
+
+        Raises:
+            InferenceError: `wrong shape`, or `network failed`.
+        """
+        refusal = self.network.why_not(frame.shape, frame.bit_depth)
+        if refusal:
+            raise InferenceError("wrong shape", refusal)
+        stages_ms: dict[str, float] = {}
+        with self._lock:
+            if not self._is_compared:
+                clock = perf_counter()
+                difference = self.network.mismatch(frame)
+                self._warning = difference and difference + _WARNING_REMEDY
+                self._is_compared = True
+                stages_ms["compare"] = (perf_counter() - clock) * 1e3
+            clock = perf_counter()
+            phase_rad = self._run(frame.pixels)
+            stages_ms["network"] = (perf_counter() - clock) * 1e3
+        return PhaseFrame(phase_rad, frame, self.identity, stages_ms, PhaseQuality(warning=self._warning))
+
+    def close(self) -> None:
+        """Nothing to let go of before the engine itself goes."""
+
+    def _run(self, pixels: Pixels) -> NDArray[np.float32]:
+        try:
+            (phase_rad,) = self._session.run(None, {self._input: pixels})
+        except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
+            raise InferenceError("network failed", f"the network failed on this frame: {error}") from error
+        return np.ascontiguousarray(phase_rad, dtype=np.float32)
