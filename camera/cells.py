@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
+_PROBE_PX = 4
 _SINGLE_THREAD_PRODUCTS = 200_000  # multiplications up to which OpenBLAS stays on the calling thread
 
 
@@ -38,8 +39,24 @@ def add_fourth_power(cell: Cell, target: Field, turn: float, origin_px: float = 
             return
         axes.append((first, (np.arange(first, last + 1) * step_px - origin_px - centre).astype(np.float32)))
     (top, y), (left, x) = axes
+    if step_px == 1:
+        # A cell fills a fraction of the square that it may reach: a sixteenth of the pixels tells which. The last
+        # ones are among them, where the frame's edge cuts a cell.
+        y_probe, x_probe = np.append(y[::_PROBE_PX], y[-1]), np.append(x[::_PROBE_PX], x[-1])
+        probe = cell.phase_rad(y_probe[:, None], x_probe[None, :], turn) > 0
+        rows, columns = _extent(np.any(probe, axis=1)), _extent(np.any(probe, axis=0))
+        top, y = top + rows.start, y[rows]
+        left, x = left + columns.start, x[columns]
     square = cell.phase_rad(y[:, None], x[None, :], turn) ** 2
     target[top : top + y.size, left : left + x.size] += square * square
+
+
+def _extent(occupied: NDArray[np.bool_]) -> slice:
+    """The pixels from before the first occupied probe to behind the last."""
+    found = np.flatnonzero(occupied)
+    if not found.size:
+        return slice(0, 0)
+    return slice(max(0, int(found[0]) - 1) * _PROBE_PX, (int(found[-1]) + 2) * _PROBE_PX)
 
 
 class RoundCell:

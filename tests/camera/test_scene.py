@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.random import default_rng
 
+from camera.cells import AdherentCell, RoundCell, add_fourth_power
 from camera.scene import PRESETS, Scene, open_scene
 from camera.simulated import SimulatedCamera
 from camera.source import CameraOptions
@@ -71,6 +73,21 @@ def test_scene_truth_has_background_zero_and_the_asked_peak(preset: str) -> None
 def test_scene_dense_covers_over_80_percent_at_every_time(seed: int) -> None:
     scene = open_scene("dense", (768, 768), seed)
     assert min(float(np.mean(scene.true_phase_rad(frame) > 0)) for frame in (0, 16, 32, 48)) > 0.8
+
+
+@pytest.mark.parametrize("grow", [RoundCell, AdherentCell])
+@pytest.mark.parametrize("centre_px", [(100.0, 140.0), (-37.5, 140.2), (245.0, 318.0)])
+def test_add_fourth_power_adds_all_of_a_cell_wherever_the_frame_cuts_it(
+    grow: type[RoundCell | AdherentCell], centre_px: tuple[float, float]
+) -> None:
+    y, x = (np.arange(edge, dtype=np.float32) for edge in SHAPE)
+    for seed in range(5):
+        cell = grow(centre_px, 90.0, 8.0, default_rng(seed))
+        raster = np.zeros(SHAPE, np.float32)
+        add_fourth_power(cell, raster, 0.3)
+        centre_y, centre_x = cell.centre_px(0.3)
+        whole = cell.phase_rad(y[:, None] - np.float32(centre_y), x[None, :] - np.float32(centre_x), 0.3)
+        np.testing.assert_allclose(raster**0.25, whole, atol=0.02)
 
 
 @pytest.mark.parametrize("kind", ["ellipsoids", "adherent", "mixed"])
