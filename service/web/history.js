@@ -41,8 +41,8 @@ const OPTIONS = () => ({
       values: (_, at) => at.map(agoText),
       splits: () => [-120, -60, 0].map((s) => Date.now() / 1e3 + s),
     }),
-    axis({ scale: "fps", size: 28, stroke: ink("rate"), space: 24 }),
-    axis({ scale: "ms", side: 1, size: 28, stroke: ink("latency"), space: 24, grid: { show: false } }),
+    axis({ scale: "fps", size: 28, stroke: ink("rate"), space: 18 }),
+    axis({ scale: "ms", side: 1, size: 34, stroke: ink("latency"), space: 18, grid: { show: false } }),
   ],
   series: [
     {},

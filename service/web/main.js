@@ -148,22 +148,23 @@ function showProfile(isUrgent) {
 /** The sentence on the picture and the one in the bar: is what is seen live, and if not, why. */
 function showState() {
   const silentMs = performance.now() - link.lastFrameAt;
-  let [name, sentence] = ["live", ""];
+  let [name, sentence, again] = ["live", "", ""];
   if (!link.isOpen) {
-    const seconds = Math.max(1, Math.ceil((link.retryAt - performance.now()) / 1000));
-    const again = link.retryAt > performance.now() ? ` Trying again in ${seconds} s.` : "";
-    [name, sentence] = link.everOpen
-      ? ["lost", `Connection to the microscope lost.${again}`]
-      : ["connecting", `Connecting to the microscope.${again}`];
+    name = link.everOpen ? "lost" : "connecting";
+    sentence = link.everOpen ? "Connection to the microscope lost." : "Connecting to the microscope.";
+    const seconds = Math.ceil((link.retryAt - performance.now()) / 1000);
+    if (seconds > 0) again = ` Trying again in ${seconds} s.`;
   } else if (link.stats && link.stats.state.name !== "live") {
     ({ name, sentence } = link.stats.state);
   } else if (silentMs > SILENCE_MS) {
     [name, sentence] = ["waiting", "No frame has come for a while."];
   }
   $("state").dataset.name = name;
-  $("state-text").textContent = sentence || link.stats?.state.sentence || "Live.";
+  // Written only when it changes: a screen reader reads it out each time.
+  const said = sentence || "Frames are streaming.";
+  if ($("state-text").textContent !== said) $("state-text").textContent = said;
   $("notice").hidden = name === "live";
-  $("notice").textContent = sentence;
+  $("notice").textContent = sentence + again;
   document.body.classList.toggle("stale", !link.isOpen && link.everOpen);
   const recent = screen.drawnAt.filter((at) => performance.now() - at < 2000);
   $("shown-fps").textContent =

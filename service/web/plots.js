@@ -1,6 +1,6 @@
 // How a plot looks on this page, around uPlot (MIT; vendor/uplot).
 
-import { fixed } from "./units.js";
+import { decimals, fixed } from "./units.js";
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const styles = getComputedStyle(document.documentElement);
@@ -16,8 +16,7 @@ export function axis(options) {
     grid: { stroke: ink("line"), width: 1 },
     ticks: { show: false },
     gap: 6,
-    values: (_, at, __, ___, step) =>
-      at.map((value) => fixed(value, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))),
+    values: (_, at, __, ___, step) => at.map((value) => fixed(value, decimals(step))),
     labelGap: 0,
     labelSize: 16,
     ...options,

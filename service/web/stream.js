@@ -34,7 +34,7 @@ export class FrameStream {
     this.socket = socket;
     socket.onopen = () => this.onLink(true, 0);
     socket.onmessage = ({ data }) => {
-      if (typeof data === "string") return;
+      if (typeof data === "string") throw new Error(data); // the service refused what was asked for
       this.retryMs = FIRST_RETRY_MS; // only a frame proves that the line works
       this.take(decode(data));
     };

@@ -20,10 +20,16 @@ export const count = (value) =>
 /** Round steps (1, 2, 5 × 10ⁿ) within low … high, about `most` of them, and the decimals to print them with. */
 export function ticks(low, high, most) {
   const step = roundStep((high - low) / most);
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const values = [];
   for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n += 1) values.push(n * step);
-  return { values, digits };
+  return { values, digits: decimals(step) };
+}
+
+/** How many decimals multiples of `step` need. */
+export function decimals(step) {
+  let digits = 0;
+  while (digits < 9 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits += 1;
+  return digits;
 }
 
 /** The smallest of 1, 2, 5 × 10ⁿ that is at least `value`. */

@@ -6,12 +6,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from scipy.ndimage import map_coordinates
 
 from tests.service.live_page import (
@@ -278,6 +279,52 @@ def test_page_refind_carrier_answers_and_the_stream_goes_on(page: Page) -> None:
     expect(page.locator("#answer")).to_contain_text("carrier")
     next_frame(page)
     next_frame(page)
+
+
+def _change_stats(page: Page, changes: dict[str, Any]) -> None:
+    """Let the page see the service's own /stats with `changes` in it, as a bad day would write them."""
+
+    def answer(route: Route) -> None:
+        answered = route.fetch()
+        route.fulfill(response=answered, json={**answered.json(), **changes})
+
+    page.route("**/api/v1/stats", answer)
+
+
+def test_page_frames_dropped_and_failed_are_counted_by_reason(page: Page) -> None:
+    account = {"captured": 1300, "delivered": 1249, "in_flight": 1}
+    losses = {"dropped": {"queue full": 42, "camera: lost": 5}, "failed": {"no carrier": 3}}
+    _change_stats(page, {"account": {**account, **losses}})
+    for reason, frames in (("Dropped: queue full", 42), ("Dropped: camera: lost", 5), ("Failed: no carrier", 3)):
+        expect(page.locator("#account div", has_text=reason).locator("dd")).to_have_text(str(frames))
+
+
+def test_page_baseline_on_shows_the_agreement(page: Page) -> None:
+    baseline = {"engine": "goldstein", "fraction": 0.1, "frames": 12, "rms_rad": 0.0312, "psnr_db": 51.64}
+    _change_stats(page, {"baseline": baseline})
+    expect(page.locator("#engine div", has_text="Differs from goldstein").locator("dd")).to_have_text("0.031 rad")
+    expect(page.locator("#engine div", has_text="PSNR").locator("dd")).to_have_text("51.6 dB")
+
+
+def test_page_camera_lost_says_what_the_service_says(page: Page) -> None:
+    sentence = "The camera was unplugged. Trying again in 2.0 s."
+    _change_stats(page, {"state": {"name": "reconnecting", "sentence": sentence}})
+    expect(page.locator("#notice")).to_have_text(sentence)
+    expect(page.locator("#state")).to_have_attribute("data-name", "reconnecting")
+
+
+def test_page_half_detail_still_reads_camera_pixels(page: Page, service: Service) -> None:
+    page.select_option("#detail", "2")
+    page.wait_for_selector("#phase-canvas[width='128']", state="attached")
+    rest = freeze_on_frame_of(page, service, "phase")["phase"]
+    box = page.locator("#phase-canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100.5 / 256 * box["width"], box["y"] + 60.5 / 256 * box["height"])
+    expect(page.locator("#cursor-px")).to_have_text("60, 100")
+    mean = float(rest[60:62, 100:102].mean())
+    assert number_in(page.inner_text("#cursor-phase")) == pytest.approx(mean, abs=5.1e-4)
+    position = [float(part) for part in page.inner_text("#cursor-um").removesuffix(" µm").split(", ")]
+    assert position == pytest.approx([60 * 3.45 / 40, 100 * 3.45 / 40], abs=0.0051)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1600, 1000), (1920, 1080)])
