@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from threading import Event, Thread
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 
 from camera.account import FrameAccount
 from camera.errors import CameraError, CameraTimeout
@@ -27,6 +27,8 @@ from service.latency import LatencyBook
 from service.live import LiveFrame
 
 _POLL_S = 0.2  # how soon a thread notices that it should stop
+_PATIENCE_S = 1.0  # how long frames may stay away before a person is told
+_PATIENCE_PERIODS = 3  # and no less than this many frames' time, for slow cameras
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 10.0
 _log = logging.getLogger(__name__)
@@ -122,19 +124,24 @@ class Pipeline:
             retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
 
     def _read_until_the_end(self) -> None:
+        rate_hz = self.camera.identity.frame_rate_hz
+        patience_s = max(_PATIENCE_S, _PATIENCE_PERIODS / rate_hz if rate_hz else 0.0)
+        last_frame_at = monotonic()
         while not self._stop.is_set():
             if self.camera.waits_for_consumer and not self._queue.wait_for_room(_POLL_S):
                 continue
             try:
                 frame = self.camera.read(_POLL_S)
             except CameraTimeout as timeout:
-                self._enter("waiting", str(timeout))
+                if monotonic() - last_frame_at > patience_s:
+                    self._enter("waiting", str(timeout))
                 continue
             finally:
                 self._count_losses()
             if frame is None:
                 self._enter("ended", "The recording is over.")
                 return
+            last_frame_at = monotonic()
             self._enter("live", "Frames are streaming.")
             self._queue.put(frame)
 

@@ -18,8 +18,9 @@ class RateLimit:
         if max_fps == 0:
             return True
         period_s = 1 / max_fps
-        due_s = min(self._due_s, now_s + period_s)  # a rate that was raised takes effect at once
-        if now_s < due_s - period_s / 4:
+        # A rate that was raised takes effect at once, but for a period and a half.
+        self._due_s = min(self._due_s, now_s + 1.5 * period_s)
+        if now_s < self._due_s - period_s / 4:
             return False
-        self._due_s = max(due_s + period_s, now_s)
+        self._due_s = max(self._due_s + period_s, now_s + period_s / 2)
         return True

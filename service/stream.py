@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable
 from contextlib import suppress
 
+import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.responses import JSONResponse
 
@@ -39,20 +41,18 @@ async def stream(websocket: WebSocket, station: Station) -> None:
         await websocket.send_denial_response(JSONResponse({"detail": str(error)}, status))
         return
     reason = SERVER_STOPPED
-    tasks: set[asyncio.Task[str]] = set()
     try:
         await websocket.accept()
-        tasks = {
-            asyncio.create_task(_send(websocket, listener, station, arrived)),
-            asyncio.create_task(_listen(websocket, listener, station)),
-        }
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        reasons = {task.result() for task in done}
-        reason = CLIENT_STUCK if CLIENT_STUCK in reasons else CLIENT_GONE
+        async with anyio.create_task_group() as tasks:
+
+            async def watch(ending: Awaitable[str]) -> None:
+                nonlocal reason
+                reason = await ending
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(watch, _send(websocket, listener, station, arrived))
+            tasks.start_soon(watch, _listen(websocket, listener, station))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         station.audience.leave(listener, reason)
 
 

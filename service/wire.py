@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 MAGIC = b"QPIF"
 VERSION = 1
@@ -50,7 +50,7 @@ class FrameHeader(BaseModel):
     device_timestamp_ns: int | None = Field(default=None, description="the camera's own time stamp, ns of its clock")
     camera: str = Field(description="what the camera was opened as")
     layer: str = Field(description="phase, wrapped or interferogram")
-    shape: tuple[int, int] = Field(description="(H, W) of the payload, in pixels")
+    shape: tuple[PositiveInt, PositiveInt] = Field(description="(H, W) of the payload, in pixels")
     dtype: str = Field(description="float32, uint8 or uint16")
     unit: str = Field(description="rad, or grey value")
     scale: float = Field(default=1.0, description="value = offset + scale × payload, in `unit`")

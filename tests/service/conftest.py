@@ -1,0 +1,135 @@
+"""A station on fakes, asked in process or over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from models.engine import PhaseEngine
+from service.app import build_app
+from service.live import LiveFrame
+from service.remembered import RememberedSidebands
+from service.server import listen, make_server, url_of
+from service.settings import load_settings
+from service.station import Station
+from tests.fakes import FakeCamera, FakeEngine
+
+PATIENCE_S = 30.0
+URL = "http://127.0.0.1"
+
+
+@dataclass
+class Bench:
+    """A running station with fakes at both ends."""
+
+    station: Station
+    camera: FakeCamera
+    engine: Any
+    client: TestClient
+
+    def frames(self, number: int = 1) -> list[LiveFrame]:
+        """Send frames through the line one by one; returned once each of them is published."""
+        mailbox = self.station.hub.subscribe("test")
+        mailbox.take()
+        published = []
+        try:
+            for _ in range(number):
+                self.camera.send()
+                live = mailbox.wait(PATIENCE_S)
+                assert live is not None
+                mailbox.account.delivered()
+                published.append(live)
+        finally:
+            self.station.hub.unsubscribe("test")
+        return published
+
+    def assert_exact(self) -> None:
+        """Every account that can be read adds up."""
+        accounts = [self.station.pipeline.account, *(one.account for one in self.station.hub.subscribers().values())]
+        assert all(account.snapshot().is_exact for account in accounts)
+        assert self.station.audience.departed()[1].is_exact
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds; fail if it never does."""
+    clock = Event()
+    for _ in range(int(PATIENCE_S / 0.005)):
+        if condition():
+            return
+        clock.wait(0.005)
+    pytest.fail("the condition never came true")
+
+
+@pytest.fixture
+def make_station(tmp_path: Path) -> Callable[..., Station]:
+    """A station on the given fakes and settings; its remembered choices are this test's own."""
+
+    def make(camera: FakeCamera, engine: PhaseEngine, baseline: PhaseEngine | None = None, **settings: Any) -> Station:
+        remembered = RememberedSidebands(tmp_path / "sidebands.json")
+        return Station(load_settings(settings), camera, engine, baseline, "auto", remembered)
+
+    return make
+
+
+@pytest.fixture
+def make_bench(make_station: Callable[..., Station]) -> Iterator[Callable[..., Bench]]:
+    """A running station, asked in process."""
+    clients: list[TestClient] = []
+
+    def make(engine: PhaseEngine | None = None, camera: FakeCamera | None = None, **options: Any) -> Bench:
+        camera, engine = camera or FakeCamera(), engine or FakeEngine()
+        station = make_station(camera, engine, **options)
+        client = TestClient(build_app(station), base_url=URL)
+        client.__enter__()
+        clients.append(client)
+        return Bench(station, camera, engine, client)
+
+    yield make
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """A running station on the plain fakes."""
+    return make_bench()
+
+
+class _Announcing(uvicorn.Server):
+    """uvicorn, saying when it is up."""
+
+    up: Event
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Station], str]]:
+    """Serve a station on a real socket in a thread; gives the URL."""
+    running: list[tuple[uvicorn.Server, Thread]] = []
+
+    def start(station: Station) -> str:
+        listening = listen("127.0.0.1", 0)
+        server = make_server(build_app(station))
+        server.__class__ = _Announcing
+        server.up = Event()  # type: ignore[attr-defined]
+        thread = Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        running.append((server, thread))
+        assert server.up.wait(PATIENCE_S)  # type: ignore[attr-defined]
+        return url_of(listening)
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()

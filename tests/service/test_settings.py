@@ -1,0 +1,94 @@
+"""Where settings come from, and what is said of those that do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"QPI_{name.upper()}", raising=False)
+
+
+def test_settings_without_anything_serve_the_bundled_hologram_on_this_machine_alone() -> None:
+    settings = load_settings({})
+    assert (settings.camera, settings.engine, settings.size) == ("replay:glioblastoma", "goldstein", 1024)
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+
+
+def test_settings_given_beat_the_environment_and_that_beats_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text('port = 1001\nsize = 256\ncamera = "simulated"\nallowed_hosts = ["lab", "lab.example"]\n')
+    monkeypatch.setenv("QPI_PORT", "1002")
+    monkeypatch.setenv("QPI_SIZE", "512")
+    settings = load_settings({"port": 1003}, file)
+    assert (settings.port, settings.size, settings.camera) == (1003, 512, "simulated")
+    assert settings.allowed_hosts == ("lab", "lab.example")
+
+
+def test_settings_file_in_the_current_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "qpi.toml").write_text("port = 1001\n")
+    assert load_settings({}).port == 1001
+
+
+def test_settings_by_commas_become_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QPI_ALLOWED_HOSTS", "lab, lab.example")
+    assert load_settings({"allowed_origins": "http://a"}).allowed_hosts == ("lab", "lab.example")
+
+
+def test_settings_of_optics_come_in_metres() -> None:
+    optics = load_settings({"wavelength_nm": 532, "pixel_um": 3.45, "magnification": 40, "na": 0.65}).optics
+    assert optics is not None
+    assert optics.wavelength_m == pytest.approx(532e-9)
+    assert optics.object_pixel_m == pytest.approx(3.45e-6 / 40)
+
+
+def test_settings_reach_the_camera_and_the_engine() -> None:
+    settings = load_settings({"size": 0, "fps": 0, "carrier": "0.2,-0.1", "background_order": 2, "threads": 1})
+    assert settings.camera_options.shape is None
+    assert settings.camera_options.frame_rate_hz == 0
+    options = settings.engine_options(None, "lower")
+    assert options.carrier_cycles_per_px == (0.2, -0.1)
+    assert (options.sideband, options.background_order, options.threads) == ("lower", 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"port": 70000}, "port: input should be less than or equal to 65535, got 70000"),
+        ({"size": "big"}, "size: .*integer.*, got 'big'"),
+        ({"carrier": "0.2"}, "carrier: expected FY,FX in cycles per pixel, such as 0.21,-0.18; got '0.2'"),
+        ({"carrier": "0.2,0.7"}, "carrier: expected a carrier between 0 and 0.5"),
+        ({"carrier": "nan,0.1"}, "carrier: expected a carrier between 0 and 0.5"),
+        ({"sideband": "left"}, "sideband: .*'auto', 'upper' or 'lower'.*, got 'left'"),
+        ({"pixel_um": 3}, "expected wavelength_nm beside pixel_um"),
+        ({"wavelength_nm": 532e-9}, "expected a wavelength in metres between 100 nm and 20 µm"),
+        ({"baseline_fraction": 2}, "baseline_fraction: .*less than or equal to 1, got 2"),
+    ],
+)
+def test_settings_that_do_not_fit_say_which_and_why(given: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("prot = 1\n", "prot: .*not permitted"), ("port = \n", "expected TOML")]
+)
+def test_settings_file_that_does_not_fit_says_why(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings({}, file)
+
+
+def test_settings_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml, got none"):
+        load_settings({}, tmp_path / "nowhere.toml")
