@@ -15,3 +15,11 @@ class CameraTimeout(CameraError):
 
 class CameraLost(CameraError):
     """The camera was there and is gone; it must be opened again."""
+
+
+class FeatureMissing(CameraError):
+    """The camera has no feature of this name, or offers it only in another mode."""
+
+
+class FeatureRefused(CameraError):
+    """The camera has the feature but does not take this value now; the text says which it takes, or when."""

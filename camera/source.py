@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 from camera.errors import CameraUnavailable
+from camera.features import FeatureValue
 from camera.frame import Frame
 from camera.optics import Optics
 
 
 @dataclass(frozen=True, slots=True)
 class CameraIdentity:
-    """Who the camera is and what it sends. `frame_rate_hz` is None where the consumer sets the pace."""
+    """Who the camera is and what it sends.
+
+    `frame_rate_hz` is None where the consumer or a trigger sets the pace; `settings` are the features of a camera that
+    has any, as read back from it.
+    """
 
     source: str
     vendor: str
@@ -24,6 +30,7 @@ class CameraIdentity:
     bit_depth: int
     frame_rate_hz: float | None
     optics: Optics | None
+    settings: Mapping[str, FeatureValue] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,7 @@ class CameraOptions:
         loop: start a finite recording again at its end.
         seed: of whatever is random in the source.
         optics: overrides what the source says of its optics.
+        settings_file: features to set on a camera that has any, as TOML or JSON.
     """
 
     shape: tuple[int, int] | None = (1024, 1024)
@@ -43,6 +51,7 @@ class CameraOptions:
     loop: bool = True
     seed: int = 0
     optics: Optics | None = None
+    settings_file: Path | None = None
 
 
 class Camera(Protocol):

@@ -1,0 +1,232 @@
+"""The process that owns a GenICam camera's driver: it waits for frames and copies each once, into shared memory.
+
+The driver's binding holds the interpreter lock while it waits, takes SIGINT over and may crash. Here it can only hurt
+this process, which the service ends and starts again as it likes.
+
+It answers requests on one connection and announces frames on another (see `capture_link`). It ends when asked to, and
+when the service is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from multiprocessing import reduction
+from time import monotonic, monotonic_ns, time_ns
+from typing import Any
+
+import numpy as np
+
+from camera.capture_link import FRAME, FRAME_MESSAGE, LOST, NO_SLOT, REASONS, CameraFacts, Connection, connection_of
+from camera.errors import CameraError, CameraLost
+from camera.features import CameraListing
+from camera.frame_ids import UNDERRUN, FrameIds
+from camera.gentl_device import DriverFrame, GentlDevice
+from camera.gentl_discovery import list_cameras
+from camera.pixel_format import PixelFormat
+from camera.slots import SlotLayout, Slots, attach_slots
+
+_WAIT_S = 0.02  # for a frame; requests are looked at in between
+_ASK_IF_GONE_S = 0.5
+_ASKED_OF_DEVICE = ("features", "feature", "set", "load", "fit_window")
+_TOLD = (
+    "PixelFormat",
+    "OffsetX",
+    "OffsetY",
+    "ExposureTime",
+    "Gain",
+    "AcquisitionFrameRate",
+    "TriggerMode",
+    "TriggerSource",
+    "DeviceTemperature",
+)
+
+
+class _Stream:
+    """Frames on their way from the driver into slots."""
+
+    def __init__(self, device: GentlDevice, slots: Slots, pixel_format: PixelFormat, session: int) -> None:
+        self._device = device
+        self._slots = slots
+        self._format = pixel_format
+        self._session = session
+        self._ids = FrameIds()
+        self._unslotted = 0
+        self._asked_at = monotonic()
+        device.start()
+
+    def pump(self, frames: Connection) -> None:
+        """Wait a little for a frame and pass it on.
+
+        Raises:
+            CameraLost: the camera is gone, or changed what it sends.
+        """
+        self._slots.heartbeat_ns = monotonic_ns()
+        frame = self._device.fetch(_WAIT_S)
+        for _ in range(self._device.take_incomplete()):
+            self._ids.incomplete()
+        if frame is None:
+            self._ask_if_gone()
+        else:
+            self._asked_at = monotonic()
+            self._pass_on(frame, frames)
+        self._tell_losses()
+
+    def end(self) -> None:
+        """Stop the camera's stream and count what is missing."""
+        self._device.stop()
+        self._ids.settle()
+        self._tell_losses()
+
+    def _pass_on(self, frame: DriverFrame, frames: Connection) -> None:
+        captured_ns, captured_monotonic_ns = time_ns(), monotonic_ns()
+        try:
+            self._check_format(frame)
+            self._count_underruns(frame)
+            if frame.device_id is not None and not self._ids.arrived(frame.device_id):
+                return
+            slot = self._slots.take()
+            if slot is None:
+                self._unslotted += 1
+                return
+            self._format.read_into(self._slots.pixels(slot), frame.buffer, frame.row_padding)
+        finally:
+            self._device.give_back(frame)
+        stamps = (frame.device_id, frame.timestamp_ns)
+        numbers = (captured_ns, captured_monotonic_ns, *(-1 if stamp is None else stamp for stamp in stamps))
+        frames.send_bytes(struct.pack(FRAME_MESSAGE, FRAME, self._session, slot, *numbers))
+
+    def _check_format(self, frame: DriverFrame) -> None:
+        expected = self._slots.layout.shape
+        if frame.shape != expected or frame.pixel_format != self._format:
+            raise CameraLost(
+                f"expected frames of {expected[0]} × {expected[1]} {self._format.name}, got {frame.shape[0]} × "
+                f"{frame.shape[1]} {frame.pixel_format.name}: the camera was changed under way; opening it again"
+            )
+
+    def _count_underruns(self, frame: DriverFrame) -> None:
+        underruns = self._device.take_underruns()
+        if frame.device_id is None:
+            self._ids.losses[UNDERRUN] += underruns
+        else:
+            self._ids.underruns(underruns)
+
+    def _ask_if_gone(self) -> None:
+        if monotonic() - self._asked_at > _ASK_IF_GONE_S:
+            self._asked_at = monotonic()
+            if self._device.is_gone():
+                serial = self._device.listing.serial
+                raise CameraLost(f"camera {serial} no longer answers; check its cable and its power")
+
+    def _tell_losses(self) -> None:
+        losses = self._ids.losses | Counter({NO_SLOT: self._unslotted})
+        self._slots.losses = [losses[reason] for reason in REASONS]
+
+
+class _CaptureProcess:
+    def __init__(self, control: Connection, frames: Connection) -> None:
+        self._control = control
+        self._frames = frames
+        self._device: GentlDevice | None = None
+        self._stream: _Stream | None = None
+        self._slots: Slots | None = None
+        self._requests: Mapping[str, Callable[..., Any]] = {
+            "list": list_cameras,
+            "open": self._open,
+            "facts": self._facts,
+            "attach": self._attach,
+            "start": self._start,
+            "stop": self._stop,
+        }
+
+    def run(self) -> None:
+        """Answer requests and pass frames on until told to close, or until nobody is there to tell."""
+        while True:
+            try:
+                if self._control.poll(0 if self._stream else None):
+                    verb, arguments = self._control.recv()
+                    if verb == "close":
+                        break
+                    self._control.send(self._answer(verb, arguments))
+            except (EOFError, OSError):
+                break
+            if self._stream:
+                self._pump(self._stream)
+        if self._device:
+            self._stop()
+            self._device.close()
+
+    @property
+    def _opened(self) -> GentlDevice:
+        if self._device is None:
+            raise CameraLost("the camera is not open")
+        return self._device
+
+    def _answer(self, verb: str, arguments: tuple[Any, ...]) -> tuple[bool, object]:
+        try:
+            request = getattr(self._opened, verb) if verb in _ASKED_OF_DEVICE else self._requests[verb]
+            return True, request(*arguments)
+        except CameraError as error:
+            return False, error
+        except Exception as error:
+            return False, CameraLost(f"the capture process failed at {verb!r}: {error!r}")
+
+    def _pump(self, stream: _Stream) -> None:
+        try:
+            stream.pump(self._frames)
+        except Exception as error:
+            self._stream = None
+            stream.end()
+            text = str(error) if isinstance(error, CameraError) else f"the capture process failed: {error!r}"
+            self._frames.send_bytes(LOST + text.encode())
+
+    def _open(self, producers: list[str], serial: str | None) -> CameraListing:
+        self._device = GentlDevice(producers, serial)
+        self._device.choose_grey_format()
+        return self._device.listing
+
+    def _facts(self) -> CameraFacts:
+        nodes, pixel_format = self._opened.nodes, self._opened.choose_grey_format()
+        settings = {name: nodes.feature(name).value for name in _TOLD if nodes.has(name)}
+        return CameraFacts(
+            shape=(int(nodes.number("Height") or 0), int(nodes.number("Width") or 0)),
+            pixel_format=pixel_format.name,
+            frame_rate_hz=None if settings.get("TriggerMode") == "On" else nodes.number("AcquisitionFrameRate"),
+            settings={name: value for name, value in settings.items() if value is not None},
+        )
+
+    def _attach(self, layout: SlotLayout, token: str | None) -> None:
+        handle: Any = reduction.recv_handle(self._control) if token is None else token
+        self._slots = attach_slots(layout, handle)
+
+    def _start(self, session: int) -> None:
+        if self._slots is None:
+            raise CameraLost("there is nowhere to put frames")
+        pixel_format = self._opened.choose_grey_format()
+        # Whatever has to be compiled for the format is compiled now, not when the first frame waits.
+        pixel_format.read_into(np.empty((1, 2 * pixel_format.group), pixel_format.dtype), bytes(64))
+        self._slots.heartbeat_ns = monotonic_ns()
+        self._stream = _Stream(self._opened, self._slots, pixel_format, session)
+
+    def _stop(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream:
+            stream.end()
+
+
+def main() -> None:
+    """Serve on the two connections whose handles are the command line's arguments."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends this process
+    control, frames = (connection_of(int(argument)) for argument in sys.argv[1:3])
+    _CaptureProcess(control, frames).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # without running a driver's destructors, some of which hang
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+"""Cameras that speak GenICam, through whatever GenTL producer (.cti) their maker provides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isfinite
+from threading import RLock
+from time import monotonic_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.capture_link import REASONS, CameraFacts, CaptureLink, FrameMessage
+from camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable
+from camera.features import CameraListing, Feature, FeatureValue, read_settings
+from camera.frame import Frame, Pixels
+from camera.gentl_producers import producers_for, require_harvesters
+from camera.pixel_format import FORMATS_BY_NAME
+from camera.slots import SlotLayout, Slots
+from camera.source import CameraIdentity, CameraOptions
+
+_HUNG_NS = 5_000_000_000
+_UNREAD = "stream stopped"
+
+
+class GenicamCamera:
+    """`Camera` and `ConfigurableCamera` for `gentl:PATH.cti`, `gentl:PATH.cti#SERIAL`, `gentl:#SERIAL` and `gentl:`.
+
+    The driver runs in a process of its own (`capture_process`), which copies each frame once, from the driver's
+    buffer into a slot of shared memory. A `Frame`'s pixels are that slot; it is used again when the last array that
+    shows it is gone. While fewer than a quarter of the slots are free, since somebody keeps many frames, frames are
+    handed out as copies instead, so that nobody's keeping ever loses frames.
+
+    What was set is set again whenever the camera is opened again, on the same camera.
+    """
+
+    waits_for_consumer = False
+
+    @classmethod
+    def open(cls, address: str, options: CameraOptions) -> GenicamCamera:
+        """The camera at `address`, open and set up, ready to start.
+
+        Raises:
+            CameraUnavailable: it is not there, in use, not grey, or does not take the settings.
+            ModuleNotFoundError: harvesters is not installed.
+        """
+        require_harvesters()
+        camera = cls(address, options)
+        try:
+            camera._connect()
+        except CameraLost as lost:
+            raise CameraUnavailable(str(lost)) from lost
+        return camera
+
+    def __init__(self, address: str, options: CameraOptions) -> None:
+        path, _, serial = address.partition("#")
+        self._source = f"gentl:{address}"
+        self._producers = producers_for(path)
+        self._serial = serial or None
+        self._options = options
+        self._wanted: dict[str, FeatureValue] = read_settings(options.settings_file) if options.settings_file else {}
+        self._lock = RLock()
+        self._link: CaptureLink | None = None
+        self._identity: CameraIdentity
+        self._slots: dict[int, Slots] = {}  # by session; the newest, and the one before while its frames are read
+        self._session = 0
+        self._format = ""
+        self._sequence = 0
+        self._started = False
+        self._paused = False
+        self._told = [0] * len(REASONS)
+        self._lost: Counter[str] = Counter()
+
+    @property
+    def identity(self) -> CameraIdentity:
+        """See `Camera.identity`."""
+        return self._identity
+
+    @property
+    def is_paused(self) -> bool:
+        """See `ConfigurableCamera.is_paused`."""
+        return self._paused
+
+    @property
+    def pinnable(self) -> NDArray[np.uint8] | None:
+        """The page-aligned memory that all frames of the running stream lie in; None before `start`.
+
+        Whoever registers it with a device (page-locks it) does so again when this is another array.
+        """
+        slots = self._slots.get(self._session)
+        return slots.pinnable if slots else None
+
+    def start(self) -> None:
+        """See `Camera.start`. Opens the camera again, with its settings, after `stop` or a loss."""
+        with self._lock:
+            try:
+                if self._link is None:
+                    self._connect()
+                self._started = True
+                if not self._paused:
+                    self._stream()
+            except CameraLost as lost:
+                raise CameraUnavailable(str(lost)) from lost
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """See `Camera.read`."""
+        link = self._link
+        if link is None or not self._started:
+            raise CameraLost("the camera was not started")
+        message = link.receive(timeout_s)
+        if message is None:
+            raise self._silence(timeout_s)
+        pixels, bit_depth = self._take(message)
+        frame = Frame(
+            pixels=pixels,
+            bit_depth=bit_depth,
+            sequence=self._sequence,
+            captured_ns=message.captured_ns,
+            captured_monotonic_ns=message.captured_monotonic_ns,
+            device_id=message.device_id,
+            device_timestamp_ns=message.device_timestamp_ns,
+        )
+        self._sequence += 1
+        return frame
+
+    def take_losses(self) -> Mapping[str, int]:
+        """See `Camera.take_losses`."""
+        with self._lock:
+            self._collect_losses()
+            losses, self._lost = self._lost, Counter()
+        return losses
+
+    def stop(self) -> None:
+        """See `Camera.stop`."""
+        with self._lock:
+            self._started = False
+            link, self._link = self._link, None
+            if link is None:
+                return
+            if self._is_hung():
+                link.kill()
+            else:
+                link.close()
+            self._count_unread(link)
+            link.drop_connections()
+            self._collect_losses()
+            self._slots.clear()
+
+    def features(self) -> list[Feature]:
+        """See `ConfigurableCamera.features`."""
+        features: list[Feature] = self._opened().ask("features")
+        return features
+
+    def feature(self, name: str) -> Feature:
+        """See `ConfigurableCamera.feature`."""
+        feature: Feature = self._opened().ask("feature", name)
+        return feature
+
+    def set_feature(self, name: str, value: FeatureValue) -> Feature:
+        """See `ConfigurableCamera.set_feature`. What was set is set again when the camera is opened again."""
+        with self._lock:
+            feature: Feature = self._opened().ask("set", name, value)
+            self._remember(feature)
+            if feature.stored:
+                self._update_identity()
+        return feature
+
+    def pause(self) -> None:
+        """See `ConfigurableCamera.pause`."""
+        with self._lock:
+            self._paused = True
+            if self._started:
+                self._opened().ask("stop")
+
+    def resume(self) -> None:
+        """See `ConfigurableCamera.resume`."""
+        with self._lock:
+            was_paused, self._paused = self._paused, False
+            if was_paused and self._started:
+                self._update_identity()
+                self._stream()
+
+    def save_settings(self) -> dict[str, FeatureValue]:
+        """See `ConfigurableCamera.save_settings`."""
+        return {
+            feature.name: feature.value for feature in self.features() if feature.stored and feature.value is not None
+        }
+
+    def load_settings(self, settings: Mapping[str, FeatureValue]) -> None:
+        """See `ConfigurableCamera.load_settings`."""
+        with self._lock:
+            was_paused = self._paused
+            self.pause()
+            try:
+                self._opened().ask("load", dict(settings))
+                for name in settings:
+                    self._remember(self.feature(name))
+            finally:
+                self._update_identity()
+                if not was_paused:
+                    self.resume()
+
+    def _connect(self) -> None:
+        link = CaptureLink()
+        try:
+            listing: CameraListing = link.ask("open", self._producers, self._serial)
+            self._set_up(link)
+            self._link = link
+            self._serial = listing.serial or self._serial  # from now on this camera and no other
+            self._update_identity(listing)
+        except BaseException:
+            self._link = None
+            link.close()
+            link.drop_connections()
+            raise
+
+    def _set_up(self, link: CaptureLink) -> None:
+        rate_hz = self._options.frame_rate_hz
+        if self._options.shape and not {"Width", "Height"} & set(self._wanted):
+            link.ask("fit_window", self._options.shape)
+        if rate_hz is not None and not (isfinite(rate_hz) and rate_hz >= 0):
+            raise CameraUnavailable(f"expected a frame rate of 0 or more frames a second, got {rate_hz}")
+        if rate_hz and "AcquisitionFrameRate" not in self._wanted:
+            self._set_rate(link, rate_hz)
+        try:
+            link.ask("load", self._wanted)
+        except CameraLost:
+            raise
+        except CameraError as error:
+            raise CameraUnavailable(f"the camera does not take its settings: {error}") from error
+
+    def _set_rate(self, link: CaptureLink, rate_hz: float) -> None:
+        names = {feature.name for feature in link.ask("features")}
+        try:
+            if "AcquisitionFrameRateEnable" in names:
+                link.ask("set", "AcquisitionFrameRateEnable", True)
+            link.ask("set", "AcquisitionFrameRate", float(rate_hz))
+        except CameraLost:
+            raise
+        except CameraError as error:
+            raise CameraUnavailable(f"expected a frame rate that the camera takes: {error}") from error
+
+    def _stream(self) -> None:
+        link, identity = self._opened(), self._identity
+        dtype = FORMATS_BY_NAME[self._format].dtype
+        layout = SlotLayout.of_frames(identity.shape, dtype)
+        present = self._slots.get(self._session)
+        self._collect_losses()
+        if present is None or present.layout != layout:
+            self._session += 1
+            self._slots[self._session] = link.attach(layout)
+            self._slots.pop(self._session - 2, None)
+        self._told = [0] * len(REASONS)
+        link.ask("start", self._session)
+
+    def _take(self, message: FrameMessage) -> tuple[Pixels, int]:
+        slots = self._slots[message.session]
+        scarce = slots.free < slots.layout.count // 4
+        pixels = slots.copy_out(message.slot) if scarce else slots.lend(message.slot)
+        return pixels, self._identity.bit_depth
+
+    def _silence(self, timeout_s: float) -> CameraError:
+        if self._paused:
+            return CameraTimeout("The camera is stopped; start it to go on.")
+        if self._is_hung():
+            return CameraLost(f"the camera's driver has not returned for {_HUNG_NS / 1e9:.0f} s; ending its process")
+        settings = self._identity.settings
+        if settings.get("TriggerMode") == "On":
+            return CameraTimeout(f"The camera waits for a trigger ({settings.get('TriggerSource', 'unknown source')}).")
+        return CameraTimeout(f"No frame came from the camera within {timeout_s:g} s.")
+
+    def _is_hung(self) -> bool:
+        slots = self._slots.get(self._session)
+        streaming = self._started and not self._paused and slots is not None
+        return streaming and slots is not None and monotonic_ns() - slots.heartbeat_ns > _HUNG_NS
+
+    def _opened(self) -> CaptureLink:
+        link = self._link
+        if link is None:
+            raise CameraLost("the camera is not connected at present; it is being looked for")
+        return link
+
+    def _remember(self, feature: Feature) -> None:
+        if feature.stored and feature.value is not None:
+            self._wanted.pop(feature.name, None)  # set again in the order of the last time
+            self._wanted[feature.name] = feature.value
+
+    def _update_identity(self, listing: CameraListing | None = None) -> None:
+        facts: CameraFacts = self._opened().ask("facts")
+        pixel_format = FORMATS_BY_NAME[facts.pixel_format]
+        self._format = pixel_format.name
+        if listing is not None:
+            self._identity = CameraIdentity(
+                source=self._source,
+                vendor=listing.vendor,
+                model=listing.model,
+                serial=listing.serial,
+                shape=facts.shape,
+                bit_depth=pixel_format.bit_depth,
+                frame_rate_hz=facts.frame_rate_hz,
+                optics=self._options.optics,
+                settings=facts.settings,
+            )
+            return
+        self._identity = replace(
+            self._identity,
+            shape=facts.shape,
+            bit_depth=pixel_format.bit_depth,
+            frame_rate_hz=facts.frame_rate_hz,
+            settings=facts.settings,
+        )
+
+    def _collect_losses(self) -> None:
+        slots = self._slots.get(self._session)
+        if slots is None:
+            return
+        now = slots.losses[: len(REASONS)]
+        for reason, before, after in zip(REASONS, self._told, now, strict=True):
+            if after > before:
+                self._lost[reason] += after - before
+        self._told = now
+
+    def _count_unread(self, link: CaptureLink) -> None:
+        """Frames that the process still announced before it ended."""
+        try:
+            while link.receive(0) is not None:
+                self._lost[_UNREAD] += 1
+        except CameraLost:
+            pass
