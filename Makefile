@@ -13,7 +13,8 @@ $(BIN)/.serve: pyproject.toml
 	@touch $@
 
 $(BIN)/.test: $(BIN)/.serve
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable '.[test,train]'
 	@touch $@
 
 $(BIN)/.check: $(BIN)/.test

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import hypot, sqrt
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -129,10 +130,11 @@ def _measure_frame(frame: Frame) -> _FrameMeasurement:
     if is_upside_down:
         carrier, noll_rad = carrier.conjugate(), tuple(-c for c in noll_rad)
     noise_grey = _noise_grey(spectrum, carrier, band_limit)
-    # Of a field 1 + s, with s circular Gaussian of RMS σ, the phase has an RMS of σ/√2 (Goodman 2007, §2.2).
-    # The noise's share in the band: its power over the band's area, against the field's strength.
+    # Of a field 1 + s, with s circular Gaussian of RMS σ, the modulus has an RMS of σ/√2 (Goodman 2007, §2.2); cells
+    # leave it alone but for their edges. Of that, the noise's share is its power over the band's area.
+    modulus = strength / gaussian_filter(strength, 1 / band_limit, mode="nearest") - 1
     noise_in_band = noise_grey * sqrt(np.pi) * band_limit / float(np.median(strength))
-    speckle = sqrt(max(2 * background_rms_rad**2 - noise_in_band**2, 0.0))
+    speckle = sqrt(max(2 * _spread(modulus) ** 2 - noise_in_band**2, 0.0))
     return _FrameMeasurement(
         carrier,
         band_limit,
@@ -209,13 +211,16 @@ def _background(wrapped_rad: NDArray[np.float32]) -> tuple[tuple[float, ...], fl
     flat = phase_rad.copy()
     BackgroundFit(flat.shape, _BACKGROUND_ORDER).remove(flat)
     is_upside_down = float(np.mean(flat**3)) < 0
-    middle, spread = float(np.median(flat)), 1.4826 * float(np.median(np.abs(flat - np.median(flat))))
-    near = flat[np.abs(flat - middle) < 2.5 * spread]
     aberration = (phase_rad - flat)[::_FIT_STEP_PX, ::_FIT_STEP_PX].ravel()
     shape = (phase_rad.shape[0], phase_rad.shape[1])
     modes = [zernike(j, shape)[::_FIT_STEP_PX, ::_FIT_STEP_PX].ravel() for j in range(1, _NOLL_TERMS + 1)]
     coefficients = np.linalg.lstsq(np.stack(modes, axis=1), aberration, rcond=None)[0]
-    return tuple(round(float(c), 4) for c in coefficients), float(near.std()), is_upside_down
+    return tuple(round(float(c), 4) for c in coefficients), _spread(flat), is_upside_down
+
+
+def _spread(values: NDArray[np.floating[Any]]) -> float:
+    """The Gaussian σ that the median absolute deviation stands for; a minority of outliers does not move it."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _noise_grey(power: NDArray[np.float32], carrier: Carrier, band_limit: float) -> float:
