@@ -21,7 +21,8 @@ from camera.image_file import GreyImage, ImageFileError, read_image, tiff_page, 
 from camera.optics import Optics
 
 _IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
-_GLIOBLASTOMA_OPTICS = Optics(wavelength_m=533e-9, pixel_pitch_m=3.75e-6)
+# Its source says 3.75 µm a pixel but not in which plane, so no scale is claimed.
+_GLIOBLASTOMA_OPTICS = Optics(wavelength_m=533e-9)
 _SAMPLED_FRAMES = 8  # spread over a recording, to learn its bit depth without reading all of it
 
 
