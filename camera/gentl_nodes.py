@@ -9,6 +9,7 @@ from genicam import genapi
 
 from camera.errors import CameraLost, FeatureMissing, FeatureRefused
 from camera.features import Feature, FeatureValue
+from camera.gentl_discovery import GENTL_ERRORS
 
 _KINDS = (
     (genapi.IInteger, "integer"),
@@ -37,7 +38,7 @@ class GentlNodes:
         """
         try:
             return [_describe(node, category) for category, node in self._walk("Root", "")]
-        except genapi.GenericException as error:
+        except GENTL_ERRORS as error:
             raise _lost(error) from error
 
     def feature(self, name: str) -> Feature:
@@ -50,7 +51,7 @@ class GentlNodes:
         node = self._node(name)
         try:
             return _describe(node)
-        except genapi.GenericException as error:
+        except GENTL_ERRORS as error:
             raise _lost(error) from error
 
     def has(self, name: str) -> bool:
@@ -84,7 +85,7 @@ class GentlNodes:
             raise FeatureRefused(f"expected {_taken(feature)}, got {value!r}") from error
         except genapi.AccessException as error:
             raise FeatureRefused(f"{name} cannot be set now: {error}") from error
-        except genapi.GenericException as error:
+        except GENTL_ERRORS as error:
             raise _lost(error) from error
 
     def answers(self, name: str) -> bool:
@@ -93,14 +94,14 @@ class GentlNodes:
             node = self._node(name)
             node.node.invalidate_node()
             node.to_string()
-        except (FeatureMissing, genapi.GenericException):
+        except (FeatureMissing, *GENTL_ERRORS):
             return False
         return True
 
     def _node(self, name: str) -> Any:
         try:
             node = self._map.get_node(name)
-        except genapi.GenericException as error:
+        except GENTL_ERRORS as error:
             raise FeatureMissing(f"expected a feature of this camera, got {name!r}") from error
         if node is None or not isinstance(node, tuple(kind for kind, _ in _KINDS)):
             raise FeatureMissing(f"expected a feature of this camera, got {name!r}")
