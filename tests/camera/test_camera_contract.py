@@ -79,8 +79,19 @@ CAMERAS: dict[str, Callable[[Path], str]] = {
 }
 
 
+# These send frames when they please: they have no use for a consumer's pace.
+HARDWARE = ("virtual camera",)
+
+
 @pytest.fixture(params=CAMERAS)
+def recording(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return CAMERAS[request.param](tmp_path)
+
+
+@pytest.fixture(params=[*CAMERAS, *HARDWARE])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param in HARDWARE:
+        return f"gentl:{request.getfixturevalue('virtual_producer')}"
     return CAMERAS[request.param](tmp_path)
 
 
@@ -104,7 +115,9 @@ def test_camera_frames_match_the_identity(camera: Camera) -> None:
 
 
 def test_camera_frames_are_numbered_without_gaps_and_stamped_when_read(camera: Camera) -> None:
+    camera.stop()
     before = monotonic_ns()
+    camera.start()
     frames = [camera.read(1.0) for _ in range(12)]
     after = monotonic_ns()
     assert [frame.sequence for frame in frames if frame] == list(range(12))
@@ -139,8 +152,8 @@ def test_camera_that_was_not_started_refuses_to_read(source: str) -> None:
     camera.stop()
 
 
-def test_camera_whose_frame_is_not_due_times_out_and_loses_nothing(source: str) -> None:
-    camera = open_camera(source, CameraOptions(shape=SHAPE, frame_rate_hz=0.01))
+def test_camera_whose_frame_is_not_due_times_out_and_loses_nothing(recording: str) -> None:
+    camera = open_camera(recording, CameraOptions(shape=SHAPE, frame_rate_hz=0.01))
     camera.start()
     assert camera.read(0.0) is not None
     for _ in range(3):
@@ -150,9 +163,14 @@ def test_camera_whose_frame_is_not_due_times_out_and_loses_nothing(source: str) 
     camera.stop()
 
 
-def test_camera_waits_for_the_consumer_only_at_rate_zero(source: str, camera: Camera) -> None:
-    assert camera.waits_for_consumer
-    assert camera.identity.frame_rate_hz is None
+def test_camera_waits_for_the_consumer_only_at_rate_zero(recording: str) -> None:
+    unpaced = open_camera(recording, CameraOptions(shape=SHAPE, frame_rate_hz=0))
+    assert unpaced.waits_for_consumer
+    assert unpaced.identity.frame_rate_hz is None
+    unpaced.stop()
+
+
+def test_camera_at_a_set_rate_keeps_it_whoever_waits(source: str) -> None:
     paced = open_camera(source, CameraOptions(shape=SHAPE, frame_rate_hz=25))
     assert not paced.waits_for_consumer
     assert paced.identity.frame_rate_hz == 25
