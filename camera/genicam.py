@@ -21,6 +21,8 @@ from camera.pixel_format import FORMATS_BY_NAME
 from camera.slots import SlotLayout, Slots
 from camera.source import CameraIdentity, CameraOptions
 
+require_harvesters()  # only the capture process imports it, but without it nothing here can work
+
 _HUNG_NS = 5_000_000_000
 _UNREAD = "stream stopped"
 
@@ -44,9 +46,7 @@ class GenicamCamera:
 
         Raises:
             CameraUnavailable: it is not there, in use, not grey, or does not take the settings.
-            ModuleNotFoundError: harvesters is not installed.
         """
-        require_harvesters()
         camera = cls(address, options)
         try:
             camera._connect()

@@ -33,10 +33,12 @@ def list_cameras(path: str = "") -> list[CameraListing]:
     """The cameras that can be opened through the producers that `producers_for(path)` names.
 
     Raises:
-        CameraUnavailable: there is no producer, or it does not answer.
-        ModuleNotFoundError: harvesters is not installed.
+        CameraUnavailable: there is no producer, it does not answer, or harvesters is not installed.
     """
-    require_harvesters()
+    try:
+        require_harvesters()
+    except ModuleNotFoundError as missing:
+        raise CameraUnavailable(f"{missing}: pip install 'qpi-live[camera]'") from missing
     link = CaptureLink()
     try:
         listings: list[CameraListing] = link.ask("list", producers_for(path))

@@ -17,6 +17,8 @@ from starlette.middleware import Middleware
 
 from models.errors import EngineError
 from service.body_limit import BodyLimit
+from service.camera_routes import answer_camera_errors
+from service.camera_routes import router as camera_router
 from service.guard import Guard
 from service.on_demand import Busy
 from service.routes import health, router
@@ -70,8 +72,10 @@ def build_app(station: Station) -> FastAPI:
     )
     app.state.station = station
     _answer_errors(app)
+    answer_camera_errors(app)
     app.include_router(health)
     app.include_router(router, prefix=API)
+    app.include_router(camera_router, prefix=API)
     app.include_router(sent_frames, prefix=API)
 
     @app.websocket(f"{API}/stream")

@@ -18,6 +18,7 @@ from rich.markup import escape
 from camera.errors import CameraError
 from models.errors import EngineError
 from service.app import build_app
+from service.camera_list import table_of_cameras
 from service.info import tables
 from service.opening import open_station
 from service.server import listen, make_server, url_of
@@ -86,6 +87,20 @@ def serve(
         sys.exit(2)
     print(f"Live phase at {url_of(listening)} (stop with Ctrl+C)", flush=True)
     make_server(build_app(station), chosen.log_level == "debug").run(sockets=[listening])
+
+
+@app.command()
+def cameras(
+    producer: Annotated[
+        str, typer.Argument(help="a GenTL producer (.cti file); those in GENICAM_GENTL64_PATH without one")
+    ] = "",
+) -> None:
+    """List the GenICam cameras that are there: vendor, model, serial number, whether they are free."""
+    try:
+        Console(soft_wrap=True).print(table_of_cameras(producer))
+    except CameraError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]No cameras:[/] {escape(str(error))}", highlight=False)
+        sys.exit(2)
 
 
 @app.command()

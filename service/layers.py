@@ -77,6 +77,7 @@ def describe(live: LiveFrame, view: View, picture: Picture, encode_ms: float) ->
         device_id=frame.device_id,
         device_timestamp_ns=frame.device_timestamp_ns,
         camera=live.camera.source[:_LONGEST_TEXT],
+        camera_settings=dict(live.camera.settings),
         layer=view.layer,
         shape=(height, width),
         dtype=picture.values.dtype.name,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from camera.account import AccountSnapshot
+from camera.features import FeatureValue
 from camera.source import CameraIdentity
 from models.engine import EngineIdentity, PhaseQuality
 from service.latency import Percentiles
@@ -115,6 +116,7 @@ class Camera(_Answer):
     bit_depth: int
     frame_rate_hz: float | None
     optics: OpticsAnswer | None
+    settings: dict[str, FeatureValue] = Field(description="of a camera that has features, as read back from it")
 
     @classmethod
     def of(cls, identity: CameraIdentity) -> Camera:

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         le=10_000,
         description="frames per second; 0: as fast as possible; unset: the camera's",
     )
+    camera_settings: Path | None = Field(
+        default=None, description="file of features to set on a GenICam camera, TOML or JSON (ExposureTime = 2000.0)"
+    )
     loop: bool = Field(default=True, description="start a recording again at its end")
     seed: int = Field(default=0, ge=0, description="seed of whatever is random in the camera")
 
@@ -120,7 +123,7 @@ class Settings(BaseSettings):
     def camera_options(self) -> CameraOptions:
         """What the camera is asked for."""
         shape = (self.size, self.size) if self.size else None
-        return CameraOptions(shape, self.fps, self.loop, self.seed, self.optics)
+        return CameraOptions(shape, self.fps, self.loop, self.seed, self.optics, self.camera_settings)
 
     def engine_options(self, optics: Optics | None, sideband: str) -> EngineOptions:
         """What an engine of the live stream is asked for; `optics` are the camera's."""

@@ -24,10 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from camera.features import FeatureValue
+
 MAGIC = b"QPIF"
 VERSION = 1
 _PREAMBLE = struct.Struct("<4sHHII")
-_HEADER_ROOM = 4096  # a header takes about 700 bytes; the sentences in it are bounded
+_ALIGNMENT = 16
+_HEADER_ROOM = 4096  # a header takes about 700 bytes; a longer one costs one more copy of the payload
 
 
 class EngineField(BaseModel):
@@ -49,6 +52,9 @@ class FrameHeader(BaseModel):
     device_id: int | None = Field(default=None, description="the camera's own frame id, where it has one")
     device_timestamp_ns: int | None = Field(default=None, description="the camera's own time stamp, ns of its clock")
     camera: str = Field(description="what the camera was opened as")
+    camera_settings: dict[str, FeatureValue] = Field(
+        default_factory=dict, description="exposure, gain and so on of a camera that has them, as read back from it"
+    )
     layer: str = Field(description="phase, wrapped or interferogram")
     shape: tuple[PositiveInt, PositiveInt] = Field(description="(H, W) of the payload, in pixels")
     dtype: str = Field(description="float32, uint8 or uint16")
@@ -84,18 +90,14 @@ def pack(describe: Callable[[], FrameHeader], payload: NDArray[np.generic]) -> b
     """One message; `payload` is copied once, into it.
 
     `describe` is called when the payload is in place, so that the header can state how long that took.
-
-    Raises:
-        WireError: the header is longer than its room.
     """
     start = _PREAMBLE.size + _HEADER_ROOM
     message = bytearray(start + payload.nbytes)
     np.frombuffer(message, payload.dtype, offset=start).reshape(payload.shape)[...] = payload
     text = describe().model_dump_json().encode()
-    if len(text) > _HEADER_ROOM:
-        raise WireError(f"expected a header of at most {_HEADER_ROOM} bytes, got {len(text)}")
-    _PREAMBLE.pack_into(message, 0, MAGIC, VERSION, 0, _HEADER_ROOM, payload.nbytes)
-    message[_PREAMBLE.size : start] = text.ljust(_HEADER_ROOM)
+    room = max(_HEADER_ROOM, len(text) + -len(text) % _ALIGNMENT)
+    _PREAMBLE.pack_into(message, 0, MAGIC, VERSION, 0, room, payload.nbytes)
+    message[_PREAMBLE.size : start] = text.ljust(room)  # moves the payload on where the header needs more room
     return message
 
 
