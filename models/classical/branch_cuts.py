@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from models.classical.bands import RowBands
 
 _PER_TURN = np.float32(1 / (2 * np.pi))
+_BORDER = -1
+_TOO_FAR = -2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,12 +85,12 @@ def _residues_in_rows(first_row: int, last_row: int, wrapped: NDArray[np.float32
 
 
 def place_cuts(residues: NDArray[np.int32], shape: tuple[int, int]) -> BranchCuts:
-    """Goldstein's branch cuts: trees of residues, each grown until its charges cancel or it reaches the border.
+    """Branch cuts that balance every residue, with the nearest of opposite charge or with the border.
 
-    From every residue that is not balanced yet a search square grows. A residue that it meets is tied on with a cut
-    and, if not balanced itself, lends its charge; the search goes on from all residues of the tree until the sum is
-    zero. A square that meets the border ends the tree with a cut to the border. A residue's search is therefore
-    bounded by its distance to the border, and each ring of each square is looked at only once.
+    Search squares grow around all residues in step, close pairs first (Goldstein, Zebker, Werner 1988, with the trees
+    ended at the first residue of opposite charge, as Cusack, Huntley, Goldrein 1995 do). A square that meets an
+    unbalanced residue of opposite charge is tied to it with a cut, one that meets the border to that. So a residue's
+    search is bounded by its distance to the border, and no corner of a square is looked at twice.
 
     Args:
         residues: (n, 3) int32 (y, x, charge) from `find_residues`.
@@ -96,76 +98,56 @@ def place_cuts(residues: NDArray[np.int32], shape: tuple[int, int]) -> BranchCut
     """
     right, down = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     if len(residues):
-        _grow_trees(residues, right, down)
+        _balance(residues, right, down)
     return BranchCuts(right, down)
 
 
 @numba.njit(nogil=True, cache=True)
-def _grow_trees(residues: NDArray[np.int32], right: NDArray[np.uint8], down: NDArray[np.uint8]) -> None:
+def _balance(residues: NDArray[np.int32], right: NDArray[np.uint8], down: NDArray[np.uint8]) -> None:
     height, width = right.shape
     number_at = np.zeros((height - 1, width - 1), np.int32)  # 1 + index of the residue on a corner
     for i in range(len(residues)):
         number_at[residues[i, 0], residues[i, 1]] = i + 1
-    balanced = np.zeros(len(residues), np.bool_)
-    tree_of = np.full(len(residues), -1, np.int32)
-    reach = np.zeros(len(residues), np.int32)  # rings of its square that a residue of the present tree has searched
-    tree = np.empty(len(residues), np.int32)
-    # Close pairs first: most residues are dipoles, and a tree that starts elsewhere must not run through them.
-    for widest in (1, 2, height + width):
-        for seed in range(len(residues)):
-            if not balanced[seed]:
-                _grow_tree(seed, widest, residues, number_at, balanced, tree_of, reach, tree, right, down)
-
-
-@numba.njit(nogil=True, cache=True)
-def _grow_tree(seed, widest, residues, number_at, balanced, tree_of, reach, tree, right, down):  # type: ignore[no-untyped-def]
-    """Grow the tree of one residue, with squares of up to `widest` rings; an early end leaves nothing behind."""
-    height, width = right.shape
-    only_pairs = widest <= 2
-    size, charge = 1, residues[seed, 2]
-    tree[0] = seed
-    tree_of[seed] = seed
-    reach[seed] = 0
-    for ring in range(1, widest + 1):
-        member = 0
-        while member < size:
-            i = tree[member]
-            y, x = residues[i, 0], residues[i, 1]
-            while reach[i] < ring:
-                reach[i] += 1
-                r = reach[i]
-                to_border = min(y, height - 2 - y, x, width - 2 - x) + 1
-                if r >= to_border and not only_pairs:
+    charge = residues[:, 2].copy()  # what is not balanced yet
+    searched = np.zeros(len(residues), np.int32)  # half the edge of the square that holds no partner
+    widest = 1
+    unbalanced = len(residues)
+    while unbalanced:
+        unbalanced = 0
+        for i in range(len(residues)):
+            while charge[i] != 0:
+                j = _nearest_partner(i, widest, residues, charge, number_at, searched, right.shape)
+                if j == _TOO_FAR:
+                    unbalanced += 1
+                    break
+                y, x, way = residues[i, 0], residues[i, 1], np.sign(charge[i])
+                if j == _BORDER:
                     _cut_to_border(y, x, right, down)
-                    _settle(tree, size, balanced)
-                    return
-                for cy in range(max(y - r, 0), min(y + r, height - 2) + 1):
-                    step = 1 if abs(cy - y) == r else 2 * r
-                    for cx in range(x - r, x + r + 1, step):
-                        if cx < 0 or cx > width - 2:
-                            continue
-                        j = number_at[cy, cx] - 1
-                        if j < 0 or tree_of[j] == seed:
-                            continue
-                        if only_pairs and (balanced[j] or residues[j, 2] == charge):
-                            continue
-                        _cut(y, x, cy, cx, right, down)
-                        tree_of[j] = seed
-                        reach[j] = 0
-                        tree[size] = j
-                        size += 1
-                        if not balanced[j]:
-                            charge += residues[j, 2]
-                        if charge == 0:
-                            _settle(tree, size, balanced)
-                            return
-            member += 1
+                else:
+                    _cut(y, x, residues[j, 0], residues[j, 1], right, down)
+                    charge[j] += way
+                charge[i] -= way
+        widest *= 2
 
 
 @numba.njit(nogil=True, cache=True)
-def _settle(tree: NDArray[np.int32], size: int, balanced: NDArray[np.bool_]) -> None:
-    for member in range(size):
-        balanced[tree[member]] = True
+def _nearest_partner(i, widest, residues, charge, number_at, searched, shape):  # type: ignore[no-untyped-def]
+    """The residue to tie `i` to, `_BORDER`, or `_TOO_FAR` when neither is within `widest`."""
+    y, x = residues[i, 0], residues[i, 1]
+    bottom, last = shape[0] - 2, shape[1] - 2
+    to_border = min(y, bottom - y, x, last - x) + 1
+    for ring in range(searched[i] + 1, widest + 1):
+        for cy in range(max(y - ring, 0), min(y + ring, bottom) + 1):
+            step = 1 if abs(cy - y) == ring else 2 * ring
+            for cx in range(x - ring, x + ring + 1, step):
+                if 0 <= cx <= last:
+                    j = number_at[cy, cx] - 1
+                    if j >= 0 and charge[j] * charge[i] < 0:
+                        return j
+        if ring >= to_border:
+            return _BORDER
+        searched[i] = ring
+    return _TOO_FAR
 
 
 @numba.njit(nogil=True, cache=True)

@@ -20,7 +20,9 @@ from models.errors import EngineUnavailable, InferenceError
 
 _SIDEBANDS = ("auto", "upper", "lower")
 _SMALLEST_PX = 64
-_MOST_DISPUTED = 0.05  # share of the frame above which a person should be told
+# Shares of the frame's pixels above which a person should be told.
+_MOST_DISPUTED = 0.01
+_MOST_RESIDUES = 0.003
 _MOST_SATURATED = 0.01
 
 
@@ -124,7 +126,7 @@ class ClassicalEngine:
                 residues=len(unwrapped.residues),
                 disputed_pixels=unwrapped.disputed_pixels,
                 carrier_strength=chain.retriever.carrier.strength,
-                warning=_warning(frame, unwrapped.disputed_pixels),
+                warning=_warning(frame, unwrapped),
             )
             return PhaseFrame(unwrapped.phase_rad, frame, self.identity, stages_ms, quality, unwrapped.disputed_mask)
 
@@ -200,11 +202,14 @@ def _leans_negative(phase_rad: NDArray[np.float32]) -> bool:
     return float(np.mean((thinned - np.median(thinned)) ** 3)) < 0
 
 
-def _warning(frame: Frame, disputed_pixels: int) -> str | None:
+def _warning(frame: Frame, unwrapped: goldstein.Unwrapped) -> str | None:
     height, width = frame.shape
-    if disputed_pixels > _MOST_DISPUTED * height * width:
-        share = 100 * disputed_pixels / (height * width)
-        return f"Branch cuts enclose {share:.0f} % of the frame; its multiple of 2π is only the likeliest one."
+    residues, disputed = len(unwrapped.residues), unwrapped.disputed_pixels
+    if max(residues / _MOST_RESIDUES, disputed / _MOST_DISPUTED) > height * width:
+        return (
+            f"The wrapped phase has {residues} residues, whose branch cuts enclose {disputed} pixels: across them the "
+            "multiple of 2π is only the likeliest one."
+        )
     full_scale = 2**frame.bit_depth - 1
     if np.mean(frame.pixels[::4, ::4] >= full_scale) > _MOST_SATURATED:
         return "More than 1 % of the pixels are saturated; lower the exposure."

@@ -74,5 +74,5 @@ def test_close_twice_is_harmless(engine: PhaseEngine) -> None:
 
 
 def test_open_engine_of_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(EngineUnavailable, match=r"expected an engine among goldstein.* got 'herraez'"):
+    with pytest.raises(EngineUnavailable, match=r"expected an engine among .*goldstein.* got 'herraez'"):
         open_engine("herraez", EngineOptions())
