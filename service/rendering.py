@@ -18,7 +18,12 @@ FRAME_ANSWER: dict[int | str, dict[str, Any]] = {
         "description": "The array. `npy` and `tiff` are exact; `png` is an 8-bit preview whose scale and offset stand "
         f"in `{HEADER}`.",
         "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in MEDIA_TYPES.values()},
-        "headers": {HEADER: {"description": "`FrameHeader` as JSON", "schema": {"type": "string"}}},
+        "headers": {
+            HEADER: {
+                "description": "what is known of the frame",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/FrameHeader"}}},
+            }
+        },
     }
 }
 

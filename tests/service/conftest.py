@@ -112,24 +112,36 @@ class _Announcing(uvicorn.Server):
         self.up.set()
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Station], str]]:
-    """Serve a station on a real socket in a thread; gives the URL."""
-    running: list[tuple[uvicorn.Server, Thread]] = []
+class Serving:
+    """Serves stations on real sockets, each in a thread."""
 
-    def start(station: Station) -> str:
+    def __init__(self) -> None:
+        self._running: list[tuple[uvicorn.Server, Thread]] = []
+
+    def __call__(self, station: Station) -> str:
+        """Serve `station`; the URL, once it answers."""
         listening = listen("127.0.0.1", 0)
-        server = make_server(build_app(station))
+        server: Any = make_server(build_app(station))
         server.__class__ = _Announcing
-        server.up = Event()  # type: ignore[attr-defined]
+        server.up = Event()
         thread = Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
-        running.append((server, thread))
-        assert server.up.wait(PATIENCE_S)  # type: ignore[attr-defined]
+        self._running.append((server, thread))
+        assert server.up.wait(PATIENCE_S)
         return url_of(listening)
 
-    yield start
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
+    def stop(self) -> None:
+        """Stop them all, whatever their clients do."""
+        for server, thread in self._running:
+            server.should_exit = True
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+        self._running.clear()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serving]:
+    """Serve stations on real sockets until the test is over."""
+    serving = Serving()
+    yield serving
+    serving.stop()

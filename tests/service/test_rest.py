@@ -252,8 +252,8 @@ def test_bad_interferogram_is_4xx_with_one_sentence_and_changes_nothing(unchange
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("/api/v1/phase?engine=magic", "expected an engine among goldstein"),
-        ("/api/v1/compare?a=goldstein&b=magic", "expected an engine among goldstein"),
+        ("/api/v1/phase?engine=magic", "expected an engine among"),
+        ("/api/v1/compare?a=goldstein&b=magic", "expected an engine among"),
         ("/api/v1/phase?bit_depth=4", "expected grey values below 16 at bit depth 4"),
         ("/api/v1/phase?bit_depth=12", "expected a bit depth that uint8 can hold"),
         ("/api/v1/phase?bit_depth=40", "query bit_depth"),

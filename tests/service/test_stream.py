@@ -20,7 +20,7 @@ from service.station import Station
 from service.stream import CLIENT_GONE, CLIENT_STUCK
 from service.wire import WireFrame, unpack
 from tests.fakes import FakeCamera, FakeEngine
-from tests.service.conftest import PATIENCE_S, Bench, until
+from tests.service.conftest import PATIENCE_S, Bench, Serving, until
 
 STREAM = "/api/v1/stream"
 HEADERS = {"host": "127.0.0.1"}
@@ -238,7 +238,7 @@ class NeverReads:
 
 
 @pytest.fixture
-def served(make_station: Callable[..., Station], serve: Callable[[Station], str]) -> tuple[Station, FakeCamera, str]:
+def served(make_station: Callable[..., Station], serve: Serving) -> tuple[Station, FakeCamera, str]:
     """Frames large enough that a few fill every buffer on the way."""
     camera = FakeCamera((1200, 1000))
     station = make_station(camera, FakeEngine())
