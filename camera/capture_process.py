@@ -15,6 +15,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing import reduction
 from time import monotonic, monotonic_ns, time_ns
 from typing import Any
@@ -221,6 +222,10 @@ class _CaptureProcess:
 def main() -> None:
     """Serve on the two connections whose handles are the command line's arguments."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends this process
+    with suppress(
+        OSError, AttributeError
+    ):  # where it is allowed: a frame that is fetched late is lost, all else can wait
+        os.nice(-10)
     control, frames = (connection_of(int(argument)) for argument in sys.argv[1:3])
     _CaptureProcess(control, frames).run()
     sys.stdout.flush()

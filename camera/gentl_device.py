@@ -24,7 +24,7 @@ from camera.pixel_format import FORMATS_BY_CODE, FORMATS_BY_NAME, PixelFormat
 
 _IMAGE_PAYLOADS = (gentl.PAYLOADTYPE_INFO_IDS.PAYLOAD_TYPE_IMAGE, gentl.PAYLOADTYPE_INFO_IDS.PAYLOAD_TYPE_CHUNK_DATA)
 _LAYOUT = ("Width", "Height", "PixelFormat")
-_DRIVER_BUFFERS = 32
+_DRIVER_BUFFERS = 64  # a busy machine may not run this process for 50 ms
 _DRIVER_BUFFER_BYTES = 256 << 20
 
 
