@@ -12,10 +12,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from models.errors import EngineError
+from service.audience import Choice
 from service.body_limit import BodyLimit
 from service.camera_routes import answer_camera_errors
 from service.camera_routes import router as camera_router
@@ -26,6 +28,7 @@ from service.sent_frames import router as sent_frames
 from service.station import Station
 from service.stream import stream
 from service.tuning import NotTunable
+from service.wire import FrameHeader
 
 API = "/api/v1"
 _WEB = Path(__file__).with_name("web")
@@ -90,8 +93,18 @@ def build_app(station: Station) -> FastAPI:
     def _page() -> FileResponse:
         return FileResponse(_WEB / "index.html", headers={"cache-control": "no-cache"})
 
+    _describe_stream(app)
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
     return app
+
+
+def _describe_stream(app: FastAPI) -> None:
+    """Add to OpenAPI what travels beside its routes: the frames' header, and a stream client's choice."""
+    described = app.openapi()
+    _, definitions = models_json_schema(
+        [(FrameHeader, "serialization"), (Choice, "validation")], ref_template="#/components/schemas/{model}"
+    )
+    described["components"]["schemas"] |= definitions["$defs"]
 
 
 def _answer_errors(app: FastAPI) -> None:

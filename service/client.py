@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -100,9 +100,10 @@ class PhaseClient:
 
     def __init__(self, url: str = "http://127.0.0.1:8000", timeout_s: float = 30.0) -> None:
         self._timeout_s = timeout_s
+        self.url = url.rstrip("/")
         # Neither takes a proxy from the environment: the microscope is on this machine or in this room.
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s, trust_env=False)
-        self._stream_url = "ws" + url.rstrip("/").removeprefix("http") + f"{_API}/stream"
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+        self._stream_url = "ws" + self.url.removeprefix("http") + f"{_API}/stream"
 
     def __enter__(self) -> PhaseClient:
         return self
@@ -130,7 +131,7 @@ class PhaseClient:
         max_fps: float = 0.0,
         downscale: int = 1,
         reconnect: bool = False,
-    ) -> Iterator[ReceivedFrame]:
+    ) -> Generator[ReceivedFrame]:
         """Live frames as they come, the newest first where this program is slower than the camera.
 
         Args:
@@ -165,7 +166,7 @@ class PhaseClient:
                     raise _refused(refusal.response.status_code, bytes(refusal.response.body or b"")) from refusal
             except (OSError, ConnectionClosed) as error:
                 if not reconnect and not isinstance(error, ConnectionClosed):
-                    raise ServiceError(f"expected a service at {self._http.base_url}, got: {error}") from error
+                    raise ServiceError(f"expected a service at {self.url}, got: {error}") from error
             if not reconnect:
                 return
             sleep(retry_s)
@@ -221,7 +222,7 @@ class PhaseClient:
         try:
             answer = self._http.request(method, _API + path, **request)
         except httpx.HTTPError as error:
-            raise ServiceError(f"expected a service at {self._http.base_url}, got: {error}") from error
+            raise ServiceError(f"expected a service at {self.url}, got: {error}") from error
         if answer.is_error:
             raise _refused(answer.status_code, answer.content)
         return answer

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from camera.account import FrameAccount
 from camera.queue import HostFrameQueue
@@ -63,6 +63,8 @@ class Station:
         self.baseline = Baseline(baseline, settings.baseline_fraction, self.hub) if baseline else None
         self.tuning = Tuning(settings.camera, sideband, remembered, [engine, baseline] if baseline else [engine])
         self.on_demand = OnDemand()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         self.registry.register(StationCollector(self.pipeline, self.audience, self.baseline))
         self._started = monotonic()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
+import sys
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
@@ -57,14 +59,24 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             except TimeoutError:
                 still_left = self.transport.get_write_buffer_size()
                 if still_left >= left:
-                    self.transport.abort()
+                    self._let_go()
                     raise ClientStuck from None
                 left = still_left
 
     def shutdown(self) -> None:
         """Close, and do not wait for a client that never reads the goodbye."""
         super().shutdown()
-        self.loop.call_later(_CLOSE_S, self.transport.abort)
+        self.loop.call_later(_CLOSE_S, self._let_go)
+
+    def _let_go(self) -> None:
+        """Close at once: without the reset, the kernel would keep what it has for this client for minutes."""
+        if self.disconnected:
+            return
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:
+            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.abort()
 
 
 def _frame_start(length: int) -> bytes:

@@ -52,10 +52,13 @@ def test_header_is_asked_for_when_the_payload_is_in_place() -> None:
     assert asked == [6.0]
 
 
-def test_header_beyond_its_room_is_refused() -> None:
-    payload = np.zeros((2, 2), np.uint8)
-    with pytest.raises(WireError, match="at most 4096 bytes"):
-        pack(lambda: header(payload, warning="x" * 5000), payload)
+def test_header_beyond_its_usual_room_moves_the_payload_on() -> None:
+    payload = np.arange(12, dtype=np.float32).reshape(3, 4)
+    message = pack(lambda: header(payload, warning="x" * 5000), payload)
+    assert struct.unpack_from("<I", message, 8)[0] % 16 == 0
+    received = unpack(message)
+    assert received.header.warning == "x" * 5000
+    assert np.array_equal(received.payload, payload)
 
 
 @pytest.mark.parametrize("cut", [0, 3, 15, 16, 100, -1])
