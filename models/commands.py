@@ -45,6 +45,7 @@ ValidateEvery = Annotated[int, typer.Option(help="Epochs between validations.")]
 ValidationFrames = Annotated[int | None, typer.Option(help="Frames to validate on; all by default.")]
 Seed = Annotated[int, typer.Option(help="Of the first weights and of every crop.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of each process.")]
+StopAfter = Annotated[int | None, typer.Option(help="Stop after so many epochs of the plan; run again to go on.")]
 Start = Annotated[
     Path | None, typer.Option(help="Start from these weights: a state dict of tensors, or a checkpoint of `qpi train`.")
 ]
@@ -140,13 +141,16 @@ def search(
     validation_frames: ValidationFrames = None,
     seed: Seed = 0,
     threads: Threads = None,
+    stop_after: StopAfter = None,
     start: Start = None,
 ) -> None:
     """Search for the connections: train super-PRNet with its connection weights."""
     with _one_clear_line():
         from models.search import search as run_search
 
-        plan = _plan(epochs, minutes, crop, batch, learning_rate, validate_every, validation_frames, seed, threads)
+        plan = _plan(
+            epochs, minutes, crop, batch, learning_rate, validate_every, validation_frames, seed, threads, stop_after
+        )
         run_search(
             run,
             data,
@@ -162,14 +166,20 @@ def prune(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of `qpi search`, usually RUN/best.pt.")],
     out: Annotated[Path, typer.Argument(help="Connections file to write (JSON); the drawing goes beside it (SVG).")],
     threshold: Annotated[float, typer.Option(help="σ: weights below it are dropped.")] = 0.5,
+    at_most: Annotated[
+        int | None, typer.Option(help="Tune σ instead: the lowest that leaves no more connections than this.")
+    ] = None,
 ) -> None:
     """Prune a searched network to the connections that matter."""
     with _one_clear_line():
         from models.checkpoint import Checkpoint
-        from models.prune import save_pruned
+        from models.prune import lowest_threshold, save_pruned
 
-        kept = save_pruned(out, Checkpoint.load(checkpoint), threshold)
-    typer.echo(f"{len(kept)} connections → {out} and {out.with_suffix('.svg')}")
+        searched = Checkpoint.load(checkpoint)
+        if at_most is not None:
+            threshold = lowest_threshold(searched, at_most)
+        kept = save_pruned(out, searched, threshold)
+    typer.echo(f"{len(kept)} connections at σ = {threshold:.2f} → {out} and {out.with_suffix('.svg')}")
 
 
 def train(
@@ -186,14 +196,23 @@ def train(
     validation_frames: ValidationFrames = None,
     seed: Seed = 0,
     threads: Threads = None,
+    stop_after: StopAfter = None,
     start: Start = None,
+    search: Annotated[
+        Path | None, typer.Option(help="Start from what this checkpoint of `qpi search` has learned.")
+    ] = None,
 ) -> None:
     """Train a network to retrieve phase."""
     with _one_clear_line():
         from models.train import train as run_train
 
-        plan = _plan(epochs, minutes, crop, batch, learning_rate, validate_every, validation_frames, seed, threads)
-        run_train(run, data, _spec(net, connections), plan, start=_weights(start))
+        plan = _plan(
+            epochs, minutes, crop, batch, learning_rate, validate_every, validation_frames, seed, threads, stop_after
+        )
+        spec = _spec(net, connections)
+        first = _weights(start) if search is None else _inherited(search, spec)
+        origin = search or start
+        run_train(run, data, spec, plan, start=first, started_from=str(origin) if origin else "random weights")
 
 
 def evaluate(
@@ -262,6 +281,7 @@ def _plan(
     validation_frames: int | None,
     seed: int,
     threads: int | None,
+    stop_after: int | None,
 ) -> TrainingPlan:
     from models.training import TrainingPlan
 
@@ -275,6 +295,7 @@ def _plan(
         validation_frames=validation_frames,
         seed=seed,
         threads=threads,
+        stop_after=stop_after,
     )
 
 
@@ -295,6 +316,13 @@ def _weights(path: Path | None) -> dict[str, Tensor] | None:
     from models.checkpoint import load_weights
 
     return None if path is None else load_weights(path)
+
+
+def _inherited(search: Path, spec: NetSpec) -> dict[str, Tensor]:
+    from models.checkpoint import Checkpoint
+    from models.prune import inherited_weights
+
+    return inherited_weights(Checkpoint.load(search), spec.connections)
 
 
 def _network_method(path: Path, pairs: PairSet) -> Method:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -147,8 +148,11 @@ class EngineOptions:
 
 
 _ADAPTERS = {
+    "auto": "models.engines.auto:AutoEngine",
     "goldstein": "models.engines.classical:ClassicalEngine",
+    "nasprnet": "models.engines.onnx:OnnxEngine",
 }
+_FROM_FILE = {".onnx": "models.engines.onnx:OnnxEngine"}
 _EXTRAS: dict[str, str] = {}
 
 
@@ -157,18 +161,27 @@ def engine_names() -> tuple[str, ...]:
     return tuple(_ADAPTERS)
 
 
-def open_engine(name: str, options: EngineOptions) -> PhaseEngine:
+def open_engine(name: str, options: EngineOptions, *, may_be_file: bool = False) -> PhaseEngine:
     """The engine called `name`.
+
+    Args:
+        name: one of `engine_names()`.
+        options: see `EngineOptions`.
+        may_be_file: whether `name` may also be the path of a network that `qpi export` wrote. Only for whoever starts
+            the program; what comes over the network must not name files.
 
     Raises:
         EngineUnavailable: there is none of that name, or it cannot be made here.
     """
-    if name not in _ADAPTERS:
-        raise EngineUnavailable(f"expected an engine among {', '.join(_ADAPTERS)}, got {name!r}")
-    module, _, attribute = _ADAPTERS[name].partition(":")
+    file = Path(name)
+    is_file = may_be_file and file.suffix in _FROM_FILE
+    if name not in _ADAPTERS and not is_file:
+        or_file = " or the path of a network (.onnx)" if may_be_file else ""
+        raise EngineUnavailable(f"expected an engine among {', '.join(_ADAPTERS)}{or_file}, got {name!r}")
+    module, _, attribute = (_FROM_FILE[file.suffix] if is_file else _ADAPTERS[name]).partition(":")
     try:
-        adapter: Callable[[EngineOptions], PhaseEngine] = getattr(import_module(module), attribute)
+        adapter: Callable[..., PhaseEngine] = getattr(import_module(module), attribute)
     except ModuleNotFoundError as missing:
         remedy = f"pip install 'qpi-live[{_EXTRAS[name]}]'" if name in _EXTRAS else "reinstall qpi-live"
         raise EngineUnavailable(f"engine {name!r} needs the package {missing.name!r}: {remedy}") from missing
-    return adapter(options)
+    return adapter(options, file) if is_file else adapter(options)

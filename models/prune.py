@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
 
 from models.checkpoint import Checkpoint, CheckpointError
 from models.nets.connections import LEVELS, Connection, live_connections, save_connections, sources_of
+from models.nets.nas_prnet import NasPRNet
+from models.nets.super_prnet import SuperPRNet, WeightedConnection
 
 THRESHOLD = 0.5
 """σ of Shu 2022 §2C."""
@@ -23,6 +29,22 @@ def prune(checkpoint: Checkpoint, threshold: float = THRESHOLD) -> tuple[Connect
     weights = checkpoint.model["weights"].tolist()
     strong = [c for c, weight in zip(checkpoint.spec.connections, weights, strict=True) if weight >= threshold]
     return live_connections(strong)
+
+
+def lowest_threshold(checkpoint: Checkpoint, at_most: int) -> float:
+    """The σ at which as many connections survive as can, but no more than `at_most`: how σ is tuned to a size.
+
+    Raises:
+        ValueError: no threshold leaves a network that small.
+    """
+    for weight in sorted(set(checkpoint.model["weights"].tolist())):
+        try:
+            count = len(prune(checkpoint, weight))
+        except ValueError:
+            break
+        if count <= at_most:
+            return float(weight)
+    raise ValueError(f"expected a network of {at_most} connections or fewer, got none from this search; search longer")
 
 
 def save_pruned(path: Path, checkpoint: Checkpoint, threshold: float = THRESHOLD) -> tuple[Connection, ...]:
@@ -45,6 +67,31 @@ def save_pruned(path: Path, checkpoint: Checkpoint, threshold: float = THRESHOLD
     save_connections(path, kept, origin)
     path.with_suffix(".svg").write_text(draw(kept))
     return kept
+
+
+def inherited_weights(checkpoint: Checkpoint, kept: tuple[Connection, ...]) -> dict[str, Tensor]:
+    """What the search has learned, as weights for the NAS-PRNet of the `kept` connections to start from.
+
+    Each kept term w · bn(conv(m)) of eq. 1 is one convolution with a bias, so w and the running bn are folded into it;
+    resizing between the two changes nothing, since both are linear and weights of a bilinear mean sum to one. Encoder,
+    stages and head are as they were. What was pruned is missing, which training makes up for.
+
+    Raises:
+        CheckpointError: the checkpoint is not of a search.
+    """
+    net = checkpoint.network()
+    if not isinstance(net, SuperPRNet):
+        raise CheckpointError(f"expected a checkpoint of `qpi search`, got one of {checkpoint.spec.name!r}")
+    pruned = NasPRNet(kept)
+    inherited = {name: value for name, value in net.state_dict().items() if name in pruned.state_dict()}
+    for connection in pruned.connections:
+        term = cast(WeightedConnection, net.fuse[connection.name])
+        bn = term.bn
+        weight = net.weights[net.connections.index(connection)].detach()
+        scale = weight * bn.weight.detach() / torch.sqrt(cast(Tensor, bn.running_var) + bn.eps)
+        inherited[f"fuse.{connection.name}.weight"] = term.conv.weight.detach() * scale[:, None, None, None]
+        inherited[f"fuse.{connection.name}.bias"] = weight * bn.bias.detach() - scale * cast(Tensor, bn.running_mean)
+    return inherited
 
 
 _COLUMN_PX, _ROW_PX, _BOX_W, _BOX_H = 420, 66, 54, 30

@@ -45,6 +45,7 @@ class TrainingPlan:
         validation_frames: how many frames of the split are looked at; None: all.
         seed: of the initial weights and of every crop.
         threads: CPU threads; None leaves torch's choice.
+        stop_after: stop once so many epochs are done, to go on another time; None: the plan's end.
         device: `auto`, `cpu` or `cuda`.
     """
 
@@ -62,6 +63,7 @@ class TrainingPlan:
     validation_frames: int | None = None
     seed: int = 0
     threads: int | None = None
+    stop_after: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -165,7 +167,7 @@ class _Loop:
     def run(self) -> Checkpoint:
         """Epochs until the plan is done."""
         run = self.run_
-        while self.progress() < 1:
+        while self.progress() < 1 and self.state.epoch != self.plan.stop_after:
             with _bar(self.state.epoch + 1, self._steps_per_epoch(), self.world.rank == 0) as advance:
                 loss = self._train_epoch(advance)
             self.state.epoch += 1

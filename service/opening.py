@@ -27,9 +27,9 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
     sideband = settings.sideband or remembered.get(settings.camera)
     camera = open_camera(settings.camera, settings.camera_options)
     options = settings.engine_options(camera.identity.optics, sideband)
-    engine = open_engine(settings.engine, options)
+    engine = open_engine(settings.engine, options, may_be_file=True)
     baseline = None
-    if settings.baseline_fraction > 0 and settings.baseline != settings.engine:
+    if settings.baseline_fraction > 0 and settings.baseline != engine.identity.name:
         # One thread: the cores are the live engine's.
         baseline = open_engine(settings.baseline, _on_one_thread(options))
     station = Station(settings, camera, engine, baseline, sideband, remembered)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Lock
 from time import perf_counter
 
 import numpy as np
@@ -25,19 +24,18 @@ _WARNING_REMEDY = (
 class OnnxEngine:
     """`PhaseEngine` that runs a network written by `qpi export`; scaling is inside the graph.
 
-    The first frame's carrier is compared with the one the network was trained for. Where they differ every phase
-    carries a warning: a network shows a confident picture of anything.
+    Each frame's carrier is compared with the one the network was trained for. Where they differ the phase carries a
+    warning: a network shows a confident picture of anything.
 
     Args:
         options: see `EngineOptions`; only `threads` matters here.
         path: the ONNX file.
-        name: the name it was asked for by.
 
     Raises:
         EngineUnavailable: no such file, or not such a network.
     """
 
-    def __init__(self, options: EngineOptions, path: Path = SHIPPED, name: str = "nasprnet") -> None:
+    def __init__(self, options: EngineOptions, path: Path = SHIPPED) -> None:
         if not path.is_file():
             raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
         session_options = onnxruntime.SessionOptions()
@@ -49,11 +47,8 @@ class OnnxEngine:
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
         self.network = NetworkIdentity.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        self._path = path
         self._input = self._session.get_inputs()[0].name
-        self._name = name
-        self._lock = Lock()
-        self._warning: str | None = None
-        self._is_compared = False
 
     @property
     def identity(self) -> EngineIdentity:
@@ -61,12 +56,12 @@ class OnnxEngine:
         network = self.network
         provider = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         return EngineIdentity(
-            self._name,
+            network.net,
             "network",
             provider,
             network.commit[:12],
             {
-                "net": network.net,
+                "file": self._path.name,
                 "precision": network.precision,
                 "connections": len(network.connections),
                 "instrument": network.instrument.name if network.instrument else None,
@@ -90,7 +85,7 @@ class OnnxEngine:
         self._run(blank)
 
     def retrieve(self, frame: Frame) -> PhaseFrame:
-        """See `PhaseEngine.retrieve`. Stages: `compare` on the first frame, `network`.
+        """See `PhaseEngine.retrieve`. Stages: `compare`, `network`.
 
         Raises:
             InferenceError: `wrong shape`, or `network failed`.
@@ -98,18 +93,14 @@ class OnnxEngine:
         refusal = self.network.why_not(frame.shape, frame.bit_depth)
         if refusal:
             raise InferenceError("wrong shape", refusal)
-        stages_ms: dict[str, float] = {}
-        with self._lock:
-            if not self._is_compared:
-                clock = perf_counter()
-                difference = self.network.mismatch(frame)
-                self._warning = difference and difference + _WARNING_REMEDY
-                self._is_compared = True
-                stages_ms["compare"] = (perf_counter() - clock) * 1e3
-            clock = perf_counter()
-            phase_rad = self._run(frame.pixels)
-            stages_ms["network"] = (perf_counter() - clock) * 1e3
-        return PhaseFrame(phase_rad, frame, self.identity, stages_ms, PhaseQuality(warning=self._warning))
+        began = perf_counter()
+        difference = self.network.mismatch(frame)
+        compared = perf_counter()
+        phase_rad = self._run(frame.pixels)
+        done = perf_counter()
+        stages_ms = {"compare": (compared - began) * 1e3, "network": (done - compared) * 1e3}
+        quality = PhaseQuality(warning=difference and difference + _WARNING_REMEDY)
+        return PhaseFrame(phase_rad, frame, self.identity, stages_ms, quality)
 
     def close(self) -> None:
         """Nothing to let go of before the engine itself goes."""
