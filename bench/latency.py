@@ -176,8 +176,8 @@ def _time_peers(peers: ModuleType, examples: list[Example]) -> dict[str, Any]:
     retriever = TakedaRetriever(frames[0].shape, find_carrier(frames[0].pixels))
     retriever.use_calibration(examples[0].calibration.pixels)
     wrapped = [retriever.wrapped_phase(frame.pixels) for frame in frames]
-    latencies: dict[str, Any] = peers.peer_latencies(frames, wrapped, _PEER_REPEATS)
-    return latencies
+    times_ms: dict[str, list[float]] = peers.peer_times_ms(frames, wrapped, _PEER_REPEATS)
+    return {name: {"latency_ms": summarise(took_ms)} for name, took_ms in times_ms.items()}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.restoration import unwrap_phase
 
-from bench.report import summarise
 from camera.frame import Frame
 
 with warnings.catch_warnings():
@@ -22,13 +21,13 @@ with warnings.catch_warnings():
     from qpretrieve import OffAxisHologram
 
 
-def peer_latencies(frames: list[Frame], wrapped_rad: list[NDArray[np.float32]], repeats: int) -> dict[str, Any]:
-    """`{name: {"latency_ms": …}}` of each peer on the given frames and their wrapped phases."""
+def peer_times_ms(frames: list[Frame], wrapped_rad: list[NDArray[np.float32]], repeats: int) -> dict[str, list[float]]:
+    """What each peer takes for each of `repeats` calls on the given frames or their wrapped phases, in ms."""
     pixels = [frame.pixels for frame in frames]
     return {
-        "scikit-image unwrap_phase": {"latency_ms": _time(unwrap, wrapped_rad, repeats)},
-        "qpretrieve (its default padding)": {"latency_ms": _time(_retrieval(padding=2), pixels, repeats)},
-        "qpretrieve (no padding)": {"latency_ms": _time(_retrieval(padding=False), pixels, repeats)},
+        "scikit-image unwrap_phase": _time(unwrap, wrapped_rad, repeats),
+        "qpretrieve (its default padding)": _time(_retrieval(padding=2), pixels, repeats),
+        "qpretrieve (no padding)": _time(_retrieval(padding=False), pixels, repeats),
     }
 
 
@@ -46,11 +45,11 @@ def _retrieval(padding: int | bool) -> Callable[[NDArray[Any]], object]:
     return retrieve
 
 
-def _time(call: Callable[[NDArray[Any]], object], inputs: Sequence[NDArray[Any]], repeats: int) -> dict[str, float]:
+def _time(call: Callable[[NDArray[Any]], object], inputs: Sequence[NDArray[Any]], repeats: int) -> list[float]:
     call(inputs[0])
     took_ms = []
     for number in range(repeats):
         start = perf_counter()
         call(inputs[number % len(inputs)])
         took_ms.append((perf_counter() - start) * 1e3)
-    return summarise(took_ms)
+    return took_ms
