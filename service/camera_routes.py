@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -68,6 +68,7 @@ def _camera(station: AtStation) -> ConfigurableCamera:
 
 
 Configurable = Annotated[ConfigurableCamera, Depends(_camera)]
+FeatureName = Annotated[str, Path(max_length=200, description="the feature's name, as in the list of all")]
 
 router = APIRouter(prefix="/camera", tags=["camera"], responses=problems(422))
 _of_features = problems(409, 503)
@@ -86,13 +87,13 @@ def features(camera: Configurable) -> list[Feature]:
 
 
 @router.get("/features/{name}", summary="One feature", responses=_of_features | problems(404))
-def feature(camera: Configurable, name: str) -> Feature:
+def feature(camera: Configurable, name: FeatureName) -> Feature:
     """Read from the camera now."""
     return Feature.model_validate(camera.feature(name))
 
 
 @router.put("/features/{name}", summary="Set a feature", responses=_of_features | problems(404))
-def set_feature(camera: Configurable, name: str, new: NewValue) -> Feature:
+def set_feature(camera: Configurable, name: FeatureName, new: NewValue) -> Feature:
     """The feature as read back; a value that is refused says what the camera takes, and changes nothing.
 
     Size and pixel format can be set while the camera is stopped.
