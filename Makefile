@@ -42,6 +42,7 @@ test: $(BIN)/.test
 bench: $(BIN)/.peers
 	$(BIN)/python bench/latency.py --engine goldstein
 	$(BIN)/python bench/accuracy.py --engine goldstein
+	$(BIN)/python bench/streaming.py
 
 # The virtual off-axis camera, for any GenICam program; needs a C compiler.
 virtual-camera: $(BIN)/.serve

@@ -15,7 +15,7 @@ from camera.pace import Pace
 from camera.recording import Recording, open_recording
 from camera.source import Camera, CameraIdentity, CameraOptions
 
-DEFAULT_RATE_HZ = 30.0
+DEFAULT_RATE_HZ = 20.0
 _STAGE_SPEED_PX = 3.0  # the window's fastest motion along an axis, in pixels per frame
 
 
