@@ -1,10 +1,29 @@
-"""Producers for GenICam cameras: the project's own, built here, and the one inside the genicam wheel."""
+"""What tests of several packages need: producers of GenICam cameras, and a browser."""
 
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from camera.virtual_gentl.build import BuildError, build
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+_QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +41,16 @@ def viky_producer() -> Path:
     """A third party's producer of three small cameras, which comes with the binding."""
     genicam = pytest.importorskip("genicam", reason="needs genicam: pip install 'qpi-live[camera]'")
     return Path(genicam.__file__).parent / "viky.cti"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    paths = [path for name in _CHROMIUMS if (path := shutil.which(name))]
+    if not paths:
+        pytest.skip(f"none of {', '.join(_CHROMIUMS)} is on the PATH; on Debian: sudo apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=paths[0], args=_QUIET)
+        yield chromium
+        chromium.close()

@@ -1,6 +1,7 @@
 // The live page. Each frame comes in as two layers, phase and interferogram, and the newest whole frame is drawn once
 // per refresh of the screen. Freezing keeps the frame on screen while the stream runs on.
 
+import { CameraPanel } from "./camera_panel.js";
 import { ColorBar } from "./colorbar.js";
 import { MAPS, lookupTable } from "./colormaps.js";
 import { Limits, color, percentileLimits, wrap } from "./contrast.js";
@@ -43,6 +44,7 @@ const rawPicture = new Picture($("raw-stage"), view, hands);
 const colorBar = new ColorBar(() => askForColors());
 const profile = new Profile();
 const enginePanel = new EnginePanel();
+const cameraPanel = new CameraPanel();
 
 function onView() {
   for (const picture of [phasePicture, rawPicture]) picture.layOut();
@@ -257,6 +259,7 @@ function onLink(isOpen, retryMs) {
   if (isOpen) {
     link.lastFrameAt = performance.now();
     enginePanel.refresh();
+    cameraPanel.refresh();
   }
   showState();
 }
@@ -296,6 +299,7 @@ function start() {
   new StatsPanel((stats) => {
     link.stats = stats;
     if (stats) enginePanel.show(stats);
+    if (stats) cameraPanel.show(stats);
   }).run();
   setInterval(showState, 500);
 }

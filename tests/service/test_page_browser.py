@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 from scipy.ndimage import map_coordinates
 
 from tests.service.live_page import (
@@ -33,29 +32,8 @@ from tests.service.live_page import (
 
 pytestmark = pytest.mark.browser
 
-_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-_QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 _SCREENSHOTS = Path(__file__).parents[2] / "test-output"
 _LAYOUT = Path(__file__).with_name("layout.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    paths = [path for name in _CHROMIUMS if (path := shutil.which(name))]
-    if not paths:
-        pytest.skip(f"none of {', '.join(_CHROMIUMS)} is on the PATH; on Debian: sudo apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=paths[0], args=_QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
