@@ -9,11 +9,7 @@ in `bench.genicam` and `bench.genicam_soak`.
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
+from bench.genicam import run
 
 if __name__ == "__main__":
-    # Run as a file, this folder comes first on the path, and this file would hide the package `camera`.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-    import_module("bench.genicam").run()
+    run()
