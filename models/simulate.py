@@ -33,8 +33,9 @@ class Condition:
     Attributes:
         contrast: factor on the instrument's fringe contrast, or the contrast itself where `contrast_is_absolute`.
         level: factor on the beam's level.
-        tilt_rad: RMS of the change of the carrier, as a tilt, in rad over the disc around the frame.
-        aberration_rad: RMS of what is added to the instrument's aberration, Noll 4 … 15, in rad.
+        steady_noll_rad: aberration that every such frame has beside the instrument's own, Noll coefficients in rad.
+        tilt_rad: RMS of the drift of the carrier, as a tilt, in rad over the disc around the frame.
+        aberration_rad: RMS of the drift of the aberration, Noll 4 … 15, in rad.
         speckle: strength of the scattered field.
         coverage: part of the frame that cells cover.
         peak_rad: the highest phase of the frame's cells.
@@ -45,9 +46,10 @@ class Condition:
     contrast: Range = (0.8, 1.1)
     contrast_is_absolute: bool = False
     level: Range = (0.75, 1.25)
-    tilt_rad: Range = (0.0, 4.0)
-    aberration_rad: Range = (0.0, 2.0)
-    speckle: Range = (0.02, 0.22)
+    steady_noll_rad: tuple[float, ...] = ()
+    tilt_rad: Range = (0.0, 0.8)
+    aberration_rad: Range = (0.0, 0.4)
+    speckle: Range = (0.02, 0.2)
     coverage: Range = (0.05, 0.5)
     peak_rad: Range = (2.0, 12.0)
     cell_px: Range = (90.0, 600.0)
@@ -59,15 +61,17 @@ CONDITIONS: Mapping[str, Condition] = {
     "harsh": Condition(
         contrast=(0.3, 0.4),
         contrast_is_absolute=True,
-        tilt_rad=(0.0, 12.0),
-        aberration_rad=(4.0, 10.0),
+        # Some 40 rad from the deepest to the highest point of the frame, and a tenth of it drifts.
+        steady_noll_rad=(0.0, 2.0, -3.0, 9.0, 1.5, -2.0, 0.6, -0.5, 0.3, 0.2, 0.5),
+        tilt_rad=(0.0, 1.5),
+        aberration_rad=(0.0, 1.0),
         speckle=(0.15, 0.35),
     ),
     "dense": Condition(coverage=(0.8, 0.93)),
 }
 """The three conditions of every accuracy table: what a bench looks like, a bad day, and no background to fit."""
 
-TRAINING_MIX = {"nominal": 0.5, "harsh": 0.25, "dense": 0.25}
+TRAINING_MIX = {"nominal": 0.6, "harsh": 0.15, "dense": 0.25}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,8 +155,8 @@ def _on_another_day(instrument: Instrument, ranges: Condition, rng: Generator) -
     fringes = instrument.fringes
     contrast = rng.uniform(*ranges.contrast) * (1.0 if ranges.contrast_is_absolute else fringes.contrast)
     noll_rad = np.zeros(_NOLL_TERMS)
-    measured = instrument.aberration.noll_rad[:_NOLL_TERMS]
-    noll_rad[: len(measured)] = measured
+    for steady in (instrument.aberration.noll_rad[:_NOLL_TERMS], ranges.steady_noll_rad):
+        noll_rad[: len(steady)] += steady
     noll_rad[0] += rng.uniform(-pi, pi)
     tilt = rng.standard_normal(2)
     noll_rad[1:3] += rng.uniform(*ranges.tilt_rad) * tilt / np.hypot(*tilt)

@@ -58,7 +58,8 @@ def ground(feature: Tensor) -> Tensor:
 
 
 def _cell(index: int, size: int) -> tuple[int, int]:
-    return index * size // GROUND_SIZE, -(-(index + 1) * size // GROUND_SIZE)
+    # The ceiling is written without negative numbers: exported with a size left open, a division rounds towards zero.
+    return index * size // GROUND_SIZE, ((index + 1) * size + GROUND_SIZE - 1) // GROUND_SIZE
 
 
 def require_interferogram(interferogram: Tensor, stride: int) -> None:
