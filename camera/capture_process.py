@@ -57,6 +57,7 @@ class _Stream:
         self._session = session
         self._ids = FrameIds()
         self._unslotted = 0
+        self._losses_before = slots.losses  # of earlier streams into the same slots
         self._asked_at = monotonic()
         device.start()
 
@@ -125,7 +126,7 @@ class _Stream:
 
     def _tell_losses(self) -> None:
         losses = self._ids.losses | Counter({NO_SLOT: self._unslotted})
-        self._slots.losses = [losses[reason] for reason in REASONS]
+        self._slots.losses = [before + losses[why] for before, why in zip(self._losses_before, REASONS, strict=False)]
 
 
 class _CaptureProcess:
@@ -211,7 +212,11 @@ class _CaptureProcess:
         # Whatever has to be compiled for the format is compiled now, not when the first frame waits.
         pixel_format.read_into(np.empty((1, 2 * pixel_format.group), pixel_format.dtype), bytes(64))
         self._slots.heartbeat_ns = monotonic_ns()
-        self._stream = _Stream(self._opened, self._slots, pixel_format, session)
+        try:
+            self._stream = _Stream(self._opened, self._slots, pixel_format, session)
+        except CameraLost as lost:
+            self._frames.send_bytes(LOST + str(lost).encode())  # whoever waits for frames must know, too
+            raise
 
     def _stop(self) -> None:
         stream, self._stream = self._stream, None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
-from threading import RLock
+from threading import Lock, RLock
 from time import monotonic_ns
 
 import numpy as np
@@ -17,7 +17,7 @@ from camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavaila
 from camera.features import CameraListing, Feature, FeatureValue, read_settings
 from camera.frame import Frame, Pixels
 from camera.gentl_producers import producers_for, require_harvesters
-from camera.pixel_format import FORMATS_BY_NAME
+from camera.pixel_format import FORMATS_BY_NAME, PixelFormat
 from camera.slots import SlotLayout, Slots
 from camera.source import CameraIdentity, CameraOptions
 
@@ -25,6 +25,16 @@ require_harvesters()  # only the capture process imports it, but without it noth
 
 _HUNG_NS = 5_000_000_000
 _UNREAD = "stream stopped"
+_WINDOW = ("Width", "Height", "OffsetX", "OffsetY")
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """Frames of one layout, all from one capture process."""
+
+    number: int
+    slots: Slots
+    pixel_format: PixelFormat
 
 
 class GenicamCamera:
@@ -61,15 +71,18 @@ class GenicamCamera:
         self._serial = serial or None
         self._options = options
         self._wanted: dict[str, FeatureValue] = read_settings(options.settings_file) if options.settings_file else {}
+        self._file_sets_window = not self._wanted.keys().isdisjoint(_WINDOW)
         self._lock = RLock()
         self._link: CaptureLink | None = None
         self._identity: CameraIdentity
-        self._slots: dict[int, Slots] = {}  # by session; the newest, and the one before while its frames are read
-        self._session = 0
-        self._format = ""
+        self._session: _Session | None = None
+        self._previous: _Session | None = None  # its last frames may still be on their way
+        self._sessions = 0
+        self._format = FORMATS_BY_NAME["Mono8"]
         self._sequence = 0
         self._started = False
         self._paused = False
+        self._counting = Lock()  # of its own: the thread that reads frames must not wait for a request
         self._told = [0] * len(REASONS)
         self._lost: Counter[str] = Counter()
 
@@ -89,8 +102,8 @@ class GenicamCamera:
 
         Whoever registers it with a device (page-locks it) does so again when this is another array.
         """
-        slots = self._slots.get(self._session)
-        return slots.pinnable if slots else None
+        session = self._session
+        return session.slots.pinnable if session else None
 
     def start(self) -> None:
         """See `Camera.start`. Opens the camera again, with its settings, after `stop` or a loss."""
@@ -112,10 +125,14 @@ class GenicamCamera:
         message = link.receive(timeout_s)
         if message is None:
             raise self._silence(timeout_s)
-        pixels, bit_depth = self._take(message)
+        session = self._session_of(message)
+        if session is None:
+            with self._counting:
+                self._lost[_UNREAD] += 1
+            return self.read(timeout_s)
         frame = Frame(
-            pixels=pixels,
-            bit_depth=bit_depth,
+            pixels=_pixels(session.slots, message.slot),
+            bit_depth=session.pixel_format.bit_depth,
             sequence=self._sequence,
             captured_ns=message.captured_ns,
             captured_monotonic_ns=message.captured_monotonic_ns,
@@ -127,26 +144,27 @@ class GenicamCamera:
 
     def take_losses(self) -> Mapping[str, int]:
         """See `Camera.take_losses`."""
-        with self._lock:
+        with self._counting:
             self._collect_losses()
             losses, self._lost = self._lost, Counter()
         return losses
 
     def stop(self) -> None:
         """See `Camera.stop`."""
+        link = self._link
+        if link is not None and self._is_hung():
+            link.kill()  # before waiting for the lock: a request that waits for the driver may hold it
         with self._lock:
             self._started = False
             link, self._link = self._link, None
             if link is None:
                 return
-            if self._is_hung():
-                link.kill()
-            else:
-                link.close()
-            self._count_unread(link)
+            link.close()
+            with self._counting:
+                self._count_unread(link)
+                self._collect_losses()
+                self._session = self._previous = None
             link.drop_connections()
-            self._collect_losses()
-            self._slots.clear()
 
     def features(self) -> list[Feature]:
         """See `ConfigurableCamera.features`."""
@@ -168,17 +186,17 @@ class GenicamCamera:
         return feature
 
     def pause(self) -> None:
-        """See `ConfigurableCamera.pause`."""
+        """See `ConfigurableCamera.pause`. While the camera is being looked for, it is found paused."""
         with self._lock:
+            if self._started and self._link is not None:
+                self._link.ask("stop")
             self._paused = True
-            if self._started:
-                self._opened().ask("stop")
 
     def resume(self) -> None:
         """See `ConfigurableCamera.resume`."""
         with self._lock:
             was_paused, self._paused = self._paused, False
-            if was_paused and self._started:
+            if was_paused and self._started and self._link is not None:
                 self._update_identity()
                 self._stream()
 
@@ -218,7 +236,7 @@ class GenicamCamera:
 
     def _set_up(self, link: CaptureLink) -> None:
         rate_hz = self._options.frame_rate_hz
-        if self._options.shape and not {"Width", "Height"} & set(self._wanted):
+        if self._options.shape and not self._file_sets_window:
             link.ask("fit_window", self._options.shape)
         if rate_hz is not None and not (isfinite(rate_hz) and rate_hz >= 0):
             raise CameraUnavailable(f"expected a frame rate of 0 or more frames a second, got {rate_hz}")
@@ -243,23 +261,20 @@ class GenicamCamera:
             raise CameraUnavailable(f"expected a frame rate that the camera takes: {error}") from error
 
     def _stream(self) -> None:
-        link, identity = self._opened(), self._identity
-        dtype = FORMATS_BY_NAME[self._format].dtype
-        layout = SlotLayout.of_frames(identity.shape, dtype)
-        present = self._slots.get(self._session)
-        self._collect_losses()
-        if present is None or present.layout != layout:
-            self._session += 1
-            self._slots[self._session] = link.attach(layout)
-            self._slots.pop(self._session - 2, None)
-        self._told = [0] * len(REASONS)
-        link.ask("start", self._session)
+        link, present = self._opened(), self._session
+        layout = SlotLayout.of_frames(self._identity.shape, self._format.dtype)
+        if present is None or present.slots.layout != layout or present.pixel_format != self._format:
+            slots = link.attach(layout)
+            with self._counting:
+                self._collect_losses()
+                self._told = [0] * len(REASONS)
+                self._sessions += 1
+                self._previous, self._session = present, _Session(self._sessions, slots, self._format)
+        link.ask("start", self._sessions)
 
-    def _take(self, message: FrameMessage) -> tuple[Pixels, int]:
-        slots = self._slots[message.session]
-        scarce = slots.free < slots.layout.count // 4
-        pixels = slots.copy_out(message.slot) if scarce else slots.lend(message.slot)
-        return pixels, self._identity.bit_depth
+    def _session_of(self, message: FrameMessage) -> _Session | None:
+        known = (self._session, self._previous)
+        return next((session for session in known if session and session.number == message.session), None)
 
     def _silence(self, timeout_s: float) -> CameraError:
         if self._paused:
@@ -272,9 +287,10 @@ class GenicamCamera:
         return CameraTimeout(f"No frame came from the camera within {timeout_s:g} s.")
 
     def _is_hung(self) -> bool:
-        slots = self._slots.get(self._session)
-        streaming = self._started and not self._paused and slots is not None
-        return streaming and slots is not None and monotonic_ns() - slots.heartbeat_ns > _HUNG_NS
+        session = self._session
+        if session is None or self._paused or not self._started:
+            return False
+        return monotonic_ns() - session.slots.heartbeat_ns > _HUNG_NS
 
     def _opened(self) -> CaptureLink:
         link = self._link
@@ -283,14 +299,19 @@ class GenicamCamera:
         return link
 
     def _remember(self, feature: Feature) -> None:
-        if feature.stored and feature.value is not None:
-            self._wanted.pop(feature.name, None)  # set again in the order of the last time
-            self._wanted[feature.name] = feature.value
+        if not feature.stored or feature.value is None:
+            return
+        features = [feature]
+        if feature.name in _WINDOW:  # one side alone would not bring the same window back
+            features = [one for one in self.features() if one.name in _WINDOW]
+        for one in features:
+            self._wanted.pop(one.name, None)  # so that all are set again in the order in which they were set last
+            if one.value is not None:
+                self._wanted[one.name] = one.value
 
     def _update_identity(self, listing: CameraListing | None = None) -> None:
         facts: CameraFacts = self._opened().ask("facts")
-        pixel_format = FORMATS_BY_NAME[facts.pixel_format]
-        self._format = pixel_format.name
+        self._format = FORMATS_BY_NAME[facts.pixel_format]
         if listing is not None:
             self._identity = CameraIdentity(
                 source=self._source,
@@ -298,7 +319,7 @@ class GenicamCamera:
                 model=listing.model,
                 serial=listing.serial,
                 shape=facts.shape,
-                bit_depth=pixel_format.bit_depth,
+                bit_depth=self._format.bit_depth,
                 frame_rate_hz=facts.frame_rate_hz,
                 optics=self._options.optics,
                 settings=facts.settings,
@@ -307,16 +328,15 @@ class GenicamCamera:
         self._identity = replace(
             self._identity,
             shape=facts.shape,
-            bit_depth=pixel_format.bit_depth,
+            bit_depth=self._format.bit_depth,
             frame_rate_hz=facts.frame_rate_hz,
             settings=facts.settings,
         )
 
     def _collect_losses(self) -> None:
-        slots = self._slots.get(self._session)
-        if slots is None:
+        if self._session is None:
             return
-        now = slots.losses[: len(REASONS)]
+        now = self._session.slots.losses[: len(REASONS)]
         for reason, before, after in zip(REASONS, self._told, now, strict=True):
             if after > before:
                 self._lost[reason] += after - before
@@ -329,3 +349,8 @@ class GenicamCamera:
                 self._lost[_UNREAD] += 1
         except CameraLost:
             pass
+
+
+def _pixels(slots: Slots, slot: int) -> Pixels:
+    """The slot itself; a copy while slots are scarce, so that nobody's keeping of frames stops the stream."""
+    return slots.copy_out(slot) if slots.free < slots.layout.count // 4 else slots.lend(slot)

@@ -25,13 +25,12 @@ def record(source: str, frames: int, shape: tuple[int, int] | None) -> Pixels:
     camera = open_camera(source, CameraOptions(shape, frame_rate_hz=0))
     camera.start()
     try:
-        taken = []
+        taken: list[Pixels] = []
         while len(taken) < frames and (frame := camera.read(60.0)) is not None:
             taken.append(frame.pixels)
     finally:
         camera.stop()
-    stack: Pixels = np.stack(taken)
-    return stack
+    return np.stack(taken)  # type: ignore[return-value]  # of the frames' own dtype
 
 
 def main() -> int:

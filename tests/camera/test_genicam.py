@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from camera.account import FrameAccount
+from camera.capture_link import CaptureLink
 from camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable, FeatureMissing, FeatureRefused
 from camera.features import ConfigurableCamera, read_settings, write_settings
 from camera.frame import Frame
@@ -501,6 +502,43 @@ def test_account_of_frames_read_and_lost_is_exact_and_complete(open_virtual: Ope
     assert snapshot.is_exact
     assert {GAP, INCOMPLETE, LATE} <= set(snapshot.dropped)
     assert snapshot.captured >= newest
+
+
+def test_losses_are_not_told_again_after_a_pause(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual(rate_hz=200)
+    camera.set_feature("FaultDropEvery", 5)
+    camera.start()
+    read_until(camera, lambda: (read(camera).device_id or 0) > 55)
+    camera.pause()
+    drain(camera)
+    told = Counter(camera.take_losses())
+    assert told[GAP] >= 10
+    camera.set_feature("FaultDropEvery", 0)
+    camera.resume()
+    assert not camera.take_losses().get(GAP)
+    for _ in range(5):
+        read(camera)
+    assert not camera.take_losses().get(GAP)
+
+
+def test_window_that_was_set_comes_back_whole(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual()
+    camera.set_feature("Width", 32)
+    window = {name: camera.feature(name).value for name in ("Width", "Height", "OffsetX", "OffsetY")}
+    camera.start()
+    with pytest.raises(CameraLost):
+        camera.set_feature("FaultCrash", True)
+    camera.stop()
+    camera.start()
+    assert {name: camera.feature(name).value for name in window} == window
+    assert read(camera).shape == (SHAPE[0], 32)
+
+
+def test_capture_process_ends_when_nobody_listens_any_more(virtual_producer: Path) -> None:
+    link = CaptureLink()
+    link.ask("open", [str(virtual_producer)], None)
+    link.drop_connections()  # as when the service is killed
+    assert link._process.wait(PATIENCE_S) == 0
 
 
 def test_sigint_stays_with_whoever_had_it(open_virtual: OpenVirtual) -> None:
