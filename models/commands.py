@@ -53,7 +53,7 @@ Start = Annotated[
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line `app`."""
-    for command in (instrument, pairs, search, prune, train, evaluate, export):
+    for command in (instrument, pairs, label, gather, search, prune, train, evaluate, export):
         app.command()(command)
 
 
@@ -122,6 +122,47 @@ def pairs(
         splits = {"train": training, "validation": validation, "test": test}
         with _bar("pairs", sum(splits.values())) as advance:
             simulate_pairs(measured, folder, splits, seed, processes=processes, on_pair=advance)
+
+
+def label(
+    recording: Annotated[str, typer.Argument(help="A camera, as for `qpi serve --camera`: replay:PATH, …")],
+    folder: Annotated[Path, typer.Argument(help="Folder of pairs to write.")],
+    calibration: Annotated[Path | None, typer.Option(help="File of a sample-free interferogram.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames to look at.")] = 398,
+    size: Annotated[int | None, typer.Option(help="Edge of the frames; whole frames by default.")] = None,
+) -> None:
+    """Make pairs of real frames by the classical chain, leaving out those whose phase cannot be trusted."""
+    from camera.frame import Frame
+    from camera.image_file import read_image
+    from models.engine import EngineOptions
+    from models.engines.classical import ClassicalEngine
+    from models.label import label as run_label
+
+    with _one_clear_line():
+        read, optics = _read(recording, frames, size, None)
+        engine = ClassicalEngine(EngineOptions(optics=optics))
+        if calibration is not None:
+            image = read_image(calibration)
+            engine.use_calibration(Frame(image.pixels, image.bit_depth, 0, 0, 0))
+        origin = {"recording": recording, "calibration": str(calibration) if calibration else None}
+        done = run_label(read, engine, folder, origin)
+    for reason, count in done.left_out.items():
+        typer.echo(f"left out {count}: {reason}")
+    typer.echo(f"{done.written} pairs → {folder}")
+
+
+def gather(
+    interferograms: Annotated[Path, typer.Argument(help="Folder of interferograms (.npy, TIFF, PNG, BMP).")],
+    phases: Annotated[Path, typer.Argument(help="Folder of phases in rad, of the same names (.npy, TIFF).")],
+    folder: Annotated[Path, typer.Argument(help="Folder of pairs to write.")],
+) -> None:
+    """Make a folder of pairs from your own interferograms and phases."""
+    from models.label import read_pairs, write_split
+
+    with _one_clear_line():
+        found, bit_depth = read_pairs(interferograms, phases)
+        write_split(found, folder, bit_depth, {"kind": "gathered", "interferograms": str(interferograms)})
+    typer.echo(f"{len(found)} pairs → {folder}")
 
 
 def search(
