@@ -1,0 +1,19 @@
+"""Compile, while the image is built, what each start would otherwise wait for: Numba's functions and the bytecode.
+
+Numba's cache holds for the kind of processor that built it; on another one it compiles again, into the running
+container's own copy.
+"""
+
+import http.client  # the health check's
+
+import service.cli
+from camera.replay import ReplayCamera
+from camera.simulated import SimulatedCamera
+from models.engine import EngineOptions, open_engine
+
+USED = (http.client, service.cli, ReplayCamera, SimulatedCamera)
+
+for bit_depth in (8, 12):  # frames of uint8, and of uint16
+    engine = open_engine("goldstein", EngineOptions())
+    engine.warm_up((256, 256), bit_depth)
+    engine.close()
