@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from camera.errors import CameraError
+from models.commands import add_commands
 from models.errors import EngineError
 from service.app import build_app
 from service.camera_list import table_of_cameras
@@ -34,6 +35,9 @@ app = typer.Typer(
 @app.callback()
 def _qpi() -> None:
     """Live phase for off-axis quantitative phase microscopes."""
+
+
+add_commands(app)
 
 
 def main() -> None:
