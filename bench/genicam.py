@@ -1,29 +1,22 @@
-"""The figures of `bench/camera.py`: rate and gaps, unpacking, and the delay of an event loop beside the stream.
-
-Three ways to acquire stand side by side in the last one: the capture process, and what a first attempt would do, a
-thread in the same process that waits for buffers through harvesters, with its own short waits and with waits of 200 ms.
-"""
+"""The figures of `bench/camera.py`: rate and gaps, unpacking, and (in their own modules) event loop, soak, restarts."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Thread
 from time import perf_counter, sleep
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from harvesters.core import Dictionary, Harvester, ParameterKey, ParameterSet
+from harvesters.core import Dictionary
 
+from bench.genicam_loop import event_loop_delays
 from bench.genicam_soak import restarts_without_growth, soak
 from bench.report import console, finish, summarise
 from bench.virtual_camera import SHAPE, ReadingLine, built_producer, lost_before_the_queue, open_virtual
 from camera.pixel_format import FORMATS_BY_NAME
 
-_TICK_S = 0.001
-_STALL_MS = 1000
 _UNPACK_REPEATS = 100
 
 
@@ -56,7 +49,7 @@ def main(
         if only in ("", "unpack"):
             result["unpack_ms"] = _time_unpacking()
         if only in ("", "loop"):
-            result["event_loop_delay_ms"] = _event_loop_delays(producer, seconds)
+            result["event_loop_delay_ms"] = event_loop_delays(producer, seconds)
         if restarts:
             result["restarts"] = restarts_without_growth(producer, restarts)
         if soak_s:
@@ -114,75 +107,3 @@ def _took_ms(work: Callable[[], object]) -> float:
     start = perf_counter()
     work()
     return (perf_counter() - start) * 1e3
-
-
-def _event_loop_delays(producer: Path, seconds: float) -> dict[str, dict[str, float]]:
-    ways: dict[str, Callable[[], Sequence[float]]] = {
-        "no camera": lambda: asyncio.run(_delays(seconds, lambda: None)),
-        "capture process": lambda: _beside_capture_process(producer, seconds),
-        "thread in process, 1 ms waits": lambda: _beside_naive_thread(producer, seconds, wait_ms=1),
-        "thread in process, 200 ms waits": lambda: _beside_naive_thread(producer, seconds, wait_ms=200),
-    }
-    delays = {}
-    for name, measure in ways.items():
-        delays[name] = summarise(measure())
-        console.print(
-            f"event loop beside {name:31} 100 fps, then nothing for {_STALL_MS / 1000:.0f} s: delayed "
-            f"p50 {delays[name]['p50']:.2f} p99 {delays[name]['p99']:.2f} max {delays[name]['max']:.1f} ms"
-        )
-    return delays
-
-
-async def _delays(seconds: float, stall: Callable[[], object]) -> list[float]:
-    """How late each tick of an event loop came, in ms; the stream stalls in the middle."""
-    delays_ms: list[float] = []
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    stalled = False
-    while (now := loop.time()) - begun < seconds:
-        if not stalled and now - begun > seconds / 2:
-            stalled = True
-            await asyncio.to_thread(stall)
-            now = loop.time()
-        await asyncio.sleep(_TICK_S)
-        delays_ms.append((loop.time() - now - _TICK_S) * 1e3)
-    return delays_ms
-
-
-def _beside_capture_process(producer: Path, seconds: float) -> Sequence[float]:
-    line = ReadingLine(open_virtual(producer, 100.0))
-    line.start()
-    try:
-        return asyncio.run(_delays(seconds, lambda: line.camera.set_feature("FaultStallMs", _STALL_MS)))
-    finally:
-        line.stop()
-
-
-def _beside_naive_thread(producer: Path, seconds: float, wait_ms: int) -> Sequence[float]:
-    """harvesters as its tutorials use it, in a thread of the process that also runs the event loop."""
-    harvester = Harvester()
-    harvester.add_file(str(producer))
-    harvester.update()
-    config = ParameterSet({ParameterKey.TIMEOUT_PERIOD_ON_UPDATE_EVENT_DATA_CALL: wait_ms})
-    acquirer = harvester.create(0, config=config)
-    nodes: Any = acquirer.remote_device.node_map
-    stop = Event()
-    nodes.AcquisitionFrameRate.value = 100.0
-    acquirer.start()
-
-    def read() -> None:
-        while not stop.is_set():
-            buffer = acquirer.try_fetch(timeout=0.2)
-            if buffer is not None:
-                with buffer:
-                    buffer.payload.components[0].data.copy()
-
-    thread = Thread(target=read)
-    thread.start()
-    try:
-        return asyncio.run(_delays(seconds, lambda: setattr(nodes.FaultStallMs, "value", _STALL_MS)))
-    finally:
-        stop.set()
-        thread.join()
-        acquirer.destroy()
-        harvester.reset()
