@@ -138,9 +138,7 @@ GC_API DSQueueBuffer(void *stream, void *handle) {
     return error;
 }
 
-static void queue_where(Camera *camera, bool queue_unqueued_too) {
-    discard(&camera->filled);
-    if (!queue_unqueued_too) return;
+static void queue_all_idle(Camera *camera) {
     for (Buffer *buffer = camera->announced; buffer; buffer = buffer->next_announced)
         if (buffer->state == BUFFER_IDLE) {
             buffer->state = BUFFER_QUEUED;
@@ -164,14 +162,11 @@ GC_API DSFlushQueue(void *stream, int32_t operation) {
     switch (operation) {
     case ACQ_QUEUE_INPUT_TO_OUTPUT: queued_to_filled(camera); break;
     case ACQ_QUEUE_OUTPUT_DISCARD: discard(&camera->filled); break;
-    case ACQ_QUEUE_ALL_TO_INPUT: queue_where(camera, true); break;
-    case ACQ_QUEUE_UNQUEUED_TO_INPUT: {
-        BufferQueue kept = camera->filled;
-        camera->filled = (BufferQueue){0};
-        queue_where(camera, true);
-        camera->filled = kept;
+    case ACQ_QUEUE_ALL_TO_INPUT:
+        discard(&camera->filled);
+        queue_all_idle(camera);
         break;
-    }
+    case ACQ_QUEUE_UNQUEUED_TO_INPUT: queue_all_idle(camera); break;
     case ACQ_QUEUE_ALL_DISCARD: discard_all(camera); break;
     default: error = fail(GC_ERR_INVALID_PARAMETER, "there is no such queue operation"); break;
     }
