@@ -86,14 +86,16 @@ def read_without_patience(camera: GenicamCamera) -> None:
         camera.read(0.5)
 
 
-def drain(camera: GenicamCamera) -> Frame | None:
-    """The last frame that was under way when the camera was paused."""
-    last = None
+def drain(camera: GenicamCamera) -> list[Frame]:
+    """The frames that were under way when the camera was paused."""
+    frames = []
     while True:
         try:
-            last = camera.read(0.2) or last
+            frame = camera.read(0.2)
         except CameraTimeout:
-            return last
+            return frames
+        assert frame is not None, "a camera's stream has no end"
+        frames.append(frame)
 
 
 def losses_after(camera: GenicamCamera, frames: int) -> tuple[list[Frame], Counter[str]]:
@@ -493,8 +495,10 @@ def test_account_of_frames_read_and_lost_is_exact_and_complete(open_virtual: Ope
             account.never_arrived(reason, frames)
         assert account.snapshot().is_exact
     camera.pause()
-    last = drain(camera)
-    newest = last.device_id or 0 if last else newest
+    for frame in drain(camera):
+        newest = frame.device_id or 0
+        account.captured()
+        account.delivered()
     camera.stop()
     for reason, frames in camera.take_losses().items():
         account.never_arrived(reason, frames)
