@@ -83,9 +83,16 @@ refuse_privileges() {
   stack exec -T cpu touch /data/recordings/written || fail "expected a folder for recordings that can be written to"
 }
 
+list_cameras() { # of the producer that comes with GenICam's bindings
+  stack run --rm -T cpu sh -c \
+    'GENICAM_GENTL64_PATH=$(python -c "import genicam; print(*genicam.__path__)") exec qpi cameras' >"$state/cameras" 2>&1
+  grep -q Viky "$state/cameras" || fail "expected GenICam cameras to be found, got $(cat "$state/cameras")"
+}
+
 stop_with_client() { # sets stopped_ms and goodbye
   local until=$((SECONDS + 20)) began code client
   holder=qpi-check-holder-$$
+  : >"$state/hold"
   probe hold --name "$holder" >"$state/hold" 2>&1 &
   client=$!
   until grep -q receiving "$state/hold"; do
@@ -137,7 +144,8 @@ refuse_privileges
 wait_until_healthy
 step "healthy, not root, no capabilities, read-only"
 stack run --rm bench --frames 10 --size 256 --no-peers >"$state/bench" 2>&1 || { cat "$state/bench"; fail "expected bench to run"; }
-step "bench ran"
+list_cameras
+step "bench ran, GenICam cameras are found"
 stop_with_client
 step "stopped under a client: $goodbye"
 

@@ -15,7 +15,13 @@ start_engine() {
   }
   mkdir -p "$cache"
   exec 9>"$cache/lock"
-  flock 9                # two engines cannot share one build cache
+  flock 9 # two engines cannot share one build cache
+  local recipe
+  recipe=$(sha256sum "${BASH_SOURCE[0]}")
+  if [ "$(cat "$cache/recipe" 2>/dev/null)" != "$recipe" ]; then
+    rm -rf "$cache"/{root,data,base.tar}
+    echo "$recipe" >"$cache/recipe"
+  fi
   export PATH=$cache/root/usr/sbin:$cache/root/usr/bin:$PATH
   [ -x "$cache/root/usr/sbin/dockerd" ] || _unpack_engine "$cache" || return 1
   [ -s "$cache/base.tar" ] || _make_base "$cache" || return 1
@@ -77,11 +83,12 @@ _unpack_engine() {
 
 _make_base() {
   local cache=$1
-  # The layout of the official slim Python image: python3 and pip in /usr/local, free to install into.
-  mmdebstrap -q --variant=minbase --include=python3-venv,ca-certificates,usr-is-merged --dpkgopt=force-unsafe-io \
+  # What the official slim Python image has: python3 and pip in /usr/local, free to install into, and the shared libpython.
+  mmdebstrap -q --variant=minbase --dpkgopt=force-unsafe-io \
+    --include=python3-venv,libpython3.11,ca-certificates,usr-is-merged \
     --hook-dir="$cache/root/usr/share/mmdebstrap/hooks/merged-usr" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/lib/*/gconv/*' \
     --customize-hook='cp /usr/local/share/ca-certificates/*.crt "$1/usr/local/share/ca-certificates/" 2>/dev/null || :' \
     --customize-hook='chroot "$1" sh -c "update-ca-certificates && python3 -m venv /usr/local" >/dev/null' \
     --customize-hook='rm -rf "$1"/usr/local/lib/python3*/site-packages/setuptools*' \
@@ -115,10 +122,8 @@ _run_engine() {
 
 _import_base() {
   local cache=$1 bundle=/etc/ssl/certs/ca-certificates.crt
-  BASE_IMAGE=qpi-base:$(stat --format %Y "$cache/base.tar")
-  export BASE_IMAGE
+  export BASE_IMAGE=qpi-base:bookworm
   docker image inspect "$BASE_IMAGE" >/dev/null 2>&1 && return
-  docker image ls --quiet qpi-base | xargs --no-run-if-empty docker image rm --force >/dev/null
   # The certificates that this machine trusts ride in its own base image, never in the Dockerfile.
   docker import -c "ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin" \
     -c "ENV PIP_CERT=$bundle SSL_CERT_FILE=$bundle" -c 'CMD ["python3"]' "$cache/base.tar" "$BASE_IMAGE" >/dev/null
