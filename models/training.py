@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -23,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from models.checkpoint import Checkpoint, CheckpointError, NetSpec
 from models.data import PHASE_RANGE_RAD, PairSet
 
+_SETTLING_STEPS = 40
 LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
 
 
@@ -172,6 +174,8 @@ class _Loop:
                 loss = self._train_epoch(advance)
             self.state.epoch += 1
             due = self.state.epoch % self.plan.validate_every == 0 or self.progress() >= 1
+            if due:
+                self._settle_batch_norm()
             psnr_db = self._validate() if due else math.nan
             progress = self.progress()
             is_best = psnr_db > self.state.best_psnr_db and run.may_be_best(progress)
@@ -242,6 +246,26 @@ class _Loop:
 
     def _tensor(self, stack: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
         return torch.from_numpy(stack)[:, None].to(self.device, memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def _settle_batch_norm(self) -> None:
+        """Average the batch statistics of the weights as they are now over many training crops.
+
+        The running ones lag behind the weights and follow the last few crops; at batches of one or two crops that alone
+        moved the background of whole frames by 2 rad (Ioffe & Szegedy 2015, algorithm 2, averages afterwards too).
+        """
+        norms = [module for module in self.net.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average
+        self.net.train()
+        for interferogram, _ in islice(self._batches(), _SETTLING_STEPS):
+            self.net(interferogram)
+        for norm in norms:
+            norm.momentum = self.plan.batch_norm_momentum
+        if self.world.size > 1:
+            for buffer in self.net.buffers():
+                dist.broadcast(buffer, 0)
 
     @torch.inference_mode()
     def _validate(self) -> float:

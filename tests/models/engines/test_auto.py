@@ -1,0 +1,48 @@
+"""The engine that chooses: what it falls back to, and that it says why."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.engine import EngineOptions, TunableEngine
+from models.engines import onnx
+from models.engines.auto import AutoEngine
+from tests.models.fringes import SHAPE, bump, frame, interferogram
+
+
+@pytest.fixture
+def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx.OnnxEngine.__init__, "__defaults__", (Path("/nowhere/nasprnet.onnx"),))
+
+
+@pytest.mark.usefixtures("without_network")
+def test_auto_without_a_network_is_the_classical_chain_and_says_why() -> None:
+    engine = AutoEngine(EngineOptions(threads=1))
+    engine.warm_up(SHAPE, 8)
+    result = engine.retrieve(frame(interferogram(bump())))
+    assert np.sqrt(np.mean((result.phase_rad - bump())[16:-16, 16:-16] ** 2)) < 0.15
+    assert result.engine.name == "goldstein"
+    assert "no such file" in str(result.engine.detail["chosen"])
+    assert isinstance(engine, TunableEngine)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [EngineOptions(threads=1, sideband="lower"), EngineOptions(threads=1, carrier_cycles_per_px=(0.21, 0.26))],
+)
+def test_auto_with_a_demodulation_that_a_person_chose_is_the_classical_chain(options: EngineOptions) -> None:
+    engine = AutoEngine(options)
+    engine.warm_up(SHAPE, 8)
+    result = engine.retrieve(frame(interferogram(bump())))
+    assert result.engine.name == "goldstein"
+    assert "was given" in str(result.engine.detail["chosen"])
+
+
+def test_auto_given_a_calibration_frame_divides_it_out_classically() -> None:
+    engine = AutoEngine(EngineOptions(threads=1))
+    engine.warm_up(SHAPE, 8)
+    engine.use_calibration(frame(interferogram(np.zeros(SHAPE))))
+    result = engine.retrieve(frame(interferogram(bump())))
+    assert result.engine.detail["background"] == "calibration frame"
+    assert "calibration frame" in str(result.engine.detail["chosen"])
