@@ -17,7 +17,7 @@ start_engine() {
   exec 9>"$cache/lock"
   flock 9 # two engines cannot share one build cache
   local recipe
-  recipe=$(sha256sum "${BASH_SOURCE[0]}")
+  recipe=$(sha256sum <"${BASH_SOURCE[0]}")
   if [ "$(cat "$cache/recipe" 2>/dev/null)" != "$recipe" ]; then
     rm -rf "$cache"/{root,data,base.tar}
     echo "$recipe" >"$cache/recipe"
