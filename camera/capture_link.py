@@ -149,7 +149,8 @@ class CaptureLink:
 
     def drop_connections(self) -> None:
         """Let go of the connections, once the last frame was received."""
-        self._control.close()
+        with self._asking:  # whoever still asks hears that the process ended, not of a handle that is closed
+            self._control.close()
         self._frames.close()
 
     def _answer(self, verb: str) -> Any:

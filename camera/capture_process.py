@@ -33,6 +33,7 @@ from camera.slots import SlotLayout, Slots, attach_slots
 
 _WAIT_S = 0.02  # for a frame; requests are looked at in between
 _ASK_IF_GONE_S = 0.5
+_STUCK_S = 60  # longer than the service waits for any answer
 _ASKED_OF_DEVICE = ("features", "feature", "set", "load", "fit_window")
 _TOLD = (
     "PixelFormat",
@@ -81,6 +82,7 @@ class _Stream:
     def end(self) -> None:
         """Stop the camera's stream and count what is missing."""
         self._device.stop()
+        self._slots.heartbeat_ns = 0
         self._ids.settle()
         self._tell_losses()
 
@@ -149,7 +151,11 @@ class _CaptureProcess:
         """Answer requests and pass frames on until told to close, or until nobody is there to tell."""
         while True:
             try:
-                if self._control.poll(0 if self._stream else None):
+                if self._stream is None:
+                    _end_unless_back_in(0)
+                has_request = self._control.poll(0 if self._stream else None)
+                _end_unless_back_in(_STUCK_S)
+                if has_request:
                     verb, arguments = self._control.recv()
                     if verb == "close":
                         break
@@ -184,7 +190,8 @@ class _CaptureProcess:
             self._stream = None
             stream.end()
             text = str(error) if isinstance(error, CameraError) else f"the capture process failed: {error!r}"
-            self._frames.send_bytes(LOST + text.encode())
+            with suppress(OSError):  # nobody listens any more: `run` sees it next, and lets go of the camera
+                self._frames.send_bytes(LOST + text.encode())
 
     def _open(self, producers: list[str], serial: str | None) -> CameraListing:
         self._device = GentlDevice(producers, serial)
@@ -211,7 +218,6 @@ class _CaptureProcess:
         pixel_format = self._opened.choose_grey_format()
         # Whatever has to be compiled for the format is compiled now, not when the first frame waits.
         pixel_format.read_into(np.empty((1, 2 * pixel_format.group), pixel_format.dtype), bytes(64))
-        self._slots.heartbeat_ns = monotonic_ns()
         try:
             self._stream = _Stream(self._opened, self._slots, pixel_format, session)
         except CameraLost as lost:
@@ -224,9 +230,21 @@ class _CaptureProcess:
             stream.end()
 
 
+def _end_unless_back_in(seconds: int) -> None:
+    """Have the system end this process after `seconds`, or lift that with 0.
+
+    A driver that hangs holds the interpreter lock, so nothing here could notice that the service was killed meanwhile:
+    the process would stay, and keep the camera from the next service.
+    """
+    if sys.platform != "win32":
+        signal.alarm(seconds)
+
+
 def main() -> None:
     """Serve on the two connections whose handles are the command line's arguments."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends this process
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with suppress(
         OSError, AttributeError
     ):  # where it is allowed: a frame that is fetched late is lost, all else can wait

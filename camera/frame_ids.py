@@ -38,7 +38,7 @@ class FrameIds:
             self._newest = device_id
             return True
         step = self._step(self._newest, device_id)
-        if step <= -_RESTARTED:
+        if step <= -_RESTARTED or step == 0:  # some drivers do not count, and give every frame the same id
             self._newest = device_id
             return True
         if step <= 0:
@@ -62,6 +62,8 @@ class FrameIds:
     def settle(self) -> None:
         """Count what is missing now: nothing more will come."""
         self._settle(self._position + 1)
+        if self._underruns:  # those after the last frame that came, or of a driver that gives lost frames no id
+            self.losses[UNDERRUN] += self._underruns
         self._newest = None
         self._incomplete = self._underruns = 0
 

@@ -24,6 +24,7 @@ from camera.source import CameraIdentity, CameraOptions
 require_harvesters()  # only the capture process imports it, but without it nothing here can work
 
 _HUNG_NS = 5_000_000_000
+_STOP_S = 2.0  # for requests under way; the line waits 5 s for its camera to stop
 _UNREAD = "stream stopped"
 _WINDOW = ("Width", "Height", "OffsetX", "OffsetY")
 
@@ -152,7 +153,7 @@ class GenicamCamera:
     def stop(self) -> None:
         """See `Camera.stop`."""
         link = self._link
-        if link is not None and self._is_hung():
+        if link is not None and (self._is_hung() or not self._is_free_within(_STOP_S)):
             link.kill()  # before waiting for the lock: a request that waits for the driver may hold it
         with self._lock:
             self._started = False
@@ -197,7 +198,6 @@ class GenicamCamera:
         with self._lock:
             was_paused, self._paused = self._paused, False
             if was_paused and self._started and self._link is not None:
-                self._update_identity()
                 self._stream()
 
     def save_settings(self) -> dict[str, FeatureValue]:
@@ -209,16 +209,18 @@ class GenicamCamera:
     def load_settings(self, settings: Mapping[str, FeatureValue]) -> None:
         """See `ConfigurableCamera.load_settings`."""
         with self._lock:
-            was_paused = self._paused
+            link, was_paused = self._opened(), self._paused
             self.pause()
             try:
-                self._opened().ask("load", dict(settings))
+                link.ask("load", dict(settings))
                 for name in settings:
                     self._remember(self.feature(name))
             finally:
-                self._update_identity()
-                if not was_paused:
-                    self.resume()
+                self._paused = was_paused  # first, since the rest fails with a camera that is lost meanwhile
+                if self._started and not was_paused:
+                    self._stream()
+                else:
+                    self._update_identity()
 
     def _connect(self) -> None:
         link = CaptureLink()
@@ -261,6 +263,7 @@ class GenicamCamera:
             raise CameraUnavailable(f"expected a frame rate that the camera takes: {error}") from error
 
     def _stream(self) -> None:
+        self._update_identity()
         link, present = self._opened(), self._session
         layout = SlotLayout.of_frames(self._identity.shape, self._format.dtype)
         if present is None or present.slots.layout != layout or present.pixel_format != self._format:
@@ -290,7 +293,15 @@ class GenicamCamera:
         session = self._session
         if session is None or self._paused or not self._started:
             return False
-        return monotonic_ns() - session.slots.heartbeat_ns > _HUNG_NS
+        heartbeat_ns = session.slots.heartbeat_ns
+        return heartbeat_ns != 0 and monotonic_ns() - heartbeat_ns > _HUNG_NS
+
+    def _is_free_within(self, timeout_s: float) -> bool:
+        """Whether requests that hold the lock let go of it in time."""
+        free = self._lock.acquire(timeout=timeout_s)
+        if free:
+            self._lock.release()
+        return free
 
     def _opened(self) -> CaptureLink:
         link = self._link

@@ -168,9 +168,12 @@ def _write(node: Any, feature: Feature, value: FeatureValue) -> None:
 
 def _checked_number(feature: Feature, value: FeatureValue) -> int | float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or (feature.kind == "integer" and value != int(value)):
+    try:
+        number = int(value) if feature.kind == "integer" else float(value)
+    except (ValueError, OverflowError):  # text, not a number, infinity, or a whole number beyond any float
+        is_number = False
+    if not is_number or (feature.kind == "integer" and value != number):
         raise FeatureRefused(f"expected {_taken(feature)}, got {value!r}")
-    number = int(value) if feature.kind == "integer" else float(value)
     too_low = feature.minimum is not None and not number >= feature.minimum  # "not" so that NaN is refused, too
     too_high = feature.maximum is not None and not number <= feature.maximum
     off_step = bool(feature.increment) and (number - (feature.minimum or 0)) % (feature.increment or 1) != 0

@@ -99,7 +99,7 @@ class Slots:
 
     @property
     def heartbeat_ns(self) -> int:
-        """When the filler last said that it is alive, on the monotonic clock that all processes share."""
+        """When the filler last said that it is alive, on all processes' monotonic clock; 0 while it fills none."""
         return int(self._heartbeat[0])
 
     @heartbeat_ns.setter

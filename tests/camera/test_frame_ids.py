@@ -59,6 +59,19 @@ def test_frame_ids_of_a_counter_that_starts_again_are_no_gap() -> None:
     assert _followed([100_000, 100_001, 0, 1, 3]) == ([True] * 5, {GAP: 1})
 
 
+def test_frame_ids_that_never_change_let_every_frame_pass() -> None:
+    assert _followed([0, 0, 0, 0]) == ([True] * 4, {})
+
+
+def test_frame_ids_count_underruns_that_no_gap_shows() -> None:
+    ids = FrameIds()
+    ids.arrived(0)
+    ids.underruns(3)
+    ids.arrived(2)
+    ids.settle()
+    assert ids.losses == {UNDERRUN: 3}
+
+
 def test_frame_ids_explained_by_incomplete_buffers_and_underruns_count_once() -> None:
     ids = FrameIds()
     ids.arrived(0)

@@ -373,6 +373,8 @@ def test_set_feature_reads_back_and_shows_in_the_picture(open_virtual: OpenVirtu
         ("ExposureTime", float("nan"), "expected ExposureTime between"),
         ("Width", 63, r"expected Width between 16 and 1024 px in steps of 4, got 63"),
         ("Width", 64.5, "expected Width between"),
+        ("Width", float("inf"), "expected Width between"),
+        ("ExposureTime", 10**400, "expected ExposureTime between"),
         ("PixelFormat", "RGB8", "expected PixelFormat among Mono8, .*, got 'RGB8'"),
         ("DeviceTemperature", 20.0, "DeviceTemperature can only be read"),
     ],
@@ -416,6 +418,19 @@ def test_pause_and_resume_let_the_size_change(open_virtual: OpenVirtual) -> None
     assert read(camera).shape == camera.identity.shape == (48, 32)
 
 
+def test_resume_after_a_pause_longer_than_patience_is_no_hang(
+    open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camera.genicam._HUNG_NS", 1)  # any sign of life is too old
+    camera = open_virtual()
+    camera.start()
+    camera.pause()
+    drain(camera)
+    monkeypatch.setattr(camera, "_paused", False)  # as another thread sees it while it is being resumed
+    with pytest.raises(CameraTimeout):
+        camera.read(0.0)
+
+
 def test_settings_survive_a_file(open_virtual: OpenVirtual, tmp_path: Path) -> None:
     first = open_virtual("VC0000")
     first.set_feature("Gain", 6.0)
@@ -436,6 +451,21 @@ def test_settings_loaded_while_streaming_are_used_at_once(open_virtual: OpenVirt
     camera.load_settings({"OffsetX": 8, "Width": 16, "Gain": 3.0})
     read_until(camera, lambda: read(camera).shape == (48, 16))
     assert [camera.feature(name).value for name in ("OffsetX", "Width", "Gain")] == [8, 16, 3.0]
+
+
+def test_settings_loaded_while_the_camera_is_away_do_not_stop_it(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual()
+    camera.start()
+    with pytest.raises(CameraLost):
+        camera.set_feature("FaultCrash", True)
+    with pytest.raises(CameraLost):
+        camera.load_settings({"Gain": 3.0})
+    camera.stop()
+    with pytest.raises(CameraLost):
+        camera.load_settings({"Gain": 3.0})
+    assert not camera.is_paused
+    camera.start()
+    read(camera)
 
 
 def test_settings_file_that_the_camera_refuses_says_which(open_virtual: OpenVirtual, tmp_path: Path) -> None:
@@ -542,6 +572,17 @@ def test_capture_process_ends_when_nobody_listens_any_more(virtual_producer: Pat
     link = CaptureLink()
     link.ask("open", [str(virtual_producer)], None)
     link.drop_connections()  # as when the service is killed
+    assert link._process.wait(PATIENCE_S) == 0
+
+
+def test_capture_process_that_streams_ends_and_lets_go_when_nobody_listens_any_more(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual(rate_hz=1000)
+    camera.start()
+    read(camera)
+    link = camera._link
+    assert link is not None
+    link._frames.close()  # first, so that it is in the middle of a frame
+    link._control.close()
     assert link._process.wait(PATIENCE_S) == 0
 
 
