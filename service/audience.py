@@ -17,6 +17,8 @@ from service.layers import Dtype, Layer, View, check_downscale
 from service.live import LiveFrame
 
 MOST_CLIENTS = 64
+_LARGEST_LIMIT = 1e6  # far beyond any phase or grey value, and safe in float32
+_LEAST_RANGE = 1e-6
 
 
 class AudienceFull(Exception):
@@ -33,8 +35,8 @@ class Choice(BaseModel):
     dtype: Dtype = "float32"
     max_fps: float = Field(default=0, ge=0, le=10_000, description="frames per second at most; 0: all that there are")
     downscale: int = Field(default=1, ge=1, le=64)
-    lo: float | None = None
-    hi: float | None = None
+    lo: float | None = Field(default=None, ge=-_LARGEST_LIMIT, le=_LARGEST_LIMIT)
+    hi: float | None = Field(default=None, ge=-_LARGEST_LIMIT, le=_LARGEST_LIMIT)
 
     @field_validator("max_fps", "lo", "hi")
     @classmethod
@@ -45,7 +47,7 @@ class Choice(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Choice:
-        if self.lo is not None and self.hi is not None and not self.lo < self.hi:
+        if self.lo is not None and self.hi is not None and self.hi - self.lo < _LEAST_RANGE:
             raise ValueError(f"expected lo below hi, got {self.lo} and {self.hi}")
         return self
 

@@ -169,4 +169,9 @@ def _limits(values: NDArray[Any], view: View, full_scale: int) -> tuple[float, f
         low, high = (float(limit) for limit in np.percentile(sample, _PREVIEW_PERCENTILES))
         lo = floor(low / _PREVIEW_STEP) * _PREVIEW_STEP
         hi = max(ceil(high / _PREVIEW_STEP) * _PREVIEW_STEP, lo + _PREVIEW_STEP)
-    return (lo if view.lo is None else view.lo), (hi if view.hi is None else view.hi)
+    # A limit that was set beyond the frame's own other one pushes that away: a preview always spans a range.
+    if view.lo is not None:
+        lo, hi = view.lo, max(hi, view.lo + _PREVIEW_STEP)
+    if view.hi is not None:
+        lo, hi = (lo if view.lo is not None else min(lo, view.hi - _PREVIEW_STEP)), view.hi
+    return lo, hi

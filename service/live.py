@@ -14,6 +14,8 @@ from models.engine import PhaseFrame
 
 Rendered = TypeVar("Rendered")
 
+_MOST_RENDERED = 16  # views of one frame; a frame that stands still is looked at in ever new ways
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveFrame:
@@ -52,8 +54,13 @@ class LiveFrame:
         return self.phase.frame
 
     def once(self, key: Hashable, render: Callable[[], Rendered]) -> Rendered:
-        """What `render()` returns, computed on the first call with `key` and shared by all later ones."""
+        """What `render()` returns, computed on the first call with `key` and shared by later ones.
+
+        Only the newest `_MOST_RENDERED` are kept.
+        """
         with self._lock:
             if key not in self._rendered:
+                while len(self._rendered) >= _MOST_RENDERED:
+                    del self._rendered[next(iter(self._rendered))]
                 self._rendered[key] = render()
             return cast(Rendered, self._rendered[key])

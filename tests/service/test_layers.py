@@ -95,3 +95,14 @@ def test_preview_of_an_even_phase_has_a_range() -> None:
 def test_rendered_values_cannot_be_written(phase: PhaseFrame) -> None:
     for view in (View(), View("wrapped"), View("interferogram"), View("phase", "uint8", 2), View("phase", downscale=3)):
         assert not render(phase, view).values.flags.writeable
+
+
+@pytest.mark.parametrize("layer", ["phase", "wrapped", "interferogram"])
+@pytest.mark.parametrize("limits", [{"lo": 255.0}, {"lo": 1e6}, {"hi": 0.0}, {"hi": -1e6}])
+def test_preview_with_one_limit_beyond_the_frame_still_has_a_range(
+    phase: PhaseFrame, layer: str, limits: dict[str, float]
+) -> None:
+    picture = render(phase, View(layer, "uint8", **limits))
+    assert picture.scale > 0
+    shown = (picture.offset, picture.offset + 255 * picture.scale)
+    assert limits.get("lo", limits.get("hi")) == pytest.approx(shown["hi" in limits])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import weakref
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
@@ -86,6 +87,20 @@ def test_stream_that_stands_still_shows_a_new_choice_on_the_last_frame(bench: Be
         assert frame_from(stream).header.layer == "wrapped"
 
 
+def test_frame_that_stands_still_keeps_few_of_the_views_it_was_looked_at_in(bench: Bench) -> None:
+    (live,) = bench.frames()
+    kept: list[weakref.ref[np.ndarray]] = []
+
+    def render() -> np.ndarray:
+        rendered = np.zeros(4)
+        kept.append(weakref.ref(rendered))
+        return rendered
+
+    for number in range(200):
+        live.once(number, render)
+    assert 0 < sum(one() is not None for one in kept) < 50
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -98,6 +113,8 @@ def test_stream_that_stands_still_shows_a_new_choice_on_the_last_frame(bench: Be
         ('{"max_fps": -1}', "max_fps: "),
         ('{"max_fps": NaN}', "max_fps: "),
         ('{"lo": 2, "hi": 1}', "expected lo below hi"),
+        ('{"lo": 0, "hi": 1e-320}', "expected lo below hi"),
+        ('{"lo": -1e308, "hi": 1e308}', "lo: "),
         ('{"colour": "red"}', "colour: "),
     ],
 )
