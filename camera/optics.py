@@ -17,7 +17,7 @@ class Optics:
         numerical_aperture: the objective's NA; None where it is not known.
 
     Raises:
-        ValueError: a length or the magnification is not positive, or the NA is outside 0 … 1.7.
+        ValueError: a length or the magnification is beyond what microscopes have, or the NA is outside 0 … 1.7.
     """
 
     wavelength_m: float
@@ -31,10 +31,10 @@ class Optics:
                 f"expected a wavelength in metres between 100 nm and 20 µm, got {self.wavelength_m!r}; "
                 "532 nm is written 532e-9"
             )
-        if self.pixel_pitch_m is not None and not 0 < self.pixel_pitch_m < 1e-3:
-            raise ValueError(f"expected a pixel pitch in metres below 1 mm, got {self.pixel_pitch_m!r}")
-        if not self.magnification > 0:
-            raise ValueError(f"expected a positive magnification, got {self.magnification!r}")
+        if self.pixel_pitch_m is not None and not 1e-9 <= self.pixel_pitch_m < 1e-3:
+            raise ValueError(f"expected a pixel pitch in metres from 1 nm to below 1 mm, got {self.pixel_pitch_m!r}")
+        if not 1e-3 <= self.magnification <= 1e4:
+            raise ValueError(f"expected a magnification of 0.001 … 10000, got {self.magnification!r}")
         if self.numerical_aperture is not None and not 0 < self.numerical_aperture <= 1.7:
             raise ValueError(f"expected a numerical aperture in 0 … 1.7, got {self.numerical_aperture!r}")
 

@@ -131,6 +131,10 @@ def _answer_errors(app: FastAPI) -> None:
     async def _busy(_: Request, error: Busy) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 503, {"retry-after": "1"})
 
+    @app.exception_handler(Exception)
+    async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
+        return answer(500, f"the service failed unexpectedly ({type(error).__name__}); its log has the details")
+
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)

@@ -154,6 +154,10 @@ class Pipeline:
             self._enter("failed", str(error))
             _log.error("the engine cannot start: %s", error)
             return
+        except Exception as error:
+            self._enter("failed", f"The engine cannot start: {error!r}.")
+            _log.exception("the engine cannot start")
+            return
         self._warm.set()
         while not self._stop.is_set():
             frame = self._queue.get(_POLL_S)

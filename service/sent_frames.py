@@ -168,6 +168,8 @@ def _optics(
     wavelength_nm: float | None, pixel_um: float | None, magnification: float, na: float | None
 ) -> Optics | None:
     if wavelength_nm is None:
+        if (pixel_um, magnification, na) != (None, 1.0, None):
+            raise HTTPException(422, "expected wavelength_nm beside pixel_um, magnification and na; give all or none")
         return None
     try:
         return Optics(wavelength_nm * 1e-9, None if pixel_um is None else pixel_um * 1e-6, magnification, na)

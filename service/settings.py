@@ -155,6 +155,8 @@ def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:
         raise SettingsError("; ".join(_sentence(one) for one in error.errors())) from error
     except ValueError as error:  # tomllib's
         raise SettingsError(f"expected TOML in {chosen}, got: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"expected a readable settings file at {chosen}, got: {error.strerror or error}") from error
 
 
 def _parse_carrier(text: str) -> tuple[float, float]:
@@ -162,7 +164,7 @@ def _parse_carrier(text: str) -> tuple[float, float]:
         fy, fx = (float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"expected FY,FX in cycles per pixel, such as 0.21,-0.18; got {text!r}") from None
-    if not 0 < max(abs(fy), abs(fx)) <= 0.5:
+    if not (abs(fy) + abs(fx) > 0 and abs(fy) <= 0.5 and abs(fx) <= 0.5):  # which NaN is not, either way round
         raise ValueError(f"expected a carrier between 0 and 0.5 cycles per pixel, got {text!r}")
     return fy, fx
 

@@ -14,7 +14,6 @@ from camera.frame import Frame
 from camera.optics import Optics
 from camera.source import CameraIdentity
 from models.engine import EngineIdentity, PhaseFrame, PhaseQuality
-from models.errors import EngineError
 
 OPTICS = Optics(532e-9, 4e-6, 20.0, 0.4)
 CARRIER = (0.11, 0.17)
@@ -101,7 +100,7 @@ class FakeEngine:
         self.identity = EngineIdentity(name, "fake", "cpu", "1", {})
         self.closed = False
         self.failures: dict[int, Exception] = {}
-        self.refusal: EngineError | None = None
+        self.refusal: Exception | None = None
 
     def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
         if self.refusal:

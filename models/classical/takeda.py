@@ -53,6 +53,9 @@ class TakedaRetriever:
         carrier: of the sideband whose phase is wanted.
         radius: of the pass band in cycles per pixel; None takes `band_radius(carrier)`.
         threads: CPU threads to use, None for all cores.
+
+    Raises:
+        InferenceError: `no band`: the pass band is narrower than one line of the spectrum.
     """
 
     def __init__(
@@ -61,6 +64,13 @@ class TakedaRetriever:
         self.shape = shape
         self.carrier = carrier
         self.radius = band_radius(carrier) if radius is None else radius
+        if not self.radius * min(shape) >= 1:
+            raise InferenceError(
+                "no band",
+                f"expected a pass band wider than a spectral line of {shape[0]} × {shape[1]} px frames, got a radius "
+                f"of {self.radius:.2g} cycles per pixel around ({carrier.fy:.3g}, {carrier.fx:.3g}): check the carrier, "
+                "and wavelength, pixel pitch, magnification and NA where they are set",
+            )
         self._bands = RowBands(shape[0], threads)
         # The axis that is transformed as real numbers, which costs half: the one along which the carrier is steeper,
         # since there the pass band never reaches across zero frequency.

@@ -86,6 +86,16 @@ def test_health_of_an_engine_that_cannot_start_says_why(make_bench: Callable[...
     assert bench.client.get("/health/live").status_code == 200
 
 
+def test_health_of_an_engine_that_breaks_in_an_unknown_way_says_that_it_failed(
+    make_bench: Callable[..., Bench],
+) -> None:
+    engine = FakeEngine()
+    engine.refusal = MemoryError("no room")
+    bench = make_bench(engine)
+    until(lambda: bench.station.pipeline.state.name == "failed")
+    assert bench.client.get("/health/ready").json()["sentence"] == "The engine cannot start: MemoryError('no room')."
+
+
 def test_latest_before_the_first_frame_is_503_with_a_sentence(bench: Bench) -> None:
     answer = bench.client.get("/api/v1/frames/latest")
     assert answer.status_code == 503
@@ -258,6 +268,9 @@ def test_bad_interferogram_is_4xx_with_one_sentence_and_changes_nothing(unchange
         ("/api/v1/phase?bit_depth=12", "expected a bit depth that uint8 can hold"),
         ("/api/v1/phase?bit_depth=40", "query bit_depth"),
         ("/api/v1/phase?wavelength_nm=5", "expected a wavelength in metres"),
+        ("/api/v1/phase?wavelength_nm=532&pixel_um=5&magnification=1e300", "expected a magnification of"),
+        ("/api/v1/phase?wavelength_nm=532&pixel_um=1e-300", "expected a pixel pitch"),
+        ("/api/v1/phase?pixel_um=5", "expected wavelength_nm beside pixel_um"),
         ("/api/v1/compare?a=goldstein", "query b"),
     ],
 )

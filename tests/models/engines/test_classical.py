@@ -96,6 +96,14 @@ def test_given_carrier_is_used_as_it_stands() -> None:
     assert phase.min() < -5
 
 
+@pytest.mark.parametrize("carrier", [(0.5, 0.5), (0.0, 0.5), (0.0, 0.001)])
+def test_carrier_that_leaves_no_band_is_refused_with_its_reason(carrier: tuple[float, float]) -> None:
+    engine = ClassicalEngine(EngineOptions(carrier_cycles_per_px=carrier))
+    with pytest.raises(InferenceError, match="check the carrier") as caught:
+        engine.retrieve(frame(interferogram(bump())))
+    assert caught.value.reason == "no band"
+
+
 def test_numerical_aperture_narrows_the_band() -> None:
     optics = Optics(wavelength_m=532e-9, pixel_pitch_m=3.45e-6, magnification=40, numerical_aperture=0.4)
     wide, narrow = ClassicalEngine(EngineOptions()), ClassicalEngine(EngineOptions(optics=optics))
