@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import ceil, sin, tau
 from time import monotonic_ns, time_ns
 
+import numpy as np
+
 from camera.errors import CameraLost, CameraUnavailable
 from camera.frame import Frame, Pixels
 from camera.image_file import GreyImage, ImageFileError
@@ -125,6 +127,8 @@ class ReplayCamera:
         top, left = self._path.at(self._position - 1)
         window: Pixels = image.pixels[top : top + self._shape[0], left : left + self._shape[1]].copy()
         bit_depth = max(image.bit_depth, self._identity.bit_depth)
+        if bit_depth > 8:
+            window = window.astype(np.uint16, copy=False)  # a folder may hold 8-bit images among deeper ones
         frame = Frame(window, bit_depth, self._sequence, time_ns(), monotonic_ns())
         self._sequence += 1
         return frame

@@ -263,3 +263,12 @@ def test_replay_of_real_holograms_gives_fringes(name: str, shape: tuple[int, int
     spectrum = np.abs(np.fft.rfft2(frame.pixels - frame.pixels.mean()))
     spectrum[:, : shape[1] // 20] = 0  # leaves the zero order out
     assert spectrum.max() > 50 * np.median(spectrum)
+
+
+def test_replay_of_a_folder_of_mixed_depths_sends_every_frame(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "0.tif", np.full((20, 30), 7, np.uint8))
+    tifffile.imwrite(tmp_path / "1.tif", np.full((20, 30), 900, np.uint16))
+    camera = _open(tmp_path, ONCE)
+    frames = [_read(camera), _read(camera)]
+    assert [int(frame.pixels[0, 0]) for frame in frames] == [7, 900]
+    assert {(frame.pixels.dtype.name, frame.bit_depth) for frame in frames} == {("uint16", 10)}
