@@ -122,7 +122,7 @@ def _saturated(engine: PhaseEngine, examples: list[Example], frames: int) -> flo
     pipeline = Pipeline(camera, HostFrameQueue(account), engine, hub, account, LatencyBook(registry))
     first_ns = last_ns = 0
     pipeline.start()
-    while pipeline.account.snapshot().delivered < frames:
+    while pipeline.account.snapshot().delivered < frames and pipeline.last_failure is None:
         live = done.wait(1.0)
         if live is None:
             continue
@@ -130,6 +130,9 @@ def _saturated(engine: PhaseEngine, examples: list[Example], frames: int) -> flo
         first_ns = first_ns or live.published_monotonic_ns
         last_ns, last_sequence = live.published_monotonic_ns, live.frame.sequence
     pipeline.stop()
+    if pipeline.last_failure is not None:  # fewer frames than asked for would give a figure of something else
+        console.print(f"[red]{pipeline.last_failure}[/red]")
+        raise typer.Exit(2)
     return last_sequence / max(last_ns - first_ns, 1) * 1e9
 
 

@@ -19,7 +19,6 @@ _LIBRARIES = ("numpy", "scipy", "numba", "fastapi", "uvicorn", "websockets")
 # What each extra brings, known by the package that the code imports.
 _EXTRAS = {
     "camera": ("harvesters", "GenICam cameras (gentl:PATH.cti)"),
-    "onnx": ("onnxruntime", "network engines"),
     "train": ("torch", "search, pruning and training of networks"),
     "peers": ("skimage", "peers to measure against"),
 }

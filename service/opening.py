@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns, time_ns
 
 from camera.frame import Frame
 from camera.image_file import read_image
 from camera.source import open_camera
-from models.engine import EngineOptions, open_engine
+from models.engine import open_engine
 from service.remembered import RememberedSidebands
 from service.settings import Settings, SettingsError
 from service.station import Station
@@ -31,7 +32,7 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
     baseline = None
     if settings.baseline_fraction > 0 and settings.baseline != engine.identity.name:
         # One thread: the cores are the live engine's.
-        baseline = open_engine(settings.baseline, _on_one_thread(options))
+        baseline = open_engine(settings.baseline, replace(options, threads=1))
     station = Station(settings, camera, engine, baseline, sideband, remembered)
     if settings.calibration is not None:
         _calibrate(station, settings.calibration)
@@ -47,9 +48,3 @@ def _calibrate(station: Station, file: Path) -> None:
         station.tuning.use_calibration(frame)
     except (ValueError, NotTunable) as error:
         raise SettingsError(f"calibration: {error}") from error
-
-
-def _on_one_thread(options: EngineOptions) -> EngineOptions:
-    return EngineOptions(
-        options.optics, options.carrier_cycles_per_px, options.sideband, options.background_order, threads=1
-    )

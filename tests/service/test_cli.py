@@ -67,4 +67,4 @@ def test_info_of_a_missing_extra_names_the_command_that_adds_it(monkeypatch: pyt
 
     monkeypatch.setattr(info, "find_spec", lambda package: None)
     result = CliRunner().invoke(app, ["info"], env=WIDE)
-    assert "pip install 'qpi-live[onnx]'" in result.output
+    assert "pip install 'qpi-live[peers]'" in result.output
