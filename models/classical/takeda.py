@@ -68,8 +68,8 @@ class TakedaRetriever:
             raise InferenceError(
                 "no band",
                 f"expected a pass band wider than a spectral line of {shape[0]} × {shape[1]} px frames, got a radius "
-                f"of {self.radius:.2g} cycles per pixel around ({carrier.fy:.3g}, {carrier.fx:.3g}): check the carrier, "
-                "and wavelength, pixel pitch, magnification and NA where they are set",
+                f"of {self.radius:.2g} cycles per pixel around ({carrier.fy:.3g}, {carrier.fx:.3g}): check the "
+                "carrier, and wavelength, pixel pitch, magnification and NA where they are set",
             )
         self._bands = RowBands(shape[0], threads)
         # The axis that is transformed as real numbers, which costs half: the one along which the carrier is steeper,
