@@ -81,6 +81,7 @@ class GenicamCamera:
         self._sessions = 0
         self._format = FORMATS_BY_NAME["Mono8"]
         self._sequence = 0
+        self._was_open = False
         self._started = False
         self._paused = False
         self._counting = Lock()  # of its own: the thread that reads frames must not wait for a request
@@ -230,6 +231,7 @@ class GenicamCamera:
             self._link = link
             self._serial = listing.serial or self._serial  # from now on this camera and no other
             self._update_identity(listing)
+            self._was_open = True
         except BaseException:
             self._link = None
             link.close()
@@ -245,7 +247,8 @@ class GenicamCamera:
         if rate_hz and "AcquisitionFrameRate" not in self._wanted:
             self._set_rate(link, rate_hz)
         try:
-            link.ask("load", self._wanted)
+            # A camera that was away without losing power may still be in a mode that locks what was set before it.
+            link.ask("load", self._wanted, self._was_open)
         except CameraLost:
             raise
         except CameraError as error:

@@ -113,11 +113,16 @@ class GentlDevice:
                 room = self.nodes.feature(offset)
                 self.nodes.set(offset, _nearest(room, (room.maximum or 0) / 2))
 
-    def load(self, settings: Mapping[str, FeatureValue]) -> None:
+    def load(self, settings: Mapping[str, FeatureValue], leave_locked: bool = False) -> None:
         """Set all that differ, in order; one that is refused is tried again after the others it may depend on.
 
+        Args:
+            settings: by name, in the order to set them.
+            leave_locked: whether what the camera keeps locked, as an automatic exposure does with the exposure time,
+                stays as it is instead of being refused.
+
         Raises:
-            FeatureMissing, FeatureRefused: by one of them; the others are set.
+            FeatureMissing, FeatureRefused: by one of them; some of the others are set.
             CameraLost: the camera does not answer.
         """
         if "Width" in settings or "Height" in settings:
@@ -125,7 +130,8 @@ class GentlDevice:
             self._reset_offset("OffsetY")
         refused = [name for name, value in settings.items() if not self._try(name, value)]
         for name in refused:
-            self.set(name, settings[name])
+            if self.nodes.feature(name).writable or not leave_locked:
+                self.set(name, settings[name])
 
     def _try(self, name: str, value: FeatureValue) -> bool:
         if self.nodes.feature(name).value == value:

@@ -468,6 +468,20 @@ def test_settings_loaded_while_the_camera_is_away_do_not_stop_it(open_virtual: O
     read(camera)
 
 
+def test_settings_that_the_camera_keeps_locked_are_left_when_it_comes_back(virtual_producer: Path, bus: Path) -> None:
+    link = CaptureLink()
+    try:
+        link.ask("open", [str(virtual_producer)], "VC0000")
+        link.ask("set", "TLParamsLocked", 1)
+        with pytest.raises(FeatureRefused, match="Width cannot be set"):
+            link.ask("load", {"Width": 32, "Gain": 3.0})
+        link.ask("load", {"Width": 32, "Gain": 4.0}, True)
+        assert [link.ask("feature", name).value for name in ("Width", "Gain")] == [1024, 4.0]
+    finally:
+        link.close()
+        link.drop_connections()
+
+
 def test_settings_file_that_the_camera_refuses_says_which(open_virtual: OpenVirtual, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("Gain = 99.0\n")
     with pytest.raises(CameraUnavailable, match=r"expected Gain between 0\.0 and 24\.0 dB, got 99\.0"):
