@@ -242,7 +242,9 @@ def _end_unless_back_in(seconds: int) -> None:
 
 def main() -> None:
     """Serve on the two connections whose handles are the command line's arguments."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends this process
+    # Ctrl-C, and what a service manager sends to all processes at once, is for the service, which then ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform != "win32":
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with suppress(

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -604,6 +605,39 @@ def test_sigint_stays_with_whoever_had_it(open_virtual: OpenVirtual) -> None:
     before = signal.getsignal(signal.SIGINT)
     open_virtual().start()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_signals_to_all_processes_leave_the_camera_to_the_service(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual()
+    camera.start()
+    read(camera)
+    assert camera._link is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        camera._link._process.send_signal(number)
+    assert camera.set_feature("Gain", 2.0).value == 2.0
+    read_until(camera, lambda: (read(camera).device_id or 0) > 200)
+    camera.stop()
+
+
+def test_stop_does_not_wait_for_a_request_that_the_driver_never_answers(
+    open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camera.genicam._STOP_S", 0.1)
+    monkeypatch.setattr("camera.capture_link._ANSWER_S", 3600.0)
+    camera = open_virtual()
+    camera.start()
+    read(camera)
+    camera.set_feature("FaultHangMs", 600_000)
+    link = camera._link
+    assert link is not None
+    with ThreadPoolExecutor(1) as other:
+        asked = other.submit(camera.set_feature, "Gain", 3.0)
+        while not link._asking.locked():
+            assert not asked.done()
+        camera.stop()
+        assert isinstance(asked.exception(PATIENCE_S), CameraLost)
+    camera.start()
+    read(camera)
 
 
 def test_errors_of_every_kind_are_camera_errors() -> None:
