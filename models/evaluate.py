@@ -14,6 +14,7 @@ from PIL import Image
 
 from camera.frame import Frame, Pixels
 from camera.instrument import Instrument
+from models.classical.carrier import Carrier
 from models.data import PHASE_RANGE_RAD, PairSet
 from models.engine import EngineOptions
 from models.engines.classical import ClassicalEngine
@@ -69,10 +70,10 @@ def classical_method(pairs: PairSet, *, calibrated: bool) -> Method:
     origin = pairs.manifest["origin"]
     instrument = Instrument.from_json(origin["instrument"])
     numbers: Sequence[int] = pairs.numbers
+    sideband = "upper" if Carrier(*instrument.fringes.carrier_cycles_per_px).is_upper else "lower"
 
     def method(pixels: Pixels, number: int) -> Phase:
-        upper = instrument.fringes.carrier_cycles_per_px > (0.0, 0.0)
-        engine = ClassicalEngine(EngineOptions(optics=instrument.optics, sideband="upper" if upper else "lower"))
+        engine = ClassicalEngine(EngineOptions(optics=instrument.optics, sideband=sideband))
         try:
             if calibrated:
                 pair = simulate_pair(instrument, pairs.conditions[number], origin["seed"] * 10**6 + numbers[number])

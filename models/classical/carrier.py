@@ -23,7 +23,7 @@ class Carrier:
 
     Attributes:
         fy, fx: spatial frequency in cycles per pixel along y and x, each in −0.5 … 0.5. Of the two conjugate sidebands
-            this is the one with fy > 0 (fy = 0: fx > 0), called `upper`, unless it was turned with `conjugate`.
+            `find_carrier` gives the one that `is_upper`.
         strength: the spectral peak over the median of the spectrum at the same |f|; inf for a carrier that was given.
     """
 
@@ -35,6 +35,15 @@ class Carrier:
     def frequency(self) -> float:
         """|f| in cycles per pixel."""
         return hypot(self.fy, self.fx)
+
+    @property
+    def is_upper(self) -> bool:
+        """Whether this is the sideband called `upper`, the other one being `lower`: fy + fx/8 > 0.
+
+        Upright fringes, the commonest of all, have fy = 0 but for noise, and the line between the two names must not
+        run there: noise would name the sidebands, and flip the phase, anew each time that the carrier is found.
+        """
+        return self.fy + self.fx / 8 > 0
 
     @property
     def period_px(self) -> float:
@@ -79,7 +88,7 @@ def find_carrier(pixels: Pixels) -> Carrier:
         )
     found_fy, found_fx = _refine(windowed, float(fy[row, 0]), float(fx[0, column]))
     carrier = Carrier(found_fy, found_fx, strength)
-    return carrier if (carrier.fy, carrier.fx) > (0, 0) else carrier.conjugate()
+    return carrier if carrier.is_upper else carrier.conjugate()
 
 
 def _windowed(pixels: Pixels) -> NDArray[np.float32]:

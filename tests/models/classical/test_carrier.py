@@ -20,7 +20,16 @@ def test_find_carrier_of_plain_fringes_is_right_to_a_twentieth_of_a_bin(
     error_bins = np.array([(abs(found.fy) - abs(carrier[0])) * shape[0], (abs(found.fx) - abs(carrier[1])) * shape[1]])
     assert np.abs(error_bins).max() < 0.05
     assert found.fy * found.fx * carrier[0] * carrier[1] >= 0
-    assert (found.fy, found.fx) > (0, 0) or carrier[0] == 0
+    assert found.is_upper
+
+
+@pytest.mark.parametrize("carrier", [(0.0, 0.25), (0.25, 0.0), (0.2, 0.2), (0.2, -0.2)])
+def test_find_carrier_of_fringes_along_an_axis_or_diagonal_takes_the_same_sideband_under_any_noise(
+    carrier: tuple[float, float],
+) -> None:
+    for tilt in (-2e-3, -1e-4, 1e-4, 2e-3):
+        found = find_carrier(interferogram(np.zeros((256, 320)), (carrier[0] + tilt, carrier[1] - tilt), noise=0.05))
+        assert np.hypot(found.fy - carrier[0], found.fx - carrier[1]) < 0.01
 
 
 def test_find_carrier_with_a_cell_in_the_frame_stays_within_half_a_bin() -> None:
