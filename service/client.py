@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.sync.client import connect
 
 from service.layers import Dtype, Layer
@@ -164,7 +164,11 @@ class PhaseClient:
             except InvalidStatus as refusal:
                 if refusal.response.status_code < 500 or not reconnect:
                     raise _refused(refusal.response.status_code, bytes(refusal.response.body or b"")) from refusal
-            except (OSError, ConnectionClosed) as error:
+            except InvalidURI as error:
+                raise ServiceError(
+                    f"expected a service's address such as http://127.0.0.1:8000, got {self.url!r}"
+                ) from error
+            except (OSError, ConnectionClosed, InvalidHandshake) as error:
                 if not reconnect and not isinstance(error, ConnectionClosed):
                     raise ServiceError(f"expected a service at {self.url}, got: {error}") from error
             if not reconnect:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from socket import create_server
 from threading import Thread
 
 import numpy as np
@@ -112,6 +113,30 @@ def test_client_without_a_service_says_where_it_looked() -> None:
             client.stats()
         with pytest.raises(ServiceError, match=r"expected a service at http://127\.0\.0\.1:9"):
             next(client.frames())
+
+
+def test_client_of_an_address_without_a_scheme_says_what_an_address_looks_like() -> None:
+    with (
+        PhaseClient("localhost:8000") as client,
+        pytest.raises(ServiceError, match=r"such as http://127\.0\.0\.1:8000, got 'localhost:8000'"),
+    ):
+        next(client.frames())
+
+
+def test_client_of_something_that_is_no_web_service_says_so() -> None:
+    with create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+
+        thread = Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with PhaseClient(url) as client, pytest.raises(ServiceError, match=f"expected a service at {url}"):
+            next(client.frames())
+        thread.join()
 
 
 def test_client_stats_are_typed_and_add_up(served: Served) -> None:
