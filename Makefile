@@ -25,6 +25,10 @@ $(BIN)/.peers: $(BIN)/.serve
 	$(BIN)/pip install --quiet --editable '.[peers]'
 	@touch $@
 
+$(BIN)/.camera: $(BIN)/.serve
+	$(BIN)/pip install --quiet --editable '.[camera]'
+	@touch $@
+
 setup: $(BIN)/.check $(BIN)/.peers
 
 serve: $(BIN)/.serve
@@ -37,12 +41,14 @@ check: $(BIN)/.check
 	$(BIN)/lint-imports
 
 test: $(BIN)/.test
+	@tests/ensure_chromium.sh
 	$(BIN)/pytest
 
-bench: $(BIN)/.peers
+bench: $(BIN)/.peers $(BIN)/.camera
 	$(BIN)/python bench/latency.py --engine goldstein
 	$(BIN)/python bench/accuracy.py --engine goldstein
 	$(BIN)/python bench/streaming.py
+	$(BIN)/python bench/camera.py
 
 # The virtual off-axis camera, for any GenICam program; needs a C compiler.
 virtual-camera: $(BIN)/.serve
