@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic, sleep
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request
@@ -14,6 +15,9 @@ from models.engine import TunableEngine
 from service import schemas
 from service.routes import AtStation, problems
 from service.station import Station
+
+_OLD_FRAMES_S = 3.0  # a camera that waits for a trigger sends none of the new size, but its old ones are gone by then
+_LOOK_AGAIN_S = 0.25
 
 Kind = Literal["integer", "float", "boolean", "string", "enumeration", "command"]
 
@@ -165,7 +169,16 @@ def _shape_of_stream(station: Station) -> tuple[int, int]:
 
 
 def _follow_shape(station: Station, shape: tuple[int, int]) -> None:
-    """An engine laid itself out for frames of one size; looking for the carrier again makes it lay itself out anew."""
-    if station.camera_shape != shape and isinstance(station.pipeline.engine, TunableEngine):
-        station.tuning.use_calibration(None)
-        station.tuning.refind_carrier()
+    """An engine laid itself out for frames of one size; looking for the carrier again makes it lay itself out anew.
+
+    Frames of the old size may still be on their way to it, so it is told until one of the new size came out.
+    """
+    if station.camera_shape == shape or not isinstance(station.pipeline.engine, TunableEngine):
+        return
+    station.tuning.use_calibration(None)
+    give_up = monotonic() + _OLD_FRAMES_S
+    station.tuning.refind_carrier()
+    while _shape_of_stream(station) != station.camera_shape and monotonic() < give_up:
+        sleep(_LOOK_AGAIN_S)
+        if _shape_of_stream(station) != station.camera_shape:
+            station.tuning.refind_carrier()

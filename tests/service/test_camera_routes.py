@@ -11,6 +11,8 @@ from fastapi.testclient import TestClient
 
 from camera.genicam import GenicamCamera
 from camera.source import CameraOptions
+from models.engine import EngineOptions
+from models.engines.classical import ClassicalEngine
 from service.app import build_app
 from service.live import LiveFrame
 from service.station import Station
@@ -155,7 +157,16 @@ def test_camera_of_another_size_is_followed_by_the_engine(line: Line) -> None:
     assert line.set("Width", 64)[0] == 200
     assert line.client.post(f"{CAMERA}/start").json()["camera"]["shape"] == [96, 64]
     line.frame_when(lambda live: live.frame.shape == (96, 64))
-    assert line.station.pipeline.engine.carrier_searches == 1  # type: ignore[attr-defined]
+    assert line.station.pipeline.engine.carrier_searches >= 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("line", [lambda: ClassicalEngine(EngineOptions())], indirect=True)
+def test_settings_of_another_size_loaded_while_streaming_are_followed_past_the_old_frames(line: Line) -> None:
+    line.frame()
+    for width in (112, 128, 96, 128):
+        assert line.client.put(f"{CAMERA}/settings", json={"Width": width}).status_code == 200
+        assert line.frame_when(lambda live: live.frame.shape == (96, width)).phase.phase_rad.shape == (96, width)  # noqa: B023
+    line.assert_exact()
 
 
 def test_settings_that_were_saved_can_be_loaded(line: Line) -> None:
