@@ -126,7 +126,7 @@ class GenicamCamera:
             raise CameraLost("the camera was not started")
         message = link.receive(timeout_s)
         if message is None:
-            raise self._silence(timeout_s)
+            raise self._silence()
         session = self._session_of(message)
         if session is None:
             with self._counting:
@@ -282,7 +282,7 @@ class GenicamCamera:
         known = (self._session, self._previous)
         return next((session for session in known if session and session.number == message.session), None)
 
-    def _silence(self, timeout_s: float) -> CameraError:
+    def _silence(self) -> CameraError:
         if self._paused:
             return CameraTimeout("The camera is stopped; start it to go on.")
         if self._is_hung():
@@ -290,7 +290,7 @@ class GenicamCamera:
         settings = self._identity.settings
         if settings.get("TriggerMode") == "On":
             return CameraTimeout(f"The camera waits for a trigger ({settings.get('TriggerSource', 'unknown source')}).")
-        return CameraTimeout(f"No frame came from the camera within {timeout_s:g} s.")
+        return CameraTimeout("No frame comes from the camera; see to its rate, its exposure time and its cable.")
 
     def _is_hung(self) -> bool:
         session = self._session

@@ -264,7 +264,7 @@ def test_camera_that_stalls_times_out_and_goes_on(open_virtual: OpenVirtual) -> 
     camera.start()
     read(camera)
     camera.set_feature("FaultStallMs", 1000)
-    with pytest.raises(CameraTimeout, match="No frame came"):
+    with pytest.raises(CameraTimeout, match="No frame comes"):
         read_without_patience(camera)
     read(camera)
 
