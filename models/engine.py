@@ -153,7 +153,6 @@ _ADAPTERS = {
     "nasprnet": "models.engines.onnx:OnnxEngine",
 }
 _FROM_FILE = {".onnx": "models.engines.onnx:OnnxEngine"}
-_EXTRAS: dict[str, str] = {}
 
 
 def engine_names() -> tuple[str, ...]:
@@ -182,6 +181,5 @@ def open_engine(name: str, options: EngineOptions, *, may_be_file: bool = False)
     try:
         adapter: Callable[..., PhaseEngine] = getattr(import_module(module), attribute)
     except ModuleNotFoundError as missing:
-        remedy = f"pip install 'qpi-live[{_EXTRAS[name]}]'" if name in _EXTRAS else "reinstall qpi-live"
-        raise EngineUnavailable(f"engine {name!r} needs the package {missing.name!r}: {remedy}") from missing
+        raise EngineUnavailable(f"engine {name!r} needs the package {missing.name!r}: reinstall qpi-live") from missing
     return adapter(options, file) if is_file else adapter(options)

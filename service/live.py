@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic_ns
@@ -33,7 +34,7 @@ class LiveFrame:
     camera: CameraIdentity
     stages_ms: dict[str, float]
     published_monotonic_ns: int = field(default_factory=monotonic_ns)
-    _rendered: dict[Hashable, object] = field(default_factory=dict)
+    _rendered: dict[Hashable, Future[object]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     @classmethod
@@ -59,8 +60,16 @@ class LiveFrame:
         Only the newest `_MOST_RENDERED` are kept.
         """
         with self._lock:
-            if key not in self._rendered:
+            rendering = self._rendered.get(key)
+            is_mine = rendering is None
+            if rendering is None:
                 while len(self._rendered) >= _MOST_RENDERED:
                     del self._rendered[next(iter(self._rendered))]
-                self._rendered[key] = render()
-            return cast(Rendered, self._rendered[key])
+                rendering = self._rendered[key] = Future()
+        # Outside of the lock: who wants another rendering of this frame need not wait for this one.
+        if is_mine:
+            try:
+                rendering.set_result(render())
+            except BaseException as error:
+                rendering.set_exception(error)
+        return cast(Rendered, rendering.result())

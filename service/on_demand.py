@@ -131,7 +131,8 @@ class OnDemand:
         return phase, (perf_counter() - start) * 1e3
 
     def _engine(self, name: str, task: Task) -> PhaseEngine:
-        options, frame = task.options, task.frame
+        # One thread: the other cores are the live engine's.
+        options, frame = replace(task.options, threads=1), task.frame
         key = (name, frame.shape, frame.bit_depth, replace(options, sideband="auto"))
         engine = self._engines.pop(key, None)
         if engine is None:

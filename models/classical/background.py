@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from models.classical.bands import RowBands
 
-_BLOCK_PX = 16  # samples are means over blocks of this edge, which takes the noise off and the number down
+_LARGEST_BLOCK_PX = 16  # samples are means over blocks, which takes the noise off and the number down
+_FEWEST_BLOCKS = 32  # along an edge; small frames have smaller blocks, so that there is enough to fit
 _MOST_ROUNDS = 16
 _CONVERGED_RAD = 1e-3
 _KEPT_SIGMAS = 2.5
@@ -41,6 +42,7 @@ class BackgroundFit:
             raise ValueError(f"expected a background order of 0 to 6, got {order}")
         self.shape = shape
         self.order = order
+        self._block_px = max(1, min(_LARGEST_BLOCK_PX, min(shape) // _FEWEST_BLOCKS))
         self._bands = RowBands(shape[0], threads)
         self._powers = [(i, total - i) for total in range(order + 1) for i in range(total + 1)]
 
@@ -51,7 +53,7 @@ class BackgroundFit:
             (order + 1, order + 1) float64 coefficients c[i, j] of y^i x^j in rad; y and x run from −1 to 1 across the
             frame.
         """
-        samples = _block_means(phase_rad)
+        samples = _block_means(phase_rad, self._block_px)
         coefficients = np.zeros((self.order + 1, self.order + 1))
         for (i, j), value in zip(self._powers, self._fit(samples), strict=True):
             coefficients[i, j] = value
@@ -97,22 +99,22 @@ class BackgroundFit:
     @cached_property
     def _design(self) -> NDArray[np.float64]:
         """(terms, blocks) powers of y and x at the blocks' centres."""
-        height, width = (length // _BLOCK_PX for length in self.shape)
-        y, x = (_positions(n, length) for n, length in zip((height, width), self.shape, strict=True))
+        height, width = (length // self._block_px for length in self.shape)
+        y, x = (_positions(n, length, self._block_px) for n, length in zip((height, width), self.shape, strict=True))
         return np.stack([np.outer(y**i, x**j).ravel() for i, j in self._powers])
 
     @cached_property
     def _slope_design(self) -> NDArray[np.float64]:
         """(terms − 1, differences), what `_design` changes by between neighbouring blocks; the level does not."""
-        height, width = (length // _BLOCK_PX for length in self.shape)
+        height, width = (length // self._block_px for length in self.shape)
         grid = self._design[1:].reshape(-1, height, width)
         slopes = [np.diff(grid, axis=axis).reshape(len(grid), -1) for axis in (1, 2)]
         return np.concatenate(slopes, axis=1)
 
 
-def _positions(blocks: int, length: int) -> NDArray[np.float64]:
+def _positions(blocks: int, length: int, block: int) -> NDArray[np.float64]:
     """The centres of the blocks along an axis of `length` pixels, on the scale −1 … 1."""
-    centres = np.arange(blocks) * _BLOCK_PX + (_BLOCK_PX - 1) / 2
+    centres = np.arange(blocks) * block + (block - 1) / 2
     return 2 * centres / (length - 1) - 1
 
 
@@ -169,21 +171,21 @@ def _normal_equations(
 
 
 @numba.njit(nogil=True, cache=True)
-def _block_means(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H // 16, W // 16) means; rows and columns that do not fill a block are left out."""
-    height, width = phase_rad.shape[0] // _BLOCK_PX, phase_rad.shape[1] // _BLOCK_PX
+def _block_means(phase_rad: NDArray[np.float32], block: int) -> NDArray[np.float32]:
+    """(H // block, W // block) means; rows and columns that do not fill a block are left out."""
+    height, width = phase_rad.shape[0] // block, phase_rad.shape[1] // block
     means = np.empty((height, width), np.float32)
-    column_sums = np.empty(width * _BLOCK_PX, np.float32)
+    column_sums = np.empty(width * block, np.float32)
     for row in range(height):
         column_sums[:] = 0
-        for y in range(row * _BLOCK_PX, (row + 1) * _BLOCK_PX):
+        for y in range(row * block, (row + 1) * block):
             for x in range(len(column_sums)):
                 column_sums[x] += phase_rad[y, x]
         for column in range(width):
             total = np.float32(0)
-            for x in range(column * _BLOCK_PX, (column + 1) * _BLOCK_PX):
+            for x in range(column * block, (column + 1) * block):
                 total += column_sums[x]
-            means[row, column] = total / np.float32(_BLOCK_PX * _BLOCK_PX)
+            means[row, column] = total / np.float32(block * block)
     return means
 
 

@@ -15,7 +15,7 @@ from camera.replay import ReplayCamera, StagePath
 from camera.source import Camera, CameraOptions
 
 DATA = Path(__file__).parents[2] / "camera" / "data"
-HOLOGRAMS = Path(os.environ.get("QPI_HOLOGRAMS", Path(__file__).parents[3] / "shared" / "data"))
+HOLOGRAMS = Path(os.environ.get("QPI_HOLOGRAMS", "no such folder"))
 AS_RECORDED = CameraOptions(shape=None, frame_rate_hz=0)
 ONCE = CameraOptions(shape=None, frame_rate_hz=0, loop=False)
 

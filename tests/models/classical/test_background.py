@@ -57,6 +57,16 @@ def test_remove_of_a_negative_phase_is_the_negative() -> None:
     assert np.abs(phase + mirrored).max() < 1e-3
 
 
+@pytest.mark.parametrize("edge", [64, 96, 128, 200])
+def test_remove_on_a_small_frame_leaves_its_cell(edge: int) -> None:
+    y, x = np.mgrid[:edge, :edge] / edge - 0.5
+    true = 5 * np.sqrt(np.clip(1 - ((y - 0.05) ** 2 + x**2) / 0.2**2, 0, None))
+    noise = np.random.default_rng(0).normal(0, 0.05, true.shape)
+    phase = (true + 4 * x - 3 * y + 6 * (x**2 + y**2) + noise).astype(np.float32)
+    BackgroundFit((edge, edge), 4).remove(phase)
+    assert np.sqrt(np.mean((phase - true) ** 2)) < 0.1
+
+
 def test_remove_returns_the_polynomial_that_it_took_off() -> None:
     before = (cells(0.2) + aberration(4)).astype(np.float32)
     after = before.copy()
