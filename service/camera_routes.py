@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic, sleep
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request
@@ -11,13 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from camera.errors import CameraError, FeatureMissing, FeatureRefused
 from camera.features import ConfigurableCamera, FeatureValue
-from models.engine import TunableEngine
 from service import schemas
 from service.routes import AtStation, problems
 from service.station import Station
-
-_OLD_FRAMES_S = 3.0  # a camera that waits for a trigger sends none of the new size, but its old ones are gone by then
-_LOOK_AGAIN_S = 0.25
 
 Kind = Literal["integer", "float", "boolean", "string", "enumeration", "command"]
 
@@ -115,9 +110,7 @@ def stop(camera: Configurable, station: AtStation) -> CameraAnswer:
 @router.post("/start", summary="Start the camera again", responses=_of_features)
 def start(camera: Configurable, station: AtStation) -> CameraAnswer:
     """Frames come in the size and format set now."""
-    shape = _shape_of_stream(station)
     camera.resume()
-    _follow_shape(station, shape)
     return _answer(station)
 
 
@@ -130,9 +123,7 @@ def save_settings(camera: Configurable) -> dict[str, FeatureValue]:
 @router.put("/settings", summary="Load what was saved", responses=_of_features | problems(404))
 def load_settings(camera: Configurable, station: AtStation, settings: dict[str, FeatureValue]) -> CameraAnswer:
     """All are set, in order; if the camera refuses one, the answer says which, and the others stay set."""
-    shape = _shape_of_stream(station)
     camera.load_settings(settings)
-    _follow_shape(station, shape)
     return _answer(station)
 
 
@@ -161,24 +152,3 @@ def _answer(station: Station) -> CameraAnswer:
     if isinstance(camera, ConfigurableCamera):
         return CameraAnswer(configurable=True, paused=camera.is_paused, camera=identity)
     return CameraAnswer(configurable=False, paused=False, camera=identity)
-
-
-def _shape_of_stream(station: Station) -> tuple[int, int]:
-    newest = station.hub.latest
-    return newest.frame.shape if newest else station.camera_shape
-
-
-def _follow_shape(station: Station, shape: tuple[int, int]) -> None:
-    """An engine laid itself out for frames of one size; looking for the carrier again makes it lay itself out anew.
-
-    Frames of the old size may still be on their way to it, so it is told until one of the new size came out.
-    """
-    if station.camera_shape == shape or not isinstance(station.pipeline.engine, TunableEngine):
-        return
-    station.tuning.use_calibration(None)
-    give_up = monotonic() + _OLD_FRAMES_S
-    station.tuning.refind_carrier()
-    while _shape_of_stream(station) != station.camera_shape and monotonic() < give_up:
-        sleep(_LOOK_AGAIN_S)
-        if _shape_of_stream(station) != station.camera_shape:
-            station.tuning.refind_carrier()

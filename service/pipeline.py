@@ -31,6 +31,7 @@ _PATIENCE_S = 1.0  # how long frames may stay away before a person is told
 _PATIENCE_PERIODS = 3  # and no less than this many frames' time, for slow cameras
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 10.0
+_MANY_FAILURES = 10  # frames that fail one after the other before the line is not called ready any more
 _log = logging.getLogger(__name__)
 
 
@@ -38,8 +39,9 @@ _log = logging.getLogger(__name__)
 class PipelineState:
     """What the line is doing, in one word for programs and one sentence for people.
 
-    `name` is one of `starting`, `live`, `waiting` (the camera is there, no frame comes), `reconnecting`, `ended`
-    (a recording that does not loop is over), `failed` (the engine cannot start) and `stopped`.
+    `name` is one of `starting`, `live`, `waiting` (the camera is there, no frame comes), `failing` (frames come, the
+    engine can use none of them), `reconnecting`, `ended` (a recording that does not loop is over), `failed` (the
+    engine cannot start) and `stopped`.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Pipeline:
         self.account = account
         self.latencies = latencies
         self.last_failure: str | None = None
+        self._failed_in_a_row = 0
         self._queue = queue
         self._warm = Event()
         self._stop = Event()
@@ -76,12 +79,14 @@ class Pipeline:
     @property
     def state(self) -> PipelineState:
         """What the line is doing now."""
+        if self._state.name == "live" and self._failed_in_a_row >= _MANY_FAILURES:
+            return PipelineState("failing", f"No frame can be retrieved. {self.last_failure}")
         return self._state
 
     @property
     def is_ready(self) -> bool:
         """Whether the engine is warm and the camera has not been lost."""
-        return self._warm.is_set() and self._state.name in ("live", "waiting", "ended")
+        return self._warm.is_set() and self.state.name in ("live", "waiting", "ended")
 
     def start(self) -> None:
         """Start both threads; frames flow once the engine is warm."""
@@ -110,16 +115,17 @@ class Pipeline:
                 self._read_until_the_end()
                 break
             except CameraError as error:
-                self._count_losses()
-                self._enter("reconnecting", f"{error} Trying again in {retry_s:.1f} s.")
+                sentence = str(error)
                 _log.warning("camera lost: %s", error)
             except Exception as error:
-                self._enter("reconnecting", f"The camera failed: {error!r}. Trying again in {retry_s:.1f} s.")
+                sentence = f"The camera failed: {error!r}."
                 _log.exception("camera failed")
             finally:
                 self.camera.stop()
+                self._count_losses()
             if self.account.snapshot().captured > frames_before:
                 retry_s = _FIRST_RETRY_S
+            self._enter("reconnecting", f"{sentence.rstrip('.')}. Trying again in {retry_s:.1f} s.")
             self._stop.wait(retry_s)
             retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
 
@@ -170,19 +176,23 @@ class Pipeline:
         try:
             phase = self.engine.retrieve(frame)
         except InferenceError as error:
-            self.last_failure = str(error)
-            self.account.failed(error.reason)
+            self._note_failure(str(error), error.reason)
             return
         except Exception as error:
-            self.last_failure = repr(error)
-            self.account.failed("internal error")
+            self._note_failure(repr(error), "internal error")
             _log.exception("the engine failed on frame %d", frame.sequence)
             return
         live = LiveFrame.timed(phase, self.camera.identity, taken_ns)
         # Recorded and counted before anyone can see the frame: who has seen frame N finds N in the account.
+        self._failed_in_a_row = 0
         self.latencies.record(live.stages_ms)
         self.account.delivered()
         self.hub.publish(live)
+
+    def _note_failure(self, sentence: str, reason: str) -> None:
+        self.last_failure = sentence
+        self._failed_in_a_row += 1
+        self.account.failed(reason)
 
     def _count_losses(self) -> None:
         for reason, frames in self.camera.take_losses().items():

@@ -33,7 +33,7 @@ class Ready(_Answer):
     """Whether frames can be expected."""
 
     ready: bool
-    state: str = Field(description="starting, live, waiting, reconnecting, ended, failed or stopped")
+    state: str = Field(description="starting, live, waiting, failing, reconnecting, ended, failed or stopped")
     sentence: str
 
 

@@ -43,7 +43,8 @@ class _Chain:
 class ClassicalEngine:
     """`PhaseEngine` and `TunableEngine` for any off-axis instrument, without training.
 
-    The carrier is found in the first frame and kept, since it belongs to the instrument; `refind_carrier` looks again.
+    The carrier is found in the first frame and kept, since it belongs to the instrument; `refind_carrier` looks again,
+    and so does a frame of another size, for which the chain is laid out anew.
     With a calibration frame the aberration is divided out and only the level is left to take off; without one a
     polynomial is fitted to the background of each frame.
 
@@ -64,12 +65,11 @@ class ClassicalEngine:
     def identity(self) -> EngineIdentity:
         """Which engine this is; `detail` says which carrier, sideband and background it works with at present."""
         chain, calibration = self._chain, self._calibration
-        detail: dict[str, str | int | float | bool | None] = {
-            "sideband": self._sideband,
-            "background": "calibration frame"
-            if calibration
-            else f"polynomial of order {self._options.background_order}",
-        }
+        background = f"polynomial of order {self._options.background_order}"
+        if calibration is not None:
+            fits = chain is None or chain.retriever.shape == calibration.shape
+            background = "calibration frame" if fits else f"{background}; the calibration frame has another size"
+        detail: dict[str, str | int | float | bool | None] = {"sideband": self._sideband, "background": background}
         if chain is not None:
             carrier = chain.retriever.carrier
             detail |= {
@@ -104,12 +104,12 @@ class ClassicalEngine:
         """See `PhaseEngine.retrieve`. Stages: `carrier` where it had to be found, `retrieve`, `unwrap`, `background`.
 
         Raises:
-            InferenceError: `no carrier`, or `wrong shape` when frames of another size come in mid-stream.
+            InferenceError: `no carrier`.
         """
         stages_ms: dict[str, float] = {}
         with self._lock:
             chain = self._chain
-            if chain is None:
+            if chain is None or chain.retriever.shape != frame.shape:
                 clock = perf_counter()
                 chain = self._chain = self._lay_out(frame)
                 stages_ms["carrier"] = _lap(clock)
@@ -168,7 +168,7 @@ class ClassicalEngine:
 
     def _lay_out(self, frame: Frame) -> _Chain:
         """Find the carrier in `frame`, choose the sideband and lay out the filter for the stream."""
-        options, calibration = self._options, self._calibration
+        options, calibration = self._options, self._calibration_for(frame.shape)
         given = options.carrier_cycles_per_px
         if given is not None:
             carrier = Carrier(*given)
@@ -182,8 +182,12 @@ class ClassicalEngine:
             chain = self._chain_for(frame.shape, carrier.conjugate())
         return chain
 
+    def _calibration_for(self, shape: tuple[int, int]) -> Frame | None:
+        """The calibration frame, unless the camera's frames have another size by now."""
+        return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
+
     def _chain_for(self, shape: tuple[int, int], carrier: Carrier) -> _Chain:
-        options, calibration = self._options, self._calibration
+        options, calibration = self._options, self._calibration_for(shape)
         limit = None if options.optics is None else options.optics.band_limit_cycles_per_px
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
         if calibration is not None:

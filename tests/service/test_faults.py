@@ -43,6 +43,20 @@ def test_line_with_an_engine_that_refuses_a_frame_counts_it_by_reason_and_goes_o
     bench.assert_exact()
 
 
+def test_line_whose_every_frame_fails_is_not_ready_until_one_succeeds(bench: Bench) -> None:
+    bench.engine.failures |= {n: InferenceError("no carrier", "expected fringes, got none") for n in range(1, 11)}
+    bench.frames()
+    for sent in range(1, 11):
+        bench.camera.send()
+        until(lambda: ended(bench) == 1 + sent)  # noqa: B023
+    ready = bench.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["state"]) == (503, "failing")
+    assert "expected fringes, got none" in ready.json()["sentence"]
+    bench.frames()
+    assert bench.client.get("/health/ready").status_code == 200
+    bench.assert_exact()
+
+
 def test_line_whose_camera_is_lost_says_so_and_comes_back(bench: Bench) -> None:
     bench.frames(2)
     bench.camera.refusals = [CameraUnavailable("expected the camera, it is unplugged.")] * 2

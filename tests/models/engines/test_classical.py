@@ -90,6 +90,19 @@ def test_refind_carrier_follows_an_instrument_that_was_realigned() -> None:
     assert rms(moved.phase_rad - bump()) < 0.15
 
 
+def test_frames_of_another_size_are_followed_mid_stream() -> None:
+    engine = ClassicalEngine(EngineOptions())
+    engine.use_calibration(frame(interferogram(np.zeros(SHAPE), seed=3)))
+    assert rms(engine.retrieve(frame(interferogram(bump()))).phase_rad - bump()) < 0.15
+    small = bump((192, 200))
+    followed = engine.retrieve(frame(interferogram(small)))
+    assert rms(followed.phase_rad - small) < 0.15
+    assert "calibration frame has another size" in str(followed.engine.detail["background"])
+    again = engine.retrieve(frame(interferogram(bump())))
+    assert again.engine.detail["background"] == "calibration frame"
+    assert rms(again.phase_rad - bump()) < 0.15
+
+
 def test_given_carrier_is_used_as_it_stands() -> None:
     engine = ClassicalEngine(EngineOptions(carrier_cycles_per_px=(-0.21, -0.26)))
     phase = engine.retrieve(frame(interferogram(bump()))).phase_rad
