@@ -53,7 +53,8 @@ def set_to(page: Page, feature: str, value: float) -> None:
 def test_panel_number_that_is_typed_reaches_the_camera(
     page: Page, service: Service, feature: str, value: float
 ) -> None:
-    with page.expect_response(re.compile(feature)) as answer:
+    # The page also reads the feature, so it must be the answer to the setting of it.
+    with page.expect_response(lambda one: one.request.method == "PUT" and one.url.endswith(feature)) as answer:
         set_to(page, feature, value)
     assert answer.value.json()["value"] == value
     assert value_of(service, feature) == value

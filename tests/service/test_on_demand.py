@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -14,6 +17,14 @@ from models.engine import EngineOptions, PhaseEngine
 from service import on_demand
 from service.on_demand import MOST_INSIDE, Busy, OnDemand, Task
 from tests.fakes import FakeEngine, TunableFakeEngine
+
+Answer = TypeVar("Answer")
+
+
+def run(coroutine: Coroutine[None, None, Answer]) -> Answer:
+    """What the coroutine returns, run in a thread of its own: a browser's test may have left a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def task(shape: tuple[int, int] = (32, 40), sideband: str = "auto", calibration: Frame | None = None) -> Task:
@@ -40,7 +51,7 @@ def test_engine_of_one_size_is_opened_once_and_finds_the_carrier_each_time(opene
         await worker.retrieve("a", task())
         await worker.retrieve("a", task())
 
-    asyncio.run(twice())
+    run(twice())
     assert [(engine.identity.name, engine.carrier_searches) for engine in opened] == [("a", 2)]
 
 
@@ -55,7 +66,7 @@ def test_engine_that_is_kept_takes_each_tasks_sideband_and_calibration(opened: l
             seen.append((opened[0].sideband, opened[0].calibration))
         return seen
 
-    assert asyncio.run(tune()) == [("lower", frame), ("auto", None)]
+    assert run(tune()) == [("lower", frame), ("auto", None)]
     assert len(opened) == 1
 
 
@@ -65,7 +76,7 @@ def test_engines_beyond_the_most_are_closed_the_oldest_first(opened: list[Tunabl
         for height in (16, 17, 18, 19, 16, 20):
             await worker.retrieve("a", task((height, 40)))
 
-    asyncio.run(many())
+    run(many())
     assert [engine.closed for engine in opened] == [False, True, False, False, False]
 
 
@@ -81,7 +92,7 @@ def test_places_beyond_the_most_are_refused_and_come_free_again() -> None:
         async with worker.place():
             pass
 
-    asyncio.run(fill())
+    run(fill())
 
 
 def test_tasks_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +118,7 @@ def test_tasks_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         both_sent.set()
         await asyncio.gather(*tasks)
 
-    asyncio.run(together())
+    run(together())
     assert most == 1
 
 
@@ -117,7 +128,7 @@ def test_on_demand_at_the_end_closes_its_engines(opened: list[TunableFakeEngine]
         await worker.retrieve("a", task())
         return worker
 
-    worker = asyncio.run(one())
+    worker = run(one())
     worker.close()
     worker.close()
     worker._worker.shutdown(wait=True)
