@@ -47,7 +47,10 @@ class LatencyBook:
         now = monotonic()
         with self._lock:
             for stage, took_ms in stages_ms.items():
-                self._samples.setdefault(stage, deque(maxlen=_MOST_SAMPLES)).append((now, took_ms))
+                samples = self._samples.setdefault(stage, deque(maxlen=_MOST_SAMPLES))
+                samples.append((now, took_ms))
+                while samples[0][0] < now - self._window_s:  # so that memory is flat after the first window
+                    samples.popleft()
         for stage, took_ms in stages_ms.items():
             self._histogram.labels(stage).observe(took_ms / 1e3)
 
