@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.classical.bands import RowBands
 from models.classical.branch_cuts import BranchCuts, find_residues, place_cuts, turns_between
-from models.classical.regions import Runs, join_regions, link_runs
+from models.classical.regions import join_regions, link_runs
 
 _TWO_PI = np.float32(2 * np.pi)
 WIDEST = 32_000  # a row's turns are kept in int16
@@ -75,18 +75,14 @@ def integrate(
     """
     turns = np.empty(wrapped_rad.shape, np.int16)
     bands.run(_count_turns, wrapped_rad, turns)
-    if cuts is None:  # each row is one run
-        height = len(wrapped_rad)
-        runs = Runs(
-            first_of_row=np.arange(height + 1, dtype=np.int32),
-            start=np.zeros(height, np.int32),
-            root=np.zeros(height, np.int32),
-            turns=_first_column_turns(wrapped_rad),
-        )
-    else:
-        runs = link_runs(wrapped_rad, turns, cuts)
+    if cuts is None:  # the usual frame: whole rows vectorise, where the loop over runs takes twice as long
+        row_turns = _first_column_turns(wrapped_rad)
+        phase = np.empty_like(wrapped_rad)
+        bands.run(_add_row_turns, wrapped_rad, turns, row_turns, phase)
+        return Unwrapped(phase, residues, None)
+    runs = link_runs(wrapped_rad, turns, cuts)
     disputed = None
-    if cuts is not None and not runs.is_one_region:
+    if not runs.is_one_region:
         disputed = join_regions(wrapped_rad, turns, cuts, runs)
     phase = np.empty_like(wrapped_rad)
     bands.run(_add_run_turns, wrapped_rad, turns, runs.first_of_row, runs.start, runs.turns, phase)
@@ -124,6 +120,20 @@ def _first_column_turns(wrapped: NDArray[np.float32]) -> NDArray[np.int32]:
     for y in range(wrapped.shape[0] - 1):
         row_turns[y + 1] = row_turns[y] - np.int32(turns_between(wrapped[y, 0], wrapped[y + 1, 0]))
     return row_turns
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_row_turns(
+    first_row: int,
+    last_row: int,
+    wrapped: NDArray[np.float32],
+    turns: NDArray[np.int16],
+    row_turns: NDArray[np.int32],
+    phase: NDArray[np.float32],
+) -> None:
+    for y in range(first_row, last_row):
+        for x in range(wrapped.shape[1]):
+            phase[y, x] = wrapped[y, x] + _TWO_PI * np.float32(turns[y, x] + row_turns[y])
 
 
 @numba.njit(nogil=True, cache=True)
