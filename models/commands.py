@@ -45,6 +45,9 @@ ValidateEvery = Annotated[int, typer.Option(help="Epochs between validations.")]
 ValidationFrames = Annotated[int | None, typer.Option(help="Frames to validate on; all by default.")]
 Seed = Annotated[int, typer.Option(help="Of the first weights and of every crop.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of each process.")]
+MixedPrecision = Annotated[
+    bool | None, typer.Option("--bf16/--fp32", help="Precision of training; by default bf16 on a GPU, fp32 on a CPU.")
+]
 StopAfter = Annotated[int | None, typer.Option(help="Stop after so many epochs of the plan; run again to go on.")]
 Start = Annotated[
     Path | None, typer.Option(help="Start from these weights: a state dict of tensors, or a checkpoint of `qpi train`.")
@@ -183,6 +186,7 @@ def search(
     seed: Seed = 0,
     threads: Threads = None,
     stop_after: StopAfter = None,
+    bf16: MixedPrecision = None,
     start: Start = None,
 ) -> None:
     """Search for the connections: train super-PRNet with its connection weights."""
@@ -190,7 +194,17 @@ def search(
         from models.search import search as run_search
 
         plan = _plan(
-            epochs, minutes, crop, batch, learning_rate, validate_every, validation_frames, seed, threads, stop_after
+            epochs,
+            minutes,
+            crop,
+            batch,
+            learning_rate,
+            validate_every,
+            validation_frames,
+            seed,
+            threads,
+            stop_after,
+            bf16,
         )
         run_search(
             run,
@@ -238,22 +252,37 @@ def train(
     seed: Seed = 0,
     threads: Threads = None,
     stop_after: StopAfter = None,
+    bf16: MixedPrecision = None,
     start: Start = None,
     search: Annotated[
         Path | None, typer.Option(help="Start from what this checkpoint of `qpi search` has learned.")
     ] = None,
+    loss: Annotated[
+        str, typer.Option(help="mixge (the paper's) or root-mixge, which lets hard conditions not outweigh the rest.")
+    ] = "mixge",
 ) -> None:
     """Train a network to retrieve phase."""
     with _one_clear_line():
         from models.train import train as run_train
 
         plan = _plan(
-            epochs, minutes, crop, batch, learning_rate, validate_every, validation_frames, seed, threads, stop_after
+            epochs,
+            minutes,
+            crop,
+            batch,
+            learning_rate,
+            validate_every,
+            validation_frames,
+            seed,
+            threads,
+            stop_after,
+            bf16,
         )
         spec = _spec(net, connections)
         first = _weights(start) if search is None else _inherited(search, spec)
         origin = search or start
-        run_train(run, data, spec, plan, start=first, started_from=str(origin) if origin else "random weights")
+        started_from = str(origin) if origin else "random weights"
+        run_train(run, data, spec, plan, start=first, started_from=started_from, phase_loss=loss)
 
 
 def evaluate(
@@ -323,6 +352,7 @@ def _plan(
     seed: int,
     threads: int | None,
     stop_after: int | None,
+    bf16: bool | None,
 ) -> TrainingPlan:
     from models.training import TrainingPlan
 
@@ -337,6 +367,7 @@ def _plan(
         seed=seed,
         threads=threads,
         stop_after=stop_after,
+        mixed_precision=bf16,
     )
 
 

@@ -71,7 +71,7 @@ CONDITIONS: Mapping[str, Condition] = {
 }
 """The three conditions of every accuracy table: what a bench looks like, a bad day, and no background to fit."""
 
-TRAINING_MIX = {"nominal": 0.6, "harsh": 0.15, "dense": 0.25}
+TRAINING_MIX = {"nominal": 0.6, "dense": 0.3, "harsh": 0.1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

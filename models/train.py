@@ -1,4 +1,4 @@
-"""Trains a network for phase retrieval, with the phase loss alone (Shu 2022 §3A)."""
+"""Trains a network for phase retrieval, with a phase loss alone (Shu 2022 §3A)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from models.checkpoint import Checkpoint, NetSpec
-from models.loss import mixed_gradient_error
+from models.loss import mixed_gradient_error, root_mixed_gradient_error
 from models.training import TrainingPlan, TrainingRun
+
+PHASE_LOSSES = {"mixge": mixed_gradient_error, "root-mixge": root_mixed_gradient_error}
 
 
 def train(
@@ -19,6 +21,7 @@ def train(
     *,
     start: dict[str, Tensor] | None = None,
     started_from: str = "random weights",
+    phase_loss: str = "mixge",
 ) -> Checkpoint:
     """Train `spec` in `folder` on `data`, going on where it stopped; `best.pt` there validated best.
 
@@ -29,11 +32,17 @@ def train(
         plan: epochs or minutes, learning rate and so on.
         start: weights to start from, by name.
         started_from: what those are, for the record.
+        phase_loss: `mixge`, the paper's, or `root-mixge`, for pairs of mixed conditions.
+
+    Raises:
+        ValueError: no such loss.
     """
+    if phase_loss not in PHASE_LOSSES:
+        raise ValueError(f"expected a loss among {', '.join(PHASE_LOSSES)}, got {phase_loss!r}")
+    measure = PHASE_LOSSES[phase_loss]
 
     def loss(_net: nn.Module, phase: Tensor, true_phase: Tensor, _progress: float) -> Tensor:
-        return mixed_gradient_error(phase, true_phase)
+        return measure(phase, true_phase)
 
-    return TrainingRun(
-        folder, data, spec, plan, loss, record={"step": "train", "started_from": started_from}, start=start
-    ).run()
+    record = {"step": "train", "started_from": started_from, "loss": phase_loss}
+    return TrainingRun(folder, data, spec, plan, loss, record=record, start=start).run()

@@ -49,6 +49,7 @@ class TrainingPlan:
         threads: CPU threads; None leaves torch's choice.
         stop_after: stop once so many epochs are done, to go on another time; None: the plan's end.
         device: `auto`, `cpu` or `cuda`.
+        mixed_precision: forward passes of training in bfloat16; None: on a GPU. Validation is always in float32.
     """
 
     crop: int = 512
@@ -67,6 +68,7 @@ class TrainingPlan:
     threads: int | None = None
     stop_after: int | None = None
     device: str = "auto"
+    mixed_precision: bool | None = None
 
     def __post_init__(self) -> None:
         if self.crop < 32 or self.crop % 32:
@@ -161,7 +163,7 @@ class _Loop:
         for module in self.net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = self.plan.batch_norm_momentum
-        self.optimizer = torch.optim.Adam(self.net.parameters(), self.plan.learning_rate)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), self.plan.learning_rate, fused=True)
         self.state = self._restore()
         self.trained: nn.Module = self.net if world.size == 1 else DistributedDataParallel(self.net)
         self.began_s = monotonic() - self.state.elapsed_s
@@ -209,11 +211,11 @@ class _Loop:
                     break
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.plan, progress)
-            with _autocast(self.device):
+            with self._precision():
                 phase = self.trained(interferogram)
             loss = self.run_.loss(self.net, phase.float(), true_phase, progress)
             self.optimizer.zero_grad(set_to_none=True)
-            # On a GPU the forward pass is in bfloat16, whose exponents are float32's: no loss scaling is needed.
+            # bfloat16's exponents are float32's: no loss scaling is needed.
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.net.parameters(), self.plan.gradient_limit)
             self.optimizer.step()
@@ -223,6 +225,11 @@ class _Loop:
             self.state.samples += len(phase) * self.world.size
             advance()
         return total / max(steps, 1)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        wanted = self.plan.mixed_precision
+        is_mixed = self.device.type == "cuda" if wanted is None else wanted
+        return torch.autocast(self.device.type, torch.bfloat16) if is_mixed else nullcontext()
 
     def _steps_per_epoch(self) -> int:
         crops = len(self.train) * self.plan.crops_per_frame
@@ -374,10 +381,6 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     return torch.device(name)
-
-
-def _autocast(device: torch.device) -> AbstractContextManager[Any]:
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 class _bar(AbstractContextManager[Callable[[], None]]):  # noqa: N801 - reads as a function
