@@ -120,7 +120,7 @@ class Stream(Protocol):
         """Run a kernel. The order is CUDA's: (x, y, z)."""
 
     def record(self) -> Event:
-        """An event behind all work so far."""
+        """An event behind all work so far. One that was recorded in a capture has no time."""
 
     def wait_for(self, event: Event) -> None:
         """Let further work begin only when `event`, of any stream, is passed."""
@@ -199,4 +199,7 @@ class Device(Protocol):
         """Transforms of (H, W) fields."""
 
     def close(self) -> None:
-        """Let go of everything. Doing it twice is harmless."""
+        """Let go of everything; for whoever made it. Engines and queues share a device and leave it open.
+
+        Doing it twice is harmless.
+        """

@@ -7,7 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from camera.device import Device, DeviceMemory, Event
+
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class OnDevice:
+    """A frame's pixels on a device. They stay there as long as somebody holds this object, and no longer.
+
+    Attributes:
+        device: where. Memory of one device means nothing to another, nor to the same one opened again.
+        memory: the pixels, as they are on the host; there may be more bytes behind them.
+        began: passed once the upload has begun.
+        ready: passed once the pixels are there; whoever reads them waits for it (`Stream.wait_for`).
+    """
+
+    device: Device
+    memory: DeviceMemory
+    began: Event
+    ready: Event
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +42,8 @@ class Frame:
         captured_monotonic_ns: the same instant on the monotonic clock. For latencies.
         device_id: the camera's own frame id, where it has one.
         device_timestamp_ns: the camera's own time stamp, in ns of the camera's clock, where it has one.
+        on_device: the same pixels on a compute device, where a queue has put them there. Who works on another device,
+            or on none, takes `pixels`.
     """
 
     pixels: Pixels
@@ -32,6 +53,7 @@ class Frame:
     captured_monotonic_ns: int
     device_id: int | None = None
     device_timestamp_ns: int | None = None
+    on_device: OnDevice | None = None
 
     def __post_init__(self) -> None:
         pixels = self.pixels

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from camera.device import Device
 from camera.frame import Frame
 from camera.optics import Optics
 from models.errors import EngineUnavailable
@@ -125,6 +126,18 @@ class TunableEngine(Protocol):
 
         Raises:
             ValueError: the frame has no carrier, or not the stream's shape.
+        """
+
+
+@runtime_checkable
+class DeviceEngine(Protocol):
+    """An engine that works on a compute device, and takes frames that lie there already (`Frame.on_device`)."""
+
+    def open_device(self) -> Device:
+        """The device it works on at present, opened again if it was lost. Safe to call from any thread.
+
+        Raises:
+            DeviceError: it cannot be had.
         """
 
 
