@@ -8,10 +8,28 @@ import pytest
 
 from camera.account import AccountSnapshot, FrameAccount
 from camera.frame import Frame
+from camera.gpu_queue import GpuFrameQueue
 from camera.queue import FrameQueue, HostFrameQueue
+from tests.cuda_host import HostDevice
+
+
+def _gpu(account: FrameAccount, capacity: int) -> FrameQueue:
+    device = HostDevice()
+    return GpuFrameQueue(lambda: device, account, capacity)
+
+
+def _gpu_without_device(account: FrameAccount, capacity: int) -> FrameQueue:
+    device = HostDevice()
+    device.lose()
+    return GpuFrameQueue(lambda: device, account, capacity)
+
 
 # A queue joins the suite by its name and how it is made from an account and a capacity.
-QUEUES: dict[str, Callable[[FrameAccount, int], FrameQueue]] = {"host": HostFrameQueue}
+QUEUES: dict[str, Callable[[FrameAccount, int], FrameQueue]] = {
+    "host": HostFrameQueue,
+    "gpu": _gpu,
+    "gpu, device lost": _gpu_without_device,
+}
 
 
 @pytest.fixture(params=QUEUES)
