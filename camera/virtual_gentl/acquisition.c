@@ -6,7 +6,7 @@
 #include "camera.h"
 
 #define LATEST_CATCH_UP_NS 200000000u /* further behind than this, frames are skipped instead of sent in a burst */
-#define WAKE_EARLY_NS 5000000u        /* a condition wakes late by up to a tick; the rest of the wait is a plain sleep */
+#define WAKE_EARLY_NS 20000000u       /* a condition wakes late by a tick, 16 ms on Windows; a plain sleep does the rest */
 #define LARGEST_16_BIT_ID 65535u
 
 static bool is_nth(uint32_t every, uint64_t number) { return every && number % every == every - 1; }

@@ -1,5 +1,7 @@
 """Build the virtual camera: `python -m camera.virtual_gentl.build [OUTPUT.cti]` with gcc, clang or MSVC.
 
+CC names another compiler, one for another system included (`CC=x86_64-w64-mingw32-gcc`); CFLAGS adds to its options.
+
 The register addresses, enumeration values and access rules of the C side are made from device.xml first, so that the
 description and the code cannot disagree.
 """
@@ -7,6 +9,7 @@ description and the code cannot disagree.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,18 +22,13 @@ SOURCES = Path(__file__).parent
 DEFAULT_OUTPUT = Path("build") / "virtual-camera.cti"
 _SCHEMA = "{http://www.genicam.org/GenApi/Version_1_1}"
 _REGISTER_BYTES = 0x1000
-_GCC_FLAGS = [
-    "-std=c11",
-    "-O2",
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-fPIC",
-    "-shared",
-    "-fvisibility=hidden",
-    "-pthread",
-]
-_MSVC_FLAGS = ["/nologo", "/std:c11", "/O2", "/W3", "/LD", "/D_CRT_SECURE_NO_WARNINGS"]
+_GCC_FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-shared"]
+_GCC_FLAGS_BY_SYSTEM = {
+    "mingw": ["-static"],  # no library of the compiler's own beside the .cti
+    "windows": ["-D_CRT_SECURE_NO_WARNINGS"],  # clang with Microsoft's headers
+    "": ["-fPIC", "-fvisibility=hidden", "-pthread", "-lm"],
+}
+_MSVC_FLAGS = ["/nologo", "/std:c11", "/utf-8", "/O2", "/W3", "/LD", "/D_CRT_SECURE_NO_WARNINGS"]
 
 
 class BuildError(RuntimeError):
@@ -77,9 +75,12 @@ def find_compiler() -> str:
 
 def _command(compiler: str, generated: Path, made: Path) -> list[str]:
     sources = [str(path) for path in (*sorted(SOURCES.glob("*.c")), generated / "description.c")]
+    asked = shlex.split(os.environ.get("CFLAGS", ""))
     if Path(compiler).stem.lower() == "cl":
-        return [compiler, *_MSVC_FLAGS, f"/I{generated}", f"/I{SOURCES}", *sources, f"/Fe{made}"]
-    return [compiler, *_GCC_FLAGS, f"-I{generated}", f"-I{SOURCES}", *sources, "-lm", "-o", str(made)]
+        return [compiler, *_MSVC_FLAGS, *asked, f"/I{generated}", f"/I{SOURCES}", *sources, f"/Fe{made}"]
+    common = [compiler, *_GCC_FLAGS, *asked, f"-I{generated}", f"-I{SOURCES}", *sources, "-o", str(made)]
+    target = subprocess.run([compiler, "-dumpmachine"], capture_output=True, text=True, check=False).stdout
+    return common + next(flags for system, flags in _GCC_FLAGS_BY_SYSTEM.items() if system in target)
 
 
 def _write_description(folder: Path) -> None:

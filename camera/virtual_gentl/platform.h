@@ -14,7 +14,11 @@ typedef CONDITION_VARIABLE Condition;
 typedef HANDLE Thread;
 typedef HANDLE FileLock;
 #define NO_FILE_LOCK INVALID_HANDLE_VALUE
+#ifdef _MSC_VER
 #define THREAD_LOCAL __declspec(thread)
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
 #else
 #include <pthread.h>
 typedef pthread_mutex_t Mutex;

@@ -1,7 +1,7 @@
-#ifndef _WIN32
 #define _GNU_SOURCE
-#include "platform.h"
+#include "platform.h" /* before the #ifndef: ISO C forbids a file without a declaration */
 
+#ifndef _WIN32
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -135,8 +135,9 @@ void file_write_number(const char *path, uint64_t number) {
 }
 
 void own_path(char *path, size_t size) {
+    static const char inside_this_library = 0;
     Dl_info info;
-    bool known = dladdr((void *)own_path, &info) != 0 && info.dli_fname;
+    bool known = dladdr(&inside_this_library, &info) != 0 && info.dli_fname;
     snprintf(path, size, "%s", known ? info.dli_fname : "virtual-camera.cti");
 }
 #endif

@@ -1,6 +1,6 @@
-#ifdef _WIN32
-#include "platform.h"
+#include "platform.h" /* before the #ifdef: ISO C forbids a file without a declaration */
 
+#ifdef _WIN32
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,9 +128,10 @@ void file_write_number(const char *path, uint64_t number) {
 }
 
 void own_path(char *path, size_t size) {
+    static const char inside_this_library = 0;
     HMODULE module = NULL;
     DWORD flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
-    if (!GetModuleHandleExA(flags, (LPCSTR)own_path, &module) || !GetModuleFileNameA(module, path, (DWORD)size))
+    if (!GetModuleHandleExA(flags, &inside_this_library, &module) || !GetModuleFileNameA(module, path, (DWORD)size))
         snprintf(path, size, "virtual-camera.cti");
 }
 #endif
