@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,8 @@ class Frame:
         captured_monotonic_ns: the same instant on the monotonic clock. For latencies.
         device_id: the camera's own frame id, where it has one.
         device_timestamp_ns: the camera's own time stamp, in ns of the camera's clock, where it has one.
+        source: which camera it came from, where one stream has several; frames of one share optics and carrier.
+        true_phase_rad: computes the phase it was made from, (H, W) float32 in rad, where it was simulated.
         on_device: the same pixels on a compute device, where a queue has put them there. Who works on another device,
             or on none, takes `pixels`.
     """
@@ -53,6 +56,8 @@ class Frame:
     captured_monotonic_ns: int
     device_id: int | None = None
     device_timestamp_ns: int | None = None
+    source: str = ""
+    true_phase_rad: Callable[[], NDArray[np.float32]] | None = None
     on_device: OnDevice | None = None
 
     def __post_init__(self) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from time import monotonic_ns, time_ns
-
-import numpy as np
-from numpy.typing import NDArray
 
 from camera.errors import CameraUnavailable
 from camera.frame import Frame, Pixels
@@ -22,6 +21,7 @@ from camera.specimen import Specimen
 DEFAULT_RATE_HZ = 30.0
 _LOOP_BYTES = 2**28  # what a loop of frames may take in memory
 _SHORTEST_LOOP = 8
+_MEASURED = {"glioblastoma": Path(str(files("camera") / "data" / "glioblastoma.json"))}
 
 
 class SimulatedCamera:
@@ -55,7 +55,7 @@ class SimulatedCamera:
 
     @classmethod
     def open(cls, address: str, options: CameraOptions) -> Camera:
-        """The simulation of a preset (`nominal` unless named) or of an instrument file.
+        """The simulation of a preset (`nominal` unless named), of a measured instrument or of an instrument file.
 
         Raises:
             CameraUnavailable: no such preset, no such file, or impossible options.
@@ -96,7 +96,14 @@ class SimulatedCamera:
         if pixels is None:
             pixels = self._loop[index] = self._scene.pixels(index)
         self._pace.wait(timeout_s)
-        frame = Frame(pixels, self._identity.bit_depth, self._sequence, time_ns(), monotonic_ns())
+        frame = Frame(
+            pixels,
+            self._identity.bit_depth,
+            self._sequence,
+            time_ns(),
+            monotonic_ns(),
+            true_phase_rad=partial(self._scene.true_phase_rad, index),
+        )
         self._sequence += 1
         return frame
 
@@ -108,15 +115,12 @@ class SimulatedCamera:
         """See `Camera.stop`. The count of frames goes on where it was when `start` follows."""
         self._pace = None
 
-    def true_phase_rad(self, sequence: int) -> NDArray[np.float32]:
-        """The specimen's phase behind frame `sequence`, (H, W) float32 in rad, background 0."""
-        return self._scene.true_phase_rad(sequence)
-
 
 def _instrument_and_specimen(address: str) -> tuple[Instrument, Specimen]:
     if address in PRESETS:
         return PRESETS[address]
-    path = Path(address).expanduser()
+    path = _MEASURED.get(address) or Path(address).expanduser()
     if path.suffix.lower() != ".json":
-        raise ValueError(f"expected a preset among {', '.join(PRESETS)} or an instrument file (.json), got {address!r}")
+        known = ", ".join((*PRESETS, *_MEASURED))
+        raise ValueError(f"expected a preset among {known} or an instrument file (.json), got {address!r}")
     return Instrument.from_file(path), PRESETS["nominal"][1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,6 +51,15 @@ class CameraAnswer(BaseModel):
     configurable: bool = Field(description="whether it has features to set, and can be stopped and started")
     paused: bool = Field(description="whether it was stopped by a person")
     camera: schemas.Camera
+    sources: tuple[str, ...] = Field(description="the cameras that can be switched to, this one included")
+
+
+class Source(BaseModel):
+    """Which camera to take frames from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str = Field(max_length=600, description="one of `sources`")
 
 
 class NotConfigurable(Exception):
@@ -76,6 +85,15 @@ _of_features = problems(409, 503)
 @router.get("", summary="The camera, and whether it can be set")
 def camera(station: AtStation) -> CameraAnswer:
     """Who it is, what it sends, and whether a person has stopped it."""
+    return _answer(station)
+
+
+@router.put("/source", summary="Switch to another camera")
+def switch(station: AtStation, new: Source) -> CameraAnswer:
+    """Frames come from it after a moment, with the sideband remembered for it and without a calibration frame."""
+    if new.source not in station.sources:
+        raise HTTPException(422, f"expected a camera among {', '.join(station.sources)}, got {new.source!r}")
+    station.switch_camera(new.source)
     return _answer(station)
 
 
@@ -150,5 +168,5 @@ def _answer(station: Station) -> CameraAnswer:
     camera = station.camera
     identity = schemas.Camera.of(camera.identity)
     if isinstance(camera, ConfigurableCamera):
-        return CameraAnswer(configurable=True, paused=camera.is_paused, camera=identity)
-    return CameraAnswer(configurable=False, paused=False, camera=identity)
+        return CameraAnswer(configurable=True, paused=camera.is_paused, camera=identity, sources=station.sources)
+    return CameraAnswer(configurable=False, paused=False, camera=identity, sources=station.sources)

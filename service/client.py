@@ -135,7 +135,8 @@ class PhaseClient:
         """Live frames as they come, the newest first where this program is slower than the camera.
 
         Args:
-            layer: `phase` (unwrapped) or `wrapped` in rad, or `interferogram`.
+            layer: `phase` (unwrapped) or `wrapped` in rad, `interferogram`, or where there are such `baseline` and
+                `true`.
             dtype: `float32` for exact values, `uint8` for previews.
             max_fps: frames per second at most; 0: all that there are.
             downscale: edge of the pixel blocks that are averaged into one.

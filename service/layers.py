@@ -10,12 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.engine import PhaseFrame, wrap
+from models.engine import EngineIdentity, PhaseFrame, wrap
+from models.errors import EngineError
+from service.baseline import Baseline
 from service.latency import LatencyBook
 from service.live import LiveFrame
 from service.wire import EngineField, FrameHeader, pack
 
-Layer = Literal["phase", "wrapped", "interferogram"]
+Layer = Literal["phase", "wrapped", "interferogram", "baseline", "true"]
 Dtype = Literal["float32", "uint8"]
 
 _PREVIEW_PERCENTILES = (0.5, 99.5)
@@ -28,7 +30,8 @@ class View:
     """What someone wants to see of every frame.
 
     Attributes:
-        layer: `phase` (unwrapped, rad), `wrapped` (modulo 2π, rad) or `interferogram` (the camera's grey values).
+        layer: `phase` (unwrapped, rad), `wrapped` (modulo 2π, rad), `interferogram` (the camera's grey values),
+            `baseline` (the baseline's phase, rad) or `true` (the phase that a simulated frame was made from, rad).
         dtype: `float32` for exact values (an interferogram keeps the camera's uint8 or uint16), `uint8` for a preview
             whose scale and offset stand in the header.
         downscale: edge of the pixel blocks that are averaged into one; what fills no block is left out.
@@ -52,6 +55,43 @@ class Picture:
     offset: float
 
 
+class LayerMissing(ValueError):
+    """The frame has no such layer; the text says what would give it one."""
+
+
+_TRUTH = EngineIdentity("truth", "simulation", "cpu", "1")
+
+
+def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
+    """What the frame can be shown as."""
+    layers: list[Layer] = ["phase", "wrapped", "interferogram"]
+    if baseline is not None and baseline.is_beside(live):
+        layers.append("baseline")
+    if live.frame.true_phase_rad is not None:
+        layers.append("true")
+    return layers
+
+
+def phase_for(live: LiveFrame, layer: Layer, baseline: Baseline | None) -> PhaseFrame:
+    """The phase that `layer` shows: the live engine's, the baseline's, or the true one.
+
+    Raises:
+        LayerMissing: the frame has none.
+    """
+    if layer == "baseline":
+        if baseline is None or not baseline.is_beside(live):
+            raise LayerMissing("expected a baseline beside the engine, got none; start with --baseline goldstein")
+        try:
+            return baseline.phase(live)
+        except EngineError as error:
+            raise LayerMissing(f"expected the baseline's phase, got: {error}") from error
+    if layer == "true":
+        if live.frame.true_phase_rad is None:
+            raise LayerMissing("expected a simulated frame, whose true phase is known, got one of a real camera")
+        return PhaseFrame(live.frame.true_phase_rad(), live.frame, _TRUTH, {})
+    return live.phase
+
+
 def render(phase: PhaseFrame, view: View) -> Picture:
     """What `view` shows of `phase`.
 
@@ -65,9 +105,9 @@ def render(phase: PhaseFrame, view: View) -> Picture:
     return Picture(values, 1.0, 0.0)
 
 
-def describe(live: LiveFrame, view: View, picture: Picture, encode_ms: float) -> FrameHeader:
-    """The header that travels with `picture`."""
-    frame, engine, quality = live.frame, live.phase.engine, live.phase.quality
+def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, encode_ms: float) -> FrameHeader:
+    """The header that travels with `picture` of `phase`."""
+    frame, engine, quality = live.frame, phase.engine, phase.quality
     optics = live.camera.optics
     object_pixel_m = optics.object_pixel_m if optics else None
     height, width = picture.values.shape
@@ -96,21 +136,23 @@ def describe(live: LiveFrame, view: View, picture: Picture, encode_ms: float) ->
     )
 
 
-def message(live: LiveFrame, view: View, latencies: LatencyBook) -> bytearray:
+def message(live: LiveFrame, view: View, latencies: LatencyBook, baseline: Baseline | None) -> bytearray:
     """The stream's message for `view`, made once for everyone who asks; nobody may write to it.
 
     Raises:
+        LayerMissing: the frame has no such layer.
         ValueError: the blocks are larger than the frame.
     """
 
     def encode() -> bytearray:
         start_ns = perf_counter_ns()
-        picture = render(live.phase, view)
+        phase = phase_for(live, view.layer, baseline)
+        picture = render(phase, view)
 
         def header() -> FrameHeader:
             encode_ms = (perf_counter_ns() - start_ns) / 1e6
             latencies.record({"encode": encode_ms})
-            return describe(live, view, picture, encode_ms)
+            return describe(live, phase, view, picture, encode_ms)
 
         return pack(header, picture.values)
 

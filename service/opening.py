@@ -9,6 +9,7 @@ from time import monotonic_ns, time_ns
 from camera.frame import Frame
 from camera.image_file import read_image
 from camera.source import open_camera
+from camera.switch import CameraSwitch
 from models.engine import open_engine
 from service.remembered import RememberedSidebands
 from service.settings import Settings, SettingsError
@@ -26,11 +27,15 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
     """
     remembered = remembered or RememberedSidebands()
     sideband = settings.sideband or remembered.get(settings.camera)
-    camera = open_camera(settings.camera, settings.camera_options)
-    options = settings.engine_options(camera.identity.optics, sideband)
+    cameras = [open_camera(source, settings.camera_options) for source in settings.cameras]
+    camera = cameras[0] if len(cameras) == 1 else CameraSwitch(cameras)
+    every_optics = {camera.identity.optics for camera in cameras}
+    # Without optics the band of every camera suits its own carrier; with those of one it might cut off another's.
+    optics = every_optics.pop() if len(every_optics) == 1 else None
+    options = settings.engine_options(optics, sideband)
     engine = open_engine(settings.engine, options, may_be_file=True)
     baseline = None
-    if settings.baseline_fraction > 0 and settings.baseline != engine.identity.name:
+    if settings.baseline_fraction > 0 and settings.baseline != settings.engine:
         # One thread: the cores are the live engine's.
         baseline = open_engine(settings.baseline, replace(options, threads=1))
     station = Station(settings, camera, engine, baseline, sideband, remembered)

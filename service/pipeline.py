@@ -173,6 +173,10 @@ class Pipeline:
 
     def _retrieve_one(self, frame: Frame) -> None:
         taken_ns = monotonic_ns()
+        camera = self.camera.identity
+        if frame.source and frame.source != camera.source:  # it waited while a person switched to another camera
+            self.account.dropped("camera switched")
+            return
         try:
             phase = self.engine.retrieve(frame)
         except InferenceError as error:
@@ -182,7 +186,7 @@ class Pipeline:
             self._note_failure(repr(error), "internal error")
             _log.exception("the engine failed on frame %d", frame.sequence)
             return
-        live = LiveFrame.timed(phase, self.camera.identity, taken_ns)
+        live = LiveFrame.timed(phase, camera, taken_ns)
         # Recorded and counted before anyone can see the frame: who has seen frame N finds N in the account.
         self._failed_in_a_row = 0
         self.latencies.record(live.stages_ms)

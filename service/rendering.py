@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import Response
 
+from service.baseline import Baseline
 from service.image_formats import MEDIA_TYPES, Format, header_text, write_image
-from service.layers import View, describe, render
+from service.layers import View, describe, phase_for, render
 from service.live import LiveFrame
 
 HEADER = "QPI-Frame"
@@ -28,16 +29,18 @@ FRAME_ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 
-def frame_answer(live: LiveFrame, view: View, image_format: Format) -> Response:
+def frame_answer(live: LiveFrame, view: View, image_format: Format, baseline: Baseline | None = None) -> Response:
     """`view` of `live` as a file, with its `FrameHeader` in the header `QPI-Frame`.
 
     Raises:
+        LayerMissing: the frame has no such layer.
         ValueError: the view's blocks are larger than the frame.
     """
     start_ns = perf_counter_ns()
-    picture = render(live.phase, view)
-    body = write_image(picture.values, describe(live, view, picture, 0.0), image_format)
-    header = describe(live, view, picture, (perf_counter_ns() - start_ns) / 1e6)
+    phase = phase_for(live, view.layer, baseline)
+    picture = render(phase, view)
+    body = write_image(picture.values, describe(live, phase, view, picture, 0.0), image_format)
+    header = describe(live, phase, view, picture, (perf_counter_ns() - start_ns) / 1e6)
     headers = {
         HEADER: header_text(header),
         "content-disposition": f'inline; filename="{view.layer}-{live.frame.sequence:08d}.{image_format}"',

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from models.engine import engine_names
 from service import schemas
 from service.image_formats import Format
-from service.layers import Layer, View, check_downscale
+from service.layers import Layer, LayerMissing, View, check_downscale, layers_of
 from service.rates import LOOP_STAGE
 from service.rendering import FRAME_ANSWER, frame_answer
 from service.station import Station
@@ -53,11 +53,17 @@ async def ready(station: AtStation, response: Response) -> schemas.Ready:
     tags=["frames"],
     summary="The newest frame",
     response_class=Response,
-    responses={**FRAME_ANSWER, **problems(503)},
+    responses={**FRAME_ANSWER, **problems(409, 503)},
 )
 def latest(
     station: AtStation,
-    layer: Annotated[Layer, Query(description="phase, wrapped (rad) or interferogram (grey values)")] = "phase",
+    layer: Annotated[
+        Layer,
+        Query(
+            description="phase, wrapped (rad) or interferogram (grey values); baseline (the baseline's phase, rad) and "
+            "true (rad) where `layers` of the statistics names them"
+        ),
+    ] = "phase",
     image_format: Annotated[
         Format, Query(alias="format", description="npy and tiff are exact; png is an 8-bit grey preview")
     ] = "npy",
@@ -72,7 +78,12 @@ def latest(
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     view = View(layer, "uint8" if image_format == "png" else "float32", downscale)
-    return newest.once(("file", view, image_format), lambda: frame_answer(newest, view, image_format))
+    try:
+        return newest.once(
+            ("file", view, image_format), lambda: frame_answer(newest, view, image_format, station.baseline)
+        )
+    except LayerMissing as missing:
+        raise HTTPException(409, str(missing)) from missing
 
 
 @router.get("/stats", tags=["stream"], summary="Everything about the stream at this moment")
@@ -98,6 +109,7 @@ def stats(station: AtStation) -> schemas.Stats:
         baseline=_baseline(station),
         last_failure=pipeline.last_failure,
         quality=schemas.Quality.of(newest.phase.quality) if newest else None,
+        layers=list(layers_of(newest, station.baseline)) if newest else [],
     )
 
 
@@ -128,6 +140,8 @@ def _baseline(station: Station) -> schemas.Baseline | None:
         rms_rad=agreement.rms_rad,
         psnr_db=agreement.psnr_db,
         latency_ms=agreement.latency_ms,
+        engine_error_rad=agreement.engine_error_rad,
+        baseline_error_rad=agreement.baseline_error_rad,
         account=schemas.Account.of(baseline.account),
         last_failure=baseline.last_failure,
     )

@@ -11,6 +11,7 @@ from camera.features import FeatureValue
 from camera.source import CameraIdentity
 from models.engine import EngineIdentity, PhaseQuality
 from service.latency import Percentiles
+from service.layers import Layer
 
 
 class _Answer(BaseModel):
@@ -159,6 +160,8 @@ class Baseline(_Answer):
     rms_rad: float | None = Field(description="root mean square difference without the level")
     psnr_db: float | None = Field(description="on the 0–12 rad scale")
     latency_ms: float | None = Field(description="what the baseline took for its last frame")
+    engine_error_rad: float | None = Field(description="the engine's RMS error; null unless the frames are simulated")
+    baseline_error_rad: float | None = Field(description="the baseline's RMS error; null unless they are simulated")
     account: Account
     last_failure: str | None
 
@@ -196,6 +199,7 @@ class Stats(_Answer):
     baseline: Baseline | None
     last_failure: str | None
     quality: Quality | None
+    layers: list[Layer] = Field(description="what the newest frame can be shown as")
 
 
 class EngineAnswer(_Answer):

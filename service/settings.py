@@ -20,6 +20,9 @@ from models.engine import EngineOptions
 
 DEFAULT_FILE = Path("qpi.toml")
 
+BUNDLED = "replay:glioblastoma"
+_BESIDE_BUNDLED = ("simulated:glioblastoma",)
+
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -32,8 +35,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="QPI_", extra="forbid", frozen=True)
 
-    camera: str = Field(default="replay:glioblastoma", description="simulated, replay:PATH or gentl:PATH.cti")
-    engine: str = Field(default="goldstein", description="what turns interferograms into phase; `qpi info` lists them")
+    camera: str = Field(default=BUNDLED, description="simulated, replay:PATH or gentl:PATH.cti")
+    other_cameras: Names | None = Field(
+        default=None,
+        description="further cameras that the page can switch to, by commas; unset: a simulated one beside the bundled "
+        "hologram",
+    )
+    engine: str = Field(default="auto", description="what turns interferograms into phase; `qpi info` lists them")
     host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 also lets other machines in")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     size: int = Field(
@@ -80,7 +88,7 @@ class Settings(BaseSettings):
         default="info", description="debug, info, warning or error"
     )
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "other_cameras", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
@@ -118,6 +126,14 @@ class Settings(BaseSettings):
             return None
         pitch_m = None if self.pixel_um is None else self.pixel_um * 1e-6
         return Optics(self.wavelength_nm * 1e-9, pitch_m, self.magnification, self.na)
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The camera to begin with, and those that the page can switch to."""
+        others = self.other_cameras
+        if others is None:
+            others = _BESIDE_BUNDLED if self.camera == BUNDLED else ()
+        return (self.camera, *others)
 
     @property
     def camera_options(self) -> CameraOptions:

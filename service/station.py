@@ -11,8 +11,10 @@ from time import monotonic
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from camera.account import FrameAccount
+from camera.errors import CameraUnavailable
 from camera.queue import HostFrameQueue
 from camera.source import Camera
+from camera.switch import CameraSwitch
 from models.engine import PhaseEngine
 from service.audience import Audience
 from service.baseline import Baseline
@@ -51,7 +53,7 @@ class Station:
         remembered: RememberedSidebands,
     ) -> None:
         self.settings = settings
-        self.camera = camera
+        self._line_camera = camera
         self.registry = CollectorRegistry()
         self.latencies = LatencyBook(self.registry)
         account = FrameAccount()
@@ -67,6 +69,30 @@ class Station:
         PlatformCollector(registry=self.registry)
         self.registry.register(StationCollector(self.pipeline, self.audience, self.baseline))
         self._started = monotonic()
+
+    @property
+    def camera(self) -> Camera:
+        """The camera that frames come from now."""
+        camera = self._line_camera
+        return camera.current if isinstance(camera, CameraSwitch) else camera
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The cameras that a person can switch to, the current one included."""
+        camera = self._line_camera
+        return camera.sources if isinstance(camera, CameraSwitch) else (camera.identity.source,)
+
+    def switch_camera(self, source: str) -> None:
+        """Take frames from another of `sources`, with the sideband remembered for it and no calibration frame.
+
+        Raises:
+            CameraUnavailable: no such camera; nothing has changed then.
+        """
+        if source not in self.sources:
+            raise CameraUnavailable(f"expected a camera among {', '.join(self.sources)}, got {source!r}")
+        if isinstance(self._line_camera, CameraSwitch) and source != self.camera.identity.source:
+            self.tuning.begin_camera(source)
+            self._line_camera.choose(source)
 
     @property
     def camera_shape(self) -> tuple[int, int]:

@@ -7,13 +7,14 @@ import json
 import logging
 from collections.abc import Awaitable
 from contextlib import suppress
+from functools import partial
 
 import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.responses import JSONResponse
 
 from service.audience import AudienceFull, Choice, Listener, choose
-from service.layers import message
+from service.layers import LayerMissing, message
 from service.rate_limit import RateLimit
 from service.station import Station
 from service.websocket_protocol import ClientStuck
@@ -70,24 +71,29 @@ async def _send(websocket: WebSocket, listener: Listener, station: Station, arri
         if not limit.admits(loop.time(), choice.max_fps):
             account.dropped("rate limit")
             continue
-        fate = "internal error"
+        fate, has_layer = "internal error", True
         try:
             for view in choice.views:
                 fate = "internal error"
-                data = await loop.run_in_executor(station.encoders, message, live, view, station.latencies)
+                encode = partial(message, live, view, station.latencies, station.baseline)
+                data = await loop.run_in_executor(station.encoders, encode)
                 fate = CLIENT_GONE
                 await websocket.send_bytes(data)  # type: ignore[arg-type]  # a bytes-like will do
             fate = ""
         except WebSocketDisconnect as error:
             fate = CLIENT_STUCK if isinstance(error.__context__, ClientStuck) else CLIENT_GONE
             return fate
+        except LayerMissing:
+            has_layer = False
         except asyncio.CancelledError:
             fate = CLIENT_GONE
             raise
         except Exception:
             _log.exception("frame %d could not be sent", live.frame.sequence)
         finally:
-            if fate:
+            if not has_layer:
+                account.dropped("no such layer")
+            elif fate:
                 account.failed(fate)
             else:
                 account.delivered()

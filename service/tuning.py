@@ -55,6 +55,16 @@ class Tuning:
         for engine in self._engines:
             engine.refind_carrier()
 
+    def begin_camera(self, camera: str) -> None:
+        """Forget the calibration frame, and take the sideband remembered for `camera`: the next frames are its."""
+        with self._lock:
+            self._camera = camera
+            self._calibration = None
+            self._tuned = Tuned(self._remembered.get(camera), None)
+            for engine in self._engines:
+                engine.use_calibration(None)
+                engine.use_sideband(self._tuned.sideband)
+
     def use_sideband(self, sideband: str) -> None:
         """Take `upper`, `lower` or `auto`, and remember it for this camera."""
         self._require()

@@ -55,7 +55,7 @@ class FrameHeader(BaseModel):
     camera_settings: dict[str, FeatureValue] = Field(
         default_factory=dict, description="exposure, gain and so on of a camera that has them, as read back from it"
     )
-    layer: str = Field(description="phase, wrapped or interferogram")
+    layer: str = Field(description="phase, wrapped, interferogram, baseline or true")
     shape: tuple[PositiveInt, PositiveInt] = Field(description="(H, W) of the payload, in pixels")
     dtype: str = Field(description="float32, uint8 or uint16")
     unit: str = Field(description="rad, or grey value")

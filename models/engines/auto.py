@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from camera.frame import Frame
 from models.engine import EngineIdentity, EngineOptions, PhaseEngine, PhaseFrame
 from models.engines.classical import ClassicalEngine
 from models.errors import EngineUnavailable
 
-_UNDECIDED = "the first frame decides"
+if TYPE_CHECKING:
+    from models.engines.onnx import OnnxEngine
+
+_UNDECIDED = "the next frame decides"
 
 
 class AutoEngine:
-    """`PhaseEngine` and `TunableEngine` that chooses on the first frame and stays with its choice.
+    """`PhaseEngine` and `TunableEngine` that chooses on a camera's first frame, and again when a person adjusts it.
 
     `identity` is the chosen engine's own, with the reason in `detail["chosen"]`. A calibration frame, a carrier or a
     sideband that a person sets belongs to the classical chain, and so chooses it.
@@ -24,18 +28,13 @@ class AutoEngine:
 
     def __init__(self, options: EngineOptions) -> None:
         self._classical = ClassicalEngine(options)
+        self._has_carrier = options.carrier_cycles_per_px is not None
+        self._sideband = options.sideband
+        self._is_calibrated = False
         self._chosen: PhaseEngine | None = None
         self._reason = _UNDECIDED
-        self._network: PhaseEngine | None = None
-        if options.carrier_cycles_per_px is not None or options.sideband != "auto":
-            self._choose_classical("a carrier or a sideband was given")
-            return
-        try:
-            from models.engines.onnx import OnnxEngine  # noqa: PLC0415 - onnxruntime may be missing
-
-            self._network = OnnxEngine(options)
-        except (EngineUnavailable, ImportError) as error:
-            self._choose_classical(f"no network: {error}")
+        self._stream: tuple[str, tuple[int, int]] | None = None
+        self._network, self._why_none = _network(options)
 
     @property
     def identity(self) -> EngineIdentity:
@@ -44,17 +43,14 @@ class AutoEngine:
         return replace(engine.identity, detail={**engine.identity.detail, "chosen": self._reason})
 
     def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
-        """Warm up whichever engines may be chosen.
+        """Warm up both engines; frames that the network does not take are the classical chain's.
 
         Raises:
-            EngineUnavailable: neither takes frames of this size.
+            EngineUnavailable: the classical chain does not take frames of this size.
         """
         self._classical.warm_up(shape, bit_depth)
-        if self._network is not None and self._chosen is None:
-            try:
-                self._network.warm_up(shape, bit_depth)
-            except EngineUnavailable as refusal:
-                self._choose_classical(f"the network does not fit: {refusal}")
+        if self._network is not None and self._network.network.why_not(shape, bit_depth) is None:
+            self._network.warm_up(shape, bit_depth)
 
     def retrieve(self, frame: Frame) -> PhaseFrame:
         """See `PhaseEngine.retrieve`.
@@ -62,22 +58,20 @@ class AutoEngine:
         Raises:
             InferenceError: as the chosen engine does.
         """
-        if self._chosen is None:
-            self._decide(frame)
-        engine = self._chosen or self._classical
-        return replace(engine.retrieve(frame), engine=self.identity)
+        chosen = self._chosen
+        if chosen is None or (frame.source, frame.shape) != self._stream:
+            chosen = self._choose(frame)
+        return replace(chosen.retrieve(frame), engine=self.identity)
 
     def refind_carrier(self) -> None:
-        """See `TunableEngine.refind_carrier`: the next frame decides again."""
+        """See `TunableEngine.refind_carrier`."""
         self._classical.refind_carrier()
-        if self._network is not None:
-            self._chosen, self._reason = None, _UNDECIDED
+        self._chosen = None
 
     def use_sideband(self, sideband: str) -> None:
         """See `TunableEngine.use_sideband`; anything but `auto` chooses the classical chain."""
         self._classical.use_sideband(sideband)
-        if sideband != "auto":
-            self._choose_classical("a sideband was chosen")
+        self._sideband, self._chosen = sideband, None
 
     def use_calibration(self, frame: Frame | None) -> None:
         """See `TunableEngine.use_calibration`; a frame chooses the classical chain.
@@ -86,8 +80,7 @@ class AutoEngine:
             ValueError: the frame cannot calibrate the stream.
         """
         self._classical.use_calibration(frame)
-        if frame is not None:
-            self._choose_classical("a calibration frame was given")
+        self._is_calibrated, self._chosen = frame is not None, None
 
     def close(self) -> None:
         """Let go of both engines."""
@@ -95,19 +88,37 @@ class AutoEngine:
         if self._network is not None:
             self._network.close()
 
-    def _choose_classical(self, reason: str) -> None:
-        self._chosen, self._reason = self._classical, reason
+    def _choose(self, frame: Frame) -> PhaseEngine:
+        reason = self._why_classical(frame)
+        chosen: PhaseEngine = self._classical
+        if reason is None and self._network is not None:
+            chosen = self._network
+            instrument = self._network.network.instrument
+            trained_for = f" ({instrument.name})" if instrument else ""
+            reason = f"the stream is what the network was trained for{trained_for}"
+        self._reason, self._stream = reason or self._why_none, (frame.source, frame.shape)
+        self._chosen = chosen
+        return chosen
 
-    def _decide(self, frame: Frame) -> None:
+    def _why_classical(self, frame: Frame) -> str | None:
+        """Why the network is not for this frame; None where it is."""
+        if self._has_carrier:
+            return "a carrier was given"
+        if self._sideband != "auto":
+            return "a sideband was chosen"
+        if self._is_calibrated:
+            return "a calibration frame was given"
+        if self._network is None:
+            return self._why_none
+        network = self._network.network
+        return network.why_not(frame.shape, frame.bit_depth) or network.mismatch(frame)
+
+
+def _network(options: EngineOptions) -> tuple[OnnxEngine | None, str]:
+    """The shipped network, or None and why there is none."""
+    try:
         from models.engines.onnx import OnnxEngine  # noqa: PLC0415 - onnxruntime may be missing
 
-        if not isinstance(self._network, OnnxEngine):
-            self._choose_classical("no network")
-            return
-        network = self._network.network
-        difference = network.why_not(frame.shape, frame.bit_depth) or network.mismatch(frame)
-        if difference:
-            self._choose_classical(difference)
-            return
-        trained_for = f" ({network.instrument.name})" if network.instrument else ""
-        self._chosen, self._reason = self._network, f"the stream is what the network was trained for{trained_for}"
+        return OnnxEngine(options), ""
+    except (EngineUnavailable, ImportError) as error:
+        return None, f"no network: {error}"

@@ -30,6 +30,7 @@ _MOST_SATURATED = 0.01
 class _Chain:
     """What belongs to one stream: the three steps, laid out for its size and carrier."""
 
+    source: str
     retriever: TakedaRetriever
     bands: RowBands
     background: BackgroundFit
@@ -44,7 +45,7 @@ class ClassicalEngine:
     """`PhaseEngine` and `TunableEngine` for any off-axis instrument, without training.
 
     The carrier is found in the first frame and kept, since it belongs to the instrument; `refind_carrier` looks again,
-    and so does a frame of another size, for which the chain is laid out anew.
+    and so does a frame of another size or from another camera, for which the chain is laid out anew.
     With a calibration frame the aberration is divided out and only the level is left to take off; without one a
     polynomial is fitted to the background of each frame.
 
@@ -109,7 +110,7 @@ class ClassicalEngine:
         stages_ms: dict[str, float] = {}
         with self._lock:
             chain = self._chain
-            if chain is None or chain.retriever.shape != frame.shape:
+            if chain is None or (chain.retriever.shape, chain.source) != (frame.shape, frame.source):
                 clock = perf_counter()
                 chain = self._chain = self._lay_out(frame)
                 stages_ms["carrier"] = _lap(clock)
@@ -176,24 +177,26 @@ class ClassicalEngine:
             carrier = find_carrier(frame.pixels if calibration is None else calibration.pixels)
         if self._sideband == "lower":
             carrier = carrier.conjugate()
-        chain = self._chain_for(frame.shape, carrier)
+        chain = self._chain_for(frame, carrier)
         # A given carrier states its sign. One that was found does not, but cells delay light more than their medium.
         if self._sideband == "auto" and given is None and _leans_negative(chain.phase(frame.pixels)):
-            chain = self._chain_for(frame.shape, carrier.conjugate())
+            chain = self._chain_for(frame, carrier.conjugate())
         return chain
 
     def _calibration_for(self, shape: tuple[int, int]) -> Frame | None:
         """The calibration frame, unless the camera's frames have another size by now."""
         return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
 
-    def _chain_for(self, shape: tuple[int, int], carrier: Carrier) -> _Chain:
-        options, calibration = self._options, self._calibration_for(shape)
+    def _chain_for(self, frame: Frame, carrier: Carrier) -> _Chain:
+        options, shape, calibration = self._options, frame.shape, self._calibration_for(frame.shape)
         limit = None if options.optics is None else options.optics.band_limit_cycles_per_px
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
         if calibration is not None:
             retriever.use_calibration(calibration.pixels)
         order = options.background_order if calibration is None else 0
-        return _Chain(retriever, RowBands(shape[0], options.threads), BackgroundFit(shape, order, options.threads))
+        return _Chain(
+            frame.source, retriever, RowBands(shape[0], options.threads), BackgroundFit(shape, order, options.threads)
+        )
 
 
 def _lap(since: float) -> float:

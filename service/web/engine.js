@@ -17,6 +17,11 @@ export class EnginePanel {
     this.command("uncalibrate", "No calibration: the background is fitted.", () =>
       call("engine/calibration", { method: "DELETE" }),
     );
+    $("sources").addEventListener("change", ({ target }) =>
+      this.carryOut("The camera was switched.", () =>
+        call("camera/source", { method: "PUT", json: { source: target.value } }),
+      ),
+    );
     $("sideband").addEventListener("change", ({ target }) =>
       this.carryOut(`Sign: ${target.value}.`, () =>
         call("engine/sideband", { method: "PUT", json: { sideband: target.value } }),
@@ -50,23 +55,47 @@ export class EnginePanel {
     const engine = await call("engine").catch(() => null);
     $("tuning").hidden = !engine?.tunable;
     this.calibrationNs = engine?.calibration_ns ?? null;
+    this.offerSources(await call("camera").catch(() => null));
     const choice = document.querySelector(`#sideband input[value="${engine?.sideband}"]`);
     if (choice) choice.checked = true;
+  }
+
+  /** The cameras that can be switched to, where there are several. */
+  offerSources(answer) {
+    const sources = answer?.sources ?? [];
+    $("sources").hidden = sources.length < 2;
+    if (this.sources === String(sources)) return;
+    this.sources = String(sources);
+    $("sources").replaceChildren($("sources").firstElementChild, ...sources.map(sourceChoice));
   }
 
   show({ engine, camera, baseline, quality }) {
     $("engine-name").textContent = `${engine.name} on ${engine.device}`;
     $("engine-name").title = `${engine.name} ${engine.version} (${engine.kind}) on ${engine.device}`;
-    $("engine").replaceChildren(...engineRows(quality, this.calibrationNs), ...baselineRows(baseline));
+    $("engine").replaceChildren(...engineRows(engine, quality, this.calibrationNs), ...baselineRows(baseline));
     $("camera-name").textContent = [camera.vendor, camera.model].filter(Boolean).join(" ") || camera.source;
     $("camera-name").title = camera.source;
+    for (const choice of document.querySelectorAll("#sources input")) choice.checked = choice.value === camera.source;
     $("camera").replaceChildren(...cameraRows(camera));
   }
 }
 
-function engineRows(quality, calibrationNs) {
+function sourceChoice(source) {
+  const [label, input, name] = ["label", "input", "span"].map((tag) => document.createElement(tag));
+  input.type = "radio";
+  input.name = "source";
+  input.value = source;
+  const kind = source.split(":", 1)[0];
+  name.textContent = { replay: "Recording", simulated: "Simulated", gentl: "Camera" }[kind] ?? kind;
+  label.title = source;
+  label.append(input, name);
+  return label;
+}
+
+function engineRows(engine, quality, calibrationNs) {
   const calibration = calibrationNs ? `of ${clock(calibrationNs).slice(0, 8)}` : "none";
   return [
+    ...(engine.detail.chosen ? [row("Chosen", engine.detail.chosen, "", engine.detail.chosen)] : []),
     row(
       "Carrier strength",
       fixed(quality?.carrier_strength, 0),
@@ -88,6 +117,17 @@ function baselineRows(baseline) {
   return [
     row(`Differs from ${baseline.engine}`, `${fixed(baseline.rms_rad, 3)} rad`, "", `Root mean square. ${part}`),
     row("PSNR", `${fixed(baseline.psnr_db, 1)} dB`, "", `On the scale 0 – 12 rad. ${part}`),
+    row(`${baseline.engine} takes`, `${fixed(baseline.latency_ms, 1)} ms`, "", "For its newest frame"),
+    ...truthRows(baseline),
+  ];
+}
+
+function truthRows({ engine, engine_error_rad: engineRad, baseline_error_rad: baselineRad }) {
+  if (engineRad === null) return [];
+  const why = "Root mean square difference from the phase that the simulated frames were made from";
+  return [
+    row("Off the truth", `${fixed(engineRad, 3)} rad`, "", why),
+    row(`Off it, ${engine}`, `${fixed(baselineRad, 3)} rad`, "", why),
   ];
 }
 

@@ -18,8 +18,10 @@ const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
 const SILENCE_MS = 3000;
 const $ = (id) => document.getElementById(id);
 
-const limits = { phase: new Limits(), wrapped: new Limits([-Math.PI, Math.PI]) };
-const maps = { phase: "perceptual", wrapped: "cyclic" };
+// Phase, baseline and truth share one scale, so that switching between them compares them.
+const [absolute, cyclic] = [new Limits(), new Limits([-Math.PI, Math.PI])];
+const limits = { phase: absolute, wrapped: cyclic, baseline: absolute, true: absolute };
+const maps = { phase: "perceptual", wrapped: "cyclic", baseline: "perceptual", true: "perceptual" };
 const look = { layer: "phase", unit: "rad", cursor: null, line: null };
 const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
 const link = { isOpen: false, everOpen: false, retryAt: 0, lastFrameAt: 0, stats: undefined };
@@ -241,7 +243,23 @@ function onKey(event) {
 function chooseLayer(layer) {
   look.layer = layer;
   $("colors").value = maps[layer];
+  stream.want({ layer: layer === "wrapped" ? "phase" : layer }); // wrapped here, from the phase
   askForColors();
+}
+
+/** Offer the layers that the service has now; a chosen one that is gone gives way to the phase. */
+function offerLayers({ layers, baseline }) {
+  $("layer-baseline").textContent = baseline ? baseline.engine[0].toUpperCase() + baseline.engine.slice(1) : "Baseline";
+  for (const choice of document.querySelectorAll("#layer input")) {
+    const isThere = layers.length === 0 || layers.includes(choice.value);
+    choice.parentElement.hidden = !isThere;
+    // A frozen frame has been sent as one layer only.
+    choice.disabled = screen.isFrozen && ["baseline", "true"].includes(choice.value);
+    if (choice.checked && !isThere) {
+      document.querySelector('#layer input[value="phase"]').checked = true;
+      chooseLayer("phase");
+    }
+  }
 }
 
 // ---- the stream ----------------------------------------------------------------------------------------------
@@ -298,6 +316,7 @@ function start() {
   stream.open();
   new StatsPanel((stats) => {
     link.stats = stats;
+    if (stats) offerLayers(stats);
     if (stats) enginePanel.show(stats);
     if (stats) cameraPanel.show(stats);
   }).run();

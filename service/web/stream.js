@@ -47,9 +47,9 @@ export class FrameStream {
     };
   }
 
-  /** Each frame comes as two messages, the phase first. */
+  /** Each frame comes as two messages, the layer that was asked for first. */
   take(layer) {
-    if (layer.header.layer === "phase") this.phase = layer;
+    if (layer.header.layer !== "interferogram") this.phase = layer;
     else if (layer.header.sequence === this.phase?.header.sequence)
       this.onFrame({ phase: this.phase, interferogram: layer });
   }

@@ -18,7 +18,8 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_settings_without_anything_serve_the_bundled_hologram_on_this_machine_alone() -> None:
     settings = load_settings({})
-    assert (settings.camera, settings.engine, settings.size) == ("replay:glioblastoma", "goldstein", 1024)
+    assert (settings.camera, settings.engine, settings.size) == ("replay:glioblastoma", "auto", 1024)
+    assert settings.cameras == ("replay:glioblastoma", "simulated:glioblastoma")
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
 
 

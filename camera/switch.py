@@ -1,0 +1,89 @@
+"""Several cameras on one line, of which a person chooses one while it runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from camera.errors import CameraUnavailable
+from camera.frame import Frame
+from camera.source import Camera, CameraIdentity
+
+
+class CameraSwitch:
+    """`Camera` that is one of several; the next `read` after `choose` comes from the one that was chosen.
+
+    Frames are numbered through all of them, and say in `source` which one they came from.
+
+    Args:
+        cameras: opened, not started; the first is chosen to begin with.
+
+    Raises:
+        CameraUnavailable: none is given, or two are the same.
+    """
+
+    def __init__(self, cameras: Sequence[Camera]) -> None:
+        self._cameras = {camera.identity.source: camera for camera in cameras}
+        if len(self._cameras) != len(cameras) or not cameras:
+            raise CameraUnavailable(f"expected different cameras to choose from, got {len(cameras)}; name each once")
+        self._current = self._chosen = cameras[0]
+        self._sequence = 0
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What can be chosen."""
+        return tuple(self._cameras)
+
+    @property
+    def current(self) -> Camera:
+        """The camera that frames come from."""
+        return self._current
+
+    @property
+    def identity(self) -> CameraIdentity:
+        """See `Camera.identity`: the current camera's."""
+        return self._current.identity
+
+    @property
+    def waits_for_consumer(self) -> bool:
+        """See `Camera.waits_for_consumer`: the current camera's."""
+        return self._current.waits_for_consumer
+
+    def choose(self, source: str) -> None:
+        """Take frames from `source`, one of `sources`, from now on. Safe to call from any thread.
+
+        Raises:
+            CameraUnavailable: no such camera; nothing has changed then.
+        """
+        if source not in self._cameras:
+            raise CameraUnavailable(f"expected a camera among {', '.join(self._cameras)}, got {source!r}")
+        self._chosen = self._cameras[source]
+
+    def start(self) -> None:
+        """See `Camera.start`."""
+        self._current = self._chosen
+        self._current.start()
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """See `Camera.read`."""
+        if self._current is not self._chosen:
+            self._current.stop()
+            self.start()
+        frame = self._current.read(timeout_s)
+        if frame is None:
+            return None
+        numbered = replace(frame, sequence=self._sequence, source=self._current.identity.source)
+        self._sequence += 1
+        return numbered
+
+    def take_losses(self) -> Mapping[str, int]:
+        """See `Camera.take_losses`: of all of them."""
+        losses: Counter[str] = Counter()
+        for camera in self._cameras.values():
+            losses.update(camera.take_losses())
+        return losses
+
+    def stop(self) -> None:
+        """See `Camera.stop`."""
+        self._current.stop()
