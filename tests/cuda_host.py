@@ -46,7 +46,14 @@ _ORDERS = ("forward", "backward", "scattered")
 _RUBBISH = 0xCB
 _GUARD_BYTES = 256
 _FLAGS = ("-x", "c++", "-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing")
-_QUIET_FLAGS = ("-fno-math-errno", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas", "-pthread")
+_QUIET_FLAGS = (
+    "-fno-math-errno",
+    "-U_FORTIFY_SOURCE",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-Wno-sign-compare",
+    "-pthread",
+)
 
 
 def needs_compiler() -> None:
@@ -77,8 +84,8 @@ class HostMemory:
             raise DeviceError("expected device memory, got some that was freed")
         whole = self._bytes[self._start : self._start + self.nbytes]
         if shape is None:
-            return whole.view(dtype)
-        return whole[: int(np.prod(shape)) * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
+            return np.asarray(whole.view(dtype))
+        return np.asarray(whole[: int(np.prod(shape)) * np.dtype(dtype).itemsize].view(dtype).reshape(shape))
 
     def free(self) -> None:
         if not self._freed:
@@ -363,9 +370,7 @@ def _value(argument: KernelArgument) -> Any:
 
 def _load(source: Path, constants: Mapping[str, int]) -> Mapping[str, Kernel]:
     """Compile `source` with a launcher for each kernel, unless that was done before, and load it."""
-    names = re.findall(
-        r'extern\s+"C"\s+__global__\s+(?:__launch_bounds__\([^)]*\)\s+)?void\s+(\w+)', source.read_text()
-    )
+    names = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\)\s+)?(\w+)', source.read_text())
     wrapper = f'#include "{source}"\n' + "".join(
         f'extern "C" {{ unsigned count_{name} = host::kinds({name}).size() - 1;\n'
         f"decltype(host::kinds({name})) kinds_{name} = host::kinds({name});\n"

@@ -6,9 +6,11 @@
 // swapcontext makes no system call. Blocks may be shared among several threads of the host, whose atomics are then real ones.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <thread>
 #include <type_traits>
@@ -22,12 +24,15 @@
 #define __launch_bounds__(...)
 #define __shared__ static thread_local
 
+using std::abs;
+using std::max;
+using std::min;
+
 struct dim3 {
     unsigned x, y, z;
 };
 
-#define ON_THIS_THREAD static thread_local __attribute__((tls_model("initial-exec")))
-ON_THIS_THREAD dim3 threadIdx, blockIdx, blockDim, gridDim;
+static thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host {
 
