@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camera.frame import Frame, Pixels
+from camera.instrument import Instrument
 from camera.interferogram import ForwardModel
 from camera.optics import Optics
 from camera.scene import PRESETS, Scene
+from camera.source import CameraOptions, open_camera
+from models.simulate import simulate_pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,34 @@ def simulated_examples(condition: str, shape: tuple[int, int], count: int, seed:
             )
         )
     return examples
+
+
+def instrument_examples(instrument: Instrument, condition: str, shape: tuple[int, int], count: int) -> list[Example]:
+    """`count` pairs of an instrument under a condition of `models.simulate`, for frames of (H, W).
+
+    The seeds below 10⁶ belong to the benches: folders of pairs begin there.
+    """
+    sized = replace(instrument, shape=shape)
+    bit_depth = instrument.sensor.bit_depth
+    examples = []
+    for seed in range(count):
+        pair = simulate_pair(sized, condition, seed)
+        frame, calibration = (_frame(pixels, bit_depth, seed) for pixels in (pair.pixels, pair.calibration()))
+        examples.append(Example(frame, pair.phase_rad, calibration))
+    return examples
+
+
+def recorded_windows(recording: str, size: int, along_each_axis: int) -> tuple[Optics | None, list[Frame]]:
+    """The recording's optics, and windows of `size` × `size` px of its first frame, evenly spread over it."""
+    camera = open_camera(recording, CameraOptions(shape=None, frame_rate_hz=0))
+    camera.start()
+    whole = camera.read(10.0)
+    camera.stop()
+    if whole is None:
+        raise ValueError(f"expected a frame in {recording}, got none")
+    tops, lefts = (np.linspace(0, length - size, along_each_axis).astype(int) for length in whole.shape)
+    windows = [whole.pixels[top : top + size, left : left + size].copy() for top in tops for left in lefts]
+    return camera.identity.optics, [_frame(pixels, whole.bit_depth, n) for n, pixels in enumerate(windows)]
 
 
 def optics_of(condition: str) -> Optics:
