@@ -15,7 +15,7 @@ state=$(mktemp -d)
 holder=
 failure=
 files=(-f compose.yaml)
-compose=(docker compose --ansi never --project-name "qpi-check-$$" --project-directory . --env-file /dev/null)
+compose=(docker compose --ansi never --project-name "qpi-check-$$" --project-directory . --env-file "$state/env")
 
 step() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
 fail() { failure=$*; exit 1; }
@@ -51,7 +51,11 @@ lint() {
 }
 
 validate() { # the stack with each profile and each kind of camera
-  local camera
+  local camera started
+  started=$(stack config --services)
+  [ "$started" = cpu ] || fail "expected \`docker compose up\` to start cpu alone, got $started"
+  started=$(stack --profile gpu config --services)
+  [ "$started" = gpu ] || fail "expected \`docker compose --profile gpu up\` to start gpu alone, got $started"
   stack --profile '*' config --quiet
   for camera in gige usb3; do stack -f "docker/$camera.yaml" --profile '*' config --quiet; done
 }
@@ -109,6 +113,7 @@ stop_with_client() { # sets stopped_ms and goodbye
 }
 
 mkdir -p "$CACHE"
+grep '^COMPOSE_PROFILES=' .env >"$state/env" # the default profile, without what the machine's owner has set
 lint
 if ! docker info >/dev/null 2>&1 || ! docker compose version >/dev/null 2>&1; then
   start_engine "$CACHE"
