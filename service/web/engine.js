@@ -72,7 +72,7 @@ export class EnginePanel {
   show({ engine, camera, baseline, quality }) {
     $("engine-name").textContent = `${engine.name} on ${engine.device}`;
     $("engine-name").title = `${engine.name} ${engine.version} (${engine.kind}) on ${engine.device}`;
-    $("engine").replaceChildren(...engineRows(engine, quality, this.calibrationNs), ...baselineRows(baseline));
+    $("engine").replaceChildren(...engineRows(engine, quality, this.calibrationNs), ...baselineRows(baseline, engine));
     $("camera-name").textContent = [camera.vendor, camera.model].filter(Boolean).join(" ") || camera.source;
     $("camera-name").title = camera.source;
     for (const choice of document.querySelectorAll("#sources input")) choice.checked = choice.value === camera.source;
@@ -111,8 +111,8 @@ function engineRows(engine, quality, calibrationNs) {
   ];
 }
 
-function baselineRows(baseline) {
-  if (!baseline) return [];
+function baselineRows(baseline, engine) {
+  if (!baseline || baseline.engine === engine.name) return [];
   const part = `${fixed(100 * baseline.fraction, 0)} % of frames also run through ${baseline.engine}; ${baseline.frames} compared.`;
   return [
     row(`Differs from ${baseline.engine}`, `${fixed(baseline.rms_rad, 3)} rad`, "", `Root mean square. ${part}`),
