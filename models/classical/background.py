@@ -29,6 +29,9 @@ class BackgroundFit:
     itself is fitted to what lies near the most frequent level, in rounds (after Colomb et al. 2006, who fit the
     aberration where the specimen is flat).
 
+    Attributes:
+        block_px: edge of the squares over whose means the polynomial is fitted.
+
     Args:
         shape: (H, W) in pixels.
         order: highest total power of y and x, 0 … 6; 0 takes only the level off.
@@ -42,7 +45,7 @@ class BackgroundFit:
             raise ValueError(f"expected a background order of 0 to 6, got {order}")
         self.shape = shape
         self.order = order
-        self._block_px = max(1, min(_LARGEST_BLOCK_PX, min(shape) // _FEWEST_BLOCKS))
+        self.block_px = max(1, min(_LARGEST_BLOCK_PX, min(shape) // _FEWEST_BLOCKS))
         self._bands = RowBands(shape[0], threads)
         self._powers = [(i, total - i) for total in range(order + 1) for i in range(total + 1)]
 
@@ -53,11 +56,22 @@ class BackgroundFit:
             (order + 1, order + 1) float64 coefficients c[i, j] of y^i x^j in rad; y and x run from −1 to 1 across the
             frame.
         """
-        samples = _block_means(phase_rad, self._block_px)
-        coefficients = np.zeros((self.order + 1, self.order + 1))
-        for (i, j), value in zip(self._powers, self._fit(samples), strict=True):
-            coefficients[i, j] = value
+        coefficients = self.fit(_block_means(phase_rad, self.block_px))
         self._bands.run(_subtract_polynomial, coefficients, phase_rad)
+        return coefficients
+
+    def fit(self, means_rad: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The background of a phase map of which only block means are at hand.
+
+        Args:
+            means_rad: (H // block_px, W // block_px) float32 in rad, means over squares of `block_px` pixels.
+
+        Returns:
+            The coefficients that `remove` returns.
+        """
+        coefficients = np.zeros((self.order + 1, self.order + 1))
+        for (i, j), value in zip(self._powers, self._fit(means_rad), strict=True):
+            coefficients[i, j] = value
         return coefficients
 
     def _fit(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -99,14 +113,14 @@ class BackgroundFit:
     @cached_property
     def _design(self) -> NDArray[np.float64]:
         """(terms, blocks) powers of y and x at the blocks' centres."""
-        height, width = (length // self._block_px for length in self.shape)
-        y, x = (_positions(n, length, self._block_px) for n, length in zip((height, width), self.shape, strict=True))
+        height, width = (length // self.block_px for length in self.shape)
+        y, x = (_positions(n, length, self.block_px) for n, length in zip((height, width), self.shape, strict=True))
         return np.stack([np.outer(y**i, x**j).ravel() for i, j in self._powers])
 
     @cached_property
     def _slope_design(self) -> NDArray[np.float64]:
         """(terms − 1, differences), what `_design` changes by between neighbouring blocks; the level does not."""
-        height, width = (length // self._block_px for length in self.shape)
+        height, width = (length // self.block_px for length in self.shape)
         grid = self._design[1:].reshape(-1, height, width)
         slopes = [np.diff(grid, axis=axis).reshape(len(grid), -1) for axis in (1, 2)]
         return np.concatenate(slopes, axis=1)

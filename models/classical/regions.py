@@ -23,7 +23,7 @@ class Runs:
     Attributes:
         first_of_row: (H + 1,) int32, the number of each row's first run; the last entry is the count of runs.
         start: (n,) int32, the column where a run begins.
-        root: (n,) int32, a run that stands for the whole region.
+        root: (n,) int32, the first run of the region, which stands for all of it.
         turns: (n,) int32, whole turns to add to the run's pixels on top of those counted along the row.
     """
 
@@ -59,30 +59,51 @@ def join_regions(
 ) -> NDArray[np.bool_]:
     """Give every region the multiple of 2π that the blocked links around it support best; changes `runs.turns`.
 
-    Each blocked link between two regions votes for the multiple that would make the step across it shorter than π.
-    A multiple's support is its votes less those that disagree. Regions are joined in the order of that support, best
-    first, so that one with a long, consistent border is settled before one that is barely touched.
+    Each blocked link between two regions votes for the multiple that would make the step across it shorter than π;
+    `settle_turns` says how the votes are counted.
 
     Returns:
         (H, W) bool, True outside of the largest region.
     """
     disputed = np.zeros(wrapped_rad.shape, np.bool_)
     largest = _mark_islands(runs.first_of_row, runs.start, runs.root, disputed)
-    ballots = _collect_votes(
+    votes = _collect_votes(
         wrapped_rad, turns, cuts.right, cuts.down, runs.first_of_row, runs.start, runs.root, runs.turns
     )
+    is_root = runs.root == np.arange(len(runs.root))
+    region_of_root = np.cumsum(is_root) - 1
+    votes[:, :2] = region_of_root[votes[:, :2]]
+    region_turns = settle_turns(votes, int(is_root.sum()), int(region_of_root[largest]))
+    runs.turns[:] += region_turns[region_of_root[runs.root]]
+    return disputed
+
+
+def settle_turns(votes: NDArray[np.int32], regions: int, largest: int) -> NDArray[np.int32]:
+    """The whole turns to add to each region, as the links between regions support it best.
+
+    A multiple's support is its votes less those that disagree. Regions are joined in the order of that support, best
+    first, so that one with a long, consistent border is settled before one that is barely touched.
+
+    Args:
+        votes: (n, 3) int32 rows, one for each blocked link between two regions: the numbers of the regions, smaller
+            first, and the turns that the second would need; in any order.
+        regions: how many there are, numbered from 0 in the raster order of their first pixels.
+        largest: the number of the one that keeps its turns.
+
+    Returns:
+        (regions,) int32.
+    """
     # Sorting single integers is many times faster than sorting rows of three.
-    first, second, missing = (ballots[:, column].astype(np.int64) for column in range(3))
-    pair = first * len(runs.root) + second
+    first, second, missing = (votes[:, column].astype(np.int64) for column in range(3))
+    pair = first * regions + second
     lowest = missing.min()
     span = int(missing.max() - lowest) + 1
-    motions, votes = np.unique(pair * span + (missing - lowest), return_counts=True)
+    motions, counts = np.unique(pair * span + (missing - lowest), return_counts=True)
     pairs, pair_of_motion = np.unique(motions // span, return_inverse=True)
-    support = 2 * votes - np.bincount(pair_of_motion, votes)[pair_of_motion]
+    support = 2 * counts - np.bincount(pair_of_motion, counts)[pair_of_motion]
     order = np.argsort(-support, kind="stable")
     pair = pairs[pair_of_motion[order]]
-    _join(pair // len(runs.root), pair % len(runs.root), motions[order] % span + lowest, runs.root, runs.turns, largest)
-    return disputed
+    return _join(pair // regions, pair % regions, motions[order] % span + lowest, regions, largest)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -136,9 +157,11 @@ def _link_rows(wrapped, turns, down, first_of_row, start, parent, above_parent):
                 # turns of the upper pixel − step = turns of the lower pixel
                 difference = np.int32(turns[y, x]) - np.int32(step) - np.int32(turns[y + 1, x])
                 upper_root, lower_root = _find(upper, parent, above_parent), _find(lower, parent, above_parent)
-                if upper_root != lower_root:
-                    parent[lower_root] = upper_root
-                    above_parent[lower_root] = above_parent[upper] + difference - above_parent[lower]
+                between_roots = above_parent[upper] + difference - above_parent[lower]
+                if upper_root < lower_root:  # a region's root is its first run, so that its number says where it is
+                    parent[lower_root], above_parent[lower_root] = upper_root, between_roots
+                elif lower_root < upper_root:
+                    parent[upper_root], above_parent[upper_root] = lower_root, -between_roots
             x = end
             if end == upper_end:
                 upper += 1
@@ -221,20 +244,17 @@ def _join(
     first_region: NDArray[np.int64],
     second_region: NDArray[np.int64],
     missing_turns: NDArray[np.int64],
-    root: NDArray[np.int32],
-    run_turns: NDArray[np.int32],
+    regions: int,
     largest: int,
-) -> None:
+) -> NDArray[np.int32]:
     """Join the regions of each pair in turn, then express all turns relative to the largest region."""
-    parent = np.arange(len(root)).astype(np.int32)
-    above = np.zeros(len(root), np.int32)
+    parent = np.arange(regions).astype(np.int32)
+    above = np.zeros(regions, np.int32)
     for first, second, missing in zip(first_region, second_region, missing_turns):  # noqa: B905 (Numba knows no strict)
         first_root, second_root = _find(first, parent, above), _find(second, parent, above)
         if first_root != second_root:
             parent[second_root] = first_root
             above[second_root] = above[first] + missing - above[second]
-    _find(largest, parent, above)
-    base = above[largest]
-    for run in range(len(root)):
-        _find(root[run], parent, above)
-        run_turns[run] += above[root[run]] - base
+    for region in range(regions):
+        _find(region, parent, above)
+    return above - above[largest]  # type: ignore[no-any-return]

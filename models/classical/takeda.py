@@ -48,6 +48,13 @@ class TakedaRetriever:
     with everything else that belongs to the instrument, as `reference_rad`. With a calibration frame that
     is the phase of the calibration frame's own field, to which the very same steps apply.
 
+    Attributes:
+        axis: the one that is transformed first.
+        first_line: the pass band's first line along `axis`, as a frequency's place in a spectrum of the frame's length;
+            negative where the band reaches across zero. In `field` it stands at zero frequency.
+        filter: float32 weights of the band's points, lines along `axis` by all frequencies along the other.
+        reference_rad: (H, W) float32, what is subtracted from the field's argument.
+
     Args:
         shape: (H, W) of the frames in pixels.
         carrier: of the sideband whose phase is wanted.
@@ -74,7 +81,7 @@ class TakedaRetriever:
         self._bands = RowBands(shape[0], threads)
         # The axis that is transformed as real numbers, which costs half: the one along which the carrier is steeper,
         # since there the pass band never reaches across zero frequency.
-        self._axis = 0 if abs(carrier.fy) > abs(carrier.fx) else 1
+        self.axis = 0 if abs(carrier.fy) > abs(carrier.fx) else 1
         self._plan_band()
         self.reference_rad = self._carrier_ramp()
 
@@ -106,13 +113,13 @@ class TakedaRetriever:
                 f"got {pixels.shape[0]} × {pixels.shape[1]}",
             )
         workers = self._bands.threads
-        along, across = self._axis, 1 - self._axis
+        along, across = self.axis, 1 - self.axis
         spectrum = scipy.fft.rfft(pixels.astype(np.float32), axis=along, workers=workers)
         band = np.take(spectrum, self._lines, axis=along)
         if self._mirrored.any():
             np.conjugate(band, where=self._mirrored, out=band)
         band = scipy.fft.fft(band, axis=across, workers=workers, overwrite_x=True)
-        band *= self._filter
+        band *= self.filter
         band = scipy.fft.ifft(band, axis=across, workers=workers, overwrite_x=True)
         field = scipy.fft.ifft(band, n=self.shape[along], axis=along, workers=workers)
         return field.astype(np.complex64, copy=False)
@@ -120,11 +127,11 @@ class TakedaRetriever:
     def _plan_band(self) -> None:
         """Which lines of the half spectrum hold the pass band, and the filter on them."""
         frequency = (self.carrier.fy, self.carrier.fx)
-        along, across = self._axis, 1 - self._axis
+        along, across = self.axis, 1 - self.axis
         length = self.shape[along]
-        self._first_line = int(np.ceil((frequency[along] - self.radius) * length))
+        self.first_line = int(np.ceil((frequency[along] - self.radius) * length))
         last_line = int(np.floor((frequency[along] + self.radius) * length))
-        lines = np.arange(self._first_line, last_line + 1)
+        lines = np.arange(self.first_line, last_line + 1)
         # Real input: the spectrum at −f is the conjugate of the one at f, and only 0 … Nyquist is computed.
         folded = lines % length
         mirrored = folded > length // 2
@@ -134,7 +141,7 @@ class TakedaRetriever:
         offset_across = np.expand_dims(scipy.fft.fftfreq(self.shape[across]) - frequency[across], along)
         offset_across -= np.rint(offset_across)
         offset = np.hypot(offset_along, offset_across) / self.radius
-        self._filter: NDArray[np.float32] = (0.5 - 0.5 * np.cos(np.pi * np.clip((1 - offset) / _TAPER, 0, 1))).astype(
+        self.filter: NDArray[np.float32] = (0.5 - 0.5 * np.cos(np.pi * np.clip((1 - offset) / _TAPER, 0, 1))).astype(
             np.float32
         )
 
@@ -144,7 +151,7 @@ class TakedaRetriever:
         The pass band's first line stands at zero frequency in `field`, since the transform back pads it only behind.
         """
         frequency = [self.carrier.fy, self.carrier.fx]
-        frequency[self._axis] -= self._first_line / self.shape[self._axis]
+        frequency[self.axis] -= self.first_line / self.shape[self.axis]
         turns_y, turns_x = (np.arange(n) * f for n, f in zip(self.shape, frequency, strict=True))
         turns = turns_y[:, None] + turns_x[None, :]
         return (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)

@@ -1,0 +1,48 @@
+// What the background fit needs of each pixel; the fit itself is the host's (models/classical/background.py). The order
+// of the additions is the host's too, so that both fit the same numbers.
+#include "phase.cuh"
+
+constexpr int tile_columns = 256;
+constexpr int most_terms = 7;  // of a polynomial of order 6
+
+// A block of tile_columns threads for each row of means and each tile of whole blocks of pixels.
+extern "C" __global__ void block_means(const float* phase_rad, float* means, int block_px, int means_across, int width) {
+    __shared__ float column_sums[tile_columns];
+    const int means_in_tile = tile_columns / block_px;
+    const int first_mean = blockIdx.x * means_in_tile;
+    const int column = first_mean * block_px + threadIdx.x;
+    float sum = 0;
+    if (column < means_across * block_px) {
+        for (int y = blockIdx.y * block_px; y < (blockIdx.y + 1) * block_px; ++y) sum += phase_rad[y * width + column];
+    }
+    column_sums[threadIdx.x] = sum;
+    __syncthreads();
+    const int mean = first_mean + threadIdx.x;
+    if (threadIdx.x < means_in_tile && mean < means_across) {
+        float total = 0;
+        for (int x = threadIdx.x * block_px; x < (threadIdx.x + 1) * block_px; ++x) total += column_sums[x];
+        means[blockIdx.y * means_across + mean] = total / static_cast<float>(block_px * block_px);
+    }
+}
+
+// One block a row: take Σ c[i, j] y^i x^j off each pixel, as one polynomial in x, by Horner's rule. y and x run from −1
+// to 1 across the frame. Powers of y are summed in double precision, which only one thread a term has to.
+extern "C" __global__ void subtract_polynomial(const double* coefficients, int terms, float* phase_rad, int height,
+                                               int width) {
+    __shared__ float row[most_terms];
+    const int y = blockIdx.x;
+    if (threadIdx.x < terms) {
+        const double at_y = 2.0 * y / (height - 1) - 1;
+        double power_sum = 0;
+        for (int i = terms - 1; i >= 0; --i) power_sum = power_sum * at_y + coefficients[i * terms + threadIdx.x];
+        row[threadIdx.x] = static_cast<float>(power_sum);
+    }
+    __syncthreads();
+    const float scale = static_cast<float>(2.0 / (width - 1));
+    for (int x = threadIdx.x; x < width; x += blockDim.x) {
+        const float at_x = scale * static_cast<float>(x) - 1.0f;
+        float value = row[terms - 1];
+        for (int j = terms - 2; j >= 0; --j) value = value * at_x + row[j];
+        phase_rad[y * width + x] -= value;
+    }
+}
