@@ -168,6 +168,10 @@ class Device(Protocol):
     def identity(self) -> DeviceIdentity:
         """Which device this is."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether everything on it is gone, so that it must be opened again."""
+
     def allocate(self, nbytes: int) -> DeviceMemory:
         """Device memory, contents undefined.
 

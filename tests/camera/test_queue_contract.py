@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from camera.account import AccountSnapshot, FrameAccount
+from camera.cuda_device import open_device
+from camera.device import DeviceUnavailable
 from camera.frame import Frame
 from camera.gpu_queue import GpuFrameQueue
 from camera.queue import FrameQueue, HostFrameQueue
@@ -24,15 +26,24 @@ def _gpu_without_device(account: FrameAccount, capacity: int) -> FrameQueue:
     return GpuFrameQueue(lambda: device, account, capacity)
 
 
+def _cuda(account: FrameAccount, capacity: int) -> FrameQueue:
+    try:
+        open_device()
+    except DeviceUnavailable as missing:
+        pytest.skip(str(missing))
+    return GpuFrameQueue(open_device, account, capacity)
+
+
 # A queue joins the suite by its name and how it is made from an account and a capacity.
 QUEUES: dict[str, Callable[[FrameAccount, int], FrameQueue]] = {
     "host": HostFrameQueue,
     "gpu": _gpu,
     "gpu, device lost": _gpu_without_device,
+    "cuda": _cuda,
 }
 
 
-@pytest.fixture(params=QUEUES)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.gpu if name == "cuda" else ()) for name in QUEUES])
 def make(request: pytest.FixtureRequest) -> Callable[[FrameAccount, int], FrameQueue]:
     return QUEUES[request.param]
 
