@@ -293,6 +293,10 @@ class HostDevice:
         """Fall off the bus."""
         self.fail(DeviceLost("expected a device, got none: it fell off the bus"))
 
+    @property
+    def is_lost(self) -> bool:
+        return isinstance(self._fault, DeviceLost)
+
     def check(self) -> None:
         """Raise what the test asked for."""
         if self._fault is not None:

@@ -1,0 +1,86 @@
+"""The classical chain for one stream: retrieval, unwrapping and background, laid out for its size and carrier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.frame import Frame
+from models.classical import goldstein
+from models.classical.background import BackgroundFit
+from models.classical.bands import RowBands
+from models.classical.takeda import TakedaRetriever
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inverted:
+    """What a chain made of one frame.
+
+    Attributes:
+        phase_rad: (H, W) float32 on the host in rad, background at zero, owned by the caller.
+        residues: how many the wrapped phase has.
+        disputed_mask: (H, W) bool as in `goldstein.Unwrapped`, or None.
+        stages_ms: how long each stage took, in ms, in order.
+    """
+
+    phase_rad: NDArray[np.float32]
+    residues: int
+    disputed_mask: NDArray[np.bool_] | None
+    stages_ms: dict[str, float]
+
+
+class Chain(Protocol):
+    """From interferograms of one stream to their phase. One thread at a time calls it."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether what it works with is still there; if not, it must be laid out again."""
+
+    def invert(self, frame: Frame) -> Inverted:
+        """The phase of a frame of the chain's shape.
+
+        Raises:
+            DeviceError: what it works on failed.
+        """
+
+    def free(self) -> None:
+        """Give back what it holds. Doing it twice is harmless."""
+
+
+class HostChain:
+    """`Chain` on the host's cores. Stages: `retrieve`, `unwrap`, `background`.
+
+    Args:
+        retriever: the first step.
+        background: the last one.
+        threads: CPU threads to use, None for all cores.
+    """
+
+    is_usable = True
+
+    def __init__(self, retriever: TakedaRetriever, background: BackgroundFit, threads: int | None) -> None:
+        self._retriever = retriever
+        self._background = background
+        self._bands = RowBands(retriever.shape[0], threads)
+
+    def invert(self, frame: Frame) -> Inverted:
+        """See `Chain.invert`."""
+        clock = perf_counter()
+        wrapped = self._retriever.wrapped_phase(frame.pixels)
+        retrieved = perf_counter()
+        unwrapped = goldstein.unwrap(wrapped, self._bands)
+        done = perf_counter()
+        self._background.remove(unwrapped.phase_rad)
+        stages_ms = {
+            "retrieve": (retrieved - clock) * 1e3,
+            "unwrap": (done - retrieved) * 1e3,
+            "background": (perf_counter() - done) * 1e3,
+        }
+        return Inverted(unwrapped.phase_rad, len(unwrapped.residues), unwrapped.disputed_mask, stages_ms)
+
+    def free(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,237 @@
+"""What the classical engines decide, wherever their chain runs: carrier, sideband, calibration, warnings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from threading import Lock
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.frame import Frame, Pixels
+from models.classical import goldstein
+from models.classical.background import BackgroundFit
+from models.classical.carrier import Carrier, find_carrier
+from models.classical.chain import Chain, Inverted
+from models.classical.takeda import TakedaRetriever, band_radius
+from models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from models.errors import EngineUnavailable, InferenceError
+
+_SIDEBANDS = ("auto", "upper", "lower")
+_SMALLEST_PX = 64
+# Shares of the frame's pixels above which a person should be told.
+_MOST_DISPUTED = 0.01
+_MOST_RESIDUES = 0.003
+_MOST_SATURATED = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A camera's frames of one size, with the carrier that was found in them."""
+
+    source: str
+    retriever: TakedaRetriever
+    chain: Chain
+
+    def has(self, frame: Frame) -> bool:
+        return self.chain.is_usable and (self.retriever.shape, self.source) == (frame.shape, frame.source)
+
+
+class OffAxisEngine(ABC):
+    """`PhaseEngine` and `TunableEngine` for any off-axis instrument, without training.
+
+    The carrier is found in the first frame and kept, since it belongs to the instrument; `refind_carrier` looks again,
+    and so does a frame of another size or from another camera, for which the chain is laid out anew.
+    With a calibration frame the aberration is divided out and only the level is left to take off; without one a
+    polynomial is fitted to the background of each frame.
+
+    Args:
+        options: see `EngineOptions`.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        if options.sideband not in _SIDEBANDS:
+            raise EngineUnavailable(f"expected a sideband among {', '.join(_SIDEBANDS)}, got {options.sideband!r}")
+        self._options = options
+        self._lock = Lock()
+        self._sideband = options.sideband
+        self._calibration: Frame | None = None
+        self._stream: _Stream | None = None
+
+    @property
+    @abstractmethod
+    def _name_and_device(self) -> tuple[str, str]:
+        """What the engine is called and what it runs on."""
+
+    @abstractmethod
+    def _lay_chain(self, retriever: TakedaRetriever, background: BackgroundFit) -> Chain:
+        """The chain that does these steps."""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Which engine this is; `detail` says which carrier, sideband and background it works with at present."""
+        stream, calibration = self._stream, self._calibration
+        background = f"polynomial of order {self._options.background_order}"
+        if calibration is not None:
+            fits = stream is None or stream.retriever.shape == calibration.shape
+            background = "calibration frame" if fits else f"{background}; the calibration frame has another size"
+        detail: dict[str, str | int | float | bool | None] = {"sideband": self._sideband, "background": background}
+        if stream is not None:
+            carrier = stream.retriever.carrier
+            detail |= {
+                "carrier_fy_cycles_per_px": carrier.fy,
+                "carrier_fx_cycles_per_px": carrier.fx,
+                "carrier_period_px": carrier.period_px,
+                "band_radius_cycles_per_px": stream.retriever.radius,
+            }
+        name, device = self._name_and_device
+        return EngineIdentity(name, "classical", device, "1", detail)
+
+    def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
+        """Compile the kernels and run once over fringes of this size; the stream's own carrier is found later.
+
+        Raises:
+            EngineUnavailable: frames of this size cannot be inverted.
+        """
+        height, width = shape
+        if min(shape) < _SMALLEST_PX or width > goldstein.WIDEST:
+            raise EngineUnavailable(
+                f"expected frames of at least {_SMALLEST_PX} × {_SMALLEST_PX} px and at most {goldstein.WIDEST} "
+                f"columns, got {height} × {width}"
+            )
+        options, pixels = self._options, _noisy_fringes(shape, bit_depth)
+        retriever = TakedaRetriever(shape, find_carrier(pixels), threads=options.threads)
+        chain = self._lay_chain(retriever, BackgroundFit(shape, options.background_order, options.threads))
+        try:
+            chain.invert(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0))
+        finally:
+            chain.free()
+
+    def retrieve(self, frame: Frame) -> PhaseFrame:
+        """See `PhaseEngine.retrieve`. Stages: `carrier` where it had to be found, then the chain's.
+
+        Raises:
+            InferenceError: `no carrier`, `no band`.
+        """
+        stages_ms: dict[str, float] = {}
+        with self._lock:
+            stream = self._stream
+            if stream is None or not stream.has(frame):
+                clock = perf_counter()
+                self._forget_stream()
+                stream = self._stream = self._lay_out(frame)
+                stages_ms["carrier"] = (perf_counter() - clock) * 1e3
+            inverted = stream.chain.invert(frame)
+            mask = inverted.disputed_mask
+            disputed_pixels = 0 if mask is None else int(np.count_nonzero(mask))
+            quality = PhaseQuality(
+                residues=inverted.residues,
+                disputed_pixels=disputed_pixels,
+                carrier_strength=stream.retriever.carrier.strength,
+                warning=_warning(frame, inverted.residues, disputed_pixels),
+            )
+            return PhaseFrame(inverted.phase_rad, frame, self.identity, stages_ms | inverted.stages_ms, quality, mask)
+
+    def refind_carrier(self) -> None:
+        """See `TunableEngine.refind_carrier`."""
+        with self._lock:
+            self._forget_stream()
+
+    def use_sideband(self, sideband: str) -> None:
+        """See `TunableEngine.use_sideband`.
+
+        Raises:
+            ValueError: `sideband` is none of the three.
+        """
+        if sideband not in _SIDEBANDS:
+            raise ValueError(f"expected a sideband among {', '.join(_SIDEBANDS)}, got {sideband!r}")
+        with self._lock:
+            self._sideband = sideband
+            self._forget_stream()
+
+    def use_calibration(self, frame: Frame | None) -> None:
+        """See `TunableEngine.use_calibration`."""
+        with self._lock:
+            if frame is not None:
+                if self._stream is not None and frame.shape != self._stream.retriever.shape:
+                    raise ValueError(
+                        f"expected a calibration frame of the stream's shape {self._stream.retriever.shape}, "
+                        f"got {frame.shape}"
+                    )
+                try:
+                    find_carrier(frame.pixels)
+                except InferenceError as error:
+                    raise ValueError(f"expected a sample-free interferogram: {error}") from error
+            self._calibration = frame
+            self._forget_stream()
+
+    def close(self) -> None:
+        """Let go of the chain. Doing it twice is harmless."""
+        with self._lock:
+            self._forget_stream()
+
+    def _forget_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.chain.free()
+
+    def _lay_out(self, frame: Frame) -> _Stream:
+        """Find the carrier in `frame`, choose the sideband and lay out the filter for the stream."""
+        options, calibration = self._options, self._calibration_for(frame.shape)
+        given = options.carrier_cycles_per_px
+        if given is not None:
+            carrier = Carrier(*given)
+        else:
+            carrier = find_carrier(frame.pixels if calibration is None else calibration.pixels)
+        if self._sideband == "lower":
+            carrier = carrier.conjugate()
+        stream = self._stream_for(frame, carrier)
+        # A given carrier states its sign. One that was found does not, but cells delay light more than their medium.
+        if self._sideband == "auto" and given is None and _leans_negative(stream.chain.invert(frame)):
+            stream.chain.free()
+            stream = self._stream_for(frame, carrier.conjugate())
+        return stream
+
+    def _calibration_for(self, shape: tuple[int, int]) -> Frame | None:
+        """The calibration frame, unless the camera's frames have another size by now."""
+        return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
+
+    def _stream_for(self, frame: Frame, carrier: Carrier) -> _Stream:
+        options, shape, calibration = self._options, frame.shape, self._calibration_for(frame.shape)
+        limit = None if options.optics is None else options.optics.band_limit_cycles_per_px
+        retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
+        if calibration is not None:
+            retriever.use_calibration(calibration.pixels)
+        order = options.background_order if calibration is None else 0
+        chain = self._lay_chain(retriever, BackgroundFit(shape, order, options.threads))
+        return _Stream(frame.source, retriever, chain)
+
+
+def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
+    """Fringes with so much noise that every step has something to do."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    noise = np.random.default_rng(0).normal(0, 1.0, shape)
+    fringes = 0.5 + 0.25 * np.cos(2 * np.pi * (0.2 * y + 0.25 * x) + noise)
+    pixels: NDArray[np.float64] = fringes * (2**bit_depth - 1)
+    return pixels.astype(np.uint8) if bit_depth <= 8 else pixels.astype(np.uint16)
+
+
+def _leans_negative(inverted: Inverted) -> bool:
+    """Whether the phase's long tail points down: the third moment of a thinned map."""
+    thinned = inverted.phase_rad[::8, ::8].astype(np.float64)
+    return float(np.mean((thinned - np.median(thinned)) ** 3)) < 0
+
+
+def _warning(frame: Frame, residues: int, disputed: int) -> str | None:
+    height, width = frame.shape
+    if max(residues / _MOST_RESIDUES, disputed / _MOST_DISPUTED) > height * width:
+        return (
+            f"The wrapped phase has {residues} residues, whose branch cuts enclose {disputed} pixels: across them the "
+            "multiple of 2π is only the likeliest one."
+        )
+    full_scale = 2**frame.bit_depth - 1
+    if np.mean(frame.pixels[::4, ::4] >= full_scale) > _MOST_SATURATED:
+        return "More than 1 % of the pixels are saturated; lower the exposure."
+    return None
