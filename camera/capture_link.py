@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import struct
@@ -23,9 +24,13 @@ NO_SLOT = "no slot free"
 REASONS = (GAP, INCOMPLETE, UNDERRUN, LATE, NO_SLOT)
 """Why the capture process lost frames, in the order of `Slots.losses`."""
 
-FRAME, LOST = b"F", b"L"
+FRAME, LOST, SETTINGS = b"F", b"L", b"S"
 FRAME_MESSAGE = "<cIIqqqq"
-"""FRAME, session, slot, captured_ns, captured_monotonic_ns, device id, device time stamp (−1 for none)."""
+"""FRAME, session, slot, captured_ns, captured_monotonic_ns, device id, device time stamp (−1 for none).
+
+SETTINGS and a JSON object go ahead of the first frame that they hold for, so that nothing of them is sent per frame and
+none can be taken for another's. LOST and a sentence is the last message of a stream.
+"""
 
 _ANSWER_S = 30.0  # opening a camera on a network takes seconds
 _CLOSE_S = 3.0
@@ -50,7 +55,7 @@ class CameraFacts:
 
 @dataclass(frozen=True, slots=True)
 class FrameMessage:
-    """A frame that lies in a slot of the session's slots."""
+    """A frame that lies in a slot of the session's slots, and the settings that were in force for it."""
 
     session: int
     slot: int
@@ -58,6 +63,7 @@ class FrameMessage:
     captured_monotonic_ns: int
     device_id: int | None
     device_timestamp_ns: int | None
+    settings: Mapping[str, FeatureValue]
 
 
 def connection_of(handle: int) -> Connection:
@@ -77,6 +83,7 @@ class CaptureLink:
         self._control = control
         self._frames = frames
         self._asking = Lock()
+        self._settings: Mapping[str, FeatureValue] = {}  # of the frames that come now
         self._process = _start_process(far_control.fileno(), far_frames.fileno())
         far_control.close()
         far_frames.close()
@@ -127,11 +134,14 @@ class CaptureLink:
             message = self._frames.recv_bytes()
         except (EOFError, OSError) as error:
             raise CameraLost(self._how_it_ended()) from error
+        if message[:1] == SETTINGS:
+            self._settings = json.loads(message[1:])
+            return self.receive(timeout_s)  # the frame that they were sent for follows at once
         if message[:1] == LOST:
             raise CameraLost(message[1:].decode())
         _, session, slot, captured_ns, captured_monotonic_ns, *stamps = struct.unpack(FRAME_MESSAGE, message)
         device_id, timestamp_ns = (None if stamp < 0 else stamp for stamp in stamps)
-        return FrameMessage(session, slot, captured_ns, captured_monotonic_ns, device_id, timestamp_ns)
+        return FrameMessage(session, slot, captured_ns, captured_monotonic_ns, device_id, timestamp_ns, self._settings)
 
     def close(self) -> None:
         """End the process: it is asked, and killed if it does not comply."""

@@ -11,124 +11,25 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing import reduction
-from time import monotonic, monotonic_ns, time_ns
 from typing import Any
 
 import numpy as np
 
-from camera.capture_link import FRAME, FRAME_MESSAGE, LOST, NO_SLOT, REASONS, CameraFacts, Connection, connection_of
+from camera.capture_link import LOST, CameraFacts, Connection, connection_of
+from camera.capture_stream import CaptureStream, settings_of
 from camera.errors import CameraError, CameraLost
 from camera.features import CameraListing
-from camera.frame_ids import UNDERRUN, FrameIds
-from camera.gentl_device import DriverFrame, GentlDevice
+from camera.gentl_device import GentlDevice
 from camera.gentl_discovery import list_cameras
-from camera.pixel_format import PixelFormat
 from camera.slots import SlotLayout, Slots, attach_slots
 
-_WAIT_S = 0.02  # for a frame; requests are looked at in between
-_ASK_IF_GONE_S = 0.5
 _STUCK_S = 60  # longer than the service waits for any answer
 _ASKED_OF_DEVICE = ("features", "feature", "set", "load", "fit_window")
-_TOLD = (
-    "PixelFormat",
-    "OffsetX",
-    "OffsetY",
-    "ExposureTime",
-    "Gain",
-    "AcquisitionFrameRate",
-    "TriggerMode",
-    "TriggerSource",
-    "DeviceTemperature",
-)
-
-
-class _Stream:
-    """Frames on their way from the driver into slots."""
-
-    def __init__(self, device: GentlDevice, slots: Slots, pixel_format: PixelFormat, session: int) -> None:
-        self._device = device
-        self._slots = slots
-        self._format = pixel_format
-        self._session = session
-        self._ids = FrameIds()
-        self._unslotted = 0
-        self._losses_before = slots.losses  # of earlier streams into the same slots
-        self._asked_at = monotonic()
-        device.start()
-
-    def pump(self, frames: Connection) -> None:
-        """Wait a little for a frame and pass it on.
-
-        Raises:
-            CameraLost: the camera is gone, or changed what it sends.
-        """
-        self._slots.heartbeat_ns = monotonic_ns()
-        frame = self._device.fetch(_WAIT_S)
-        for _ in range(self._device.take_incomplete()):
-            self._ids.incomplete()
-        if frame is None:
-            self._ask_if_gone()
-        else:
-            self._asked_at = monotonic()
-            self._pass_on(frame, frames)
-        self._tell_losses()
-
-    def end(self) -> None:
-        """Stop the camera's stream and count what is missing."""
-        self._device.stop()
-        self._slots.heartbeat_ns = 0
-        self._ids.settle()
-        self._tell_losses()
-
-    def _pass_on(self, frame: DriverFrame, frames: Connection) -> None:
-        captured_ns, captured_monotonic_ns = time_ns(), monotonic_ns()
-        try:
-            self._check_format(frame)
-            self._count_underruns(frame)
-            if frame.device_id is not None and not self._ids.arrived(frame.device_id):
-                return
-            slot = self._slots.take()
-            if slot is None:
-                self._unslotted += 1
-                return
-            self._format.read_into(self._slots.pixels(slot), frame.buffer, frame.row_padding)
-        finally:
-            self._device.give_back(frame)
-        stamps = (frame.device_id, frame.timestamp_ns)
-        numbers = (captured_ns, captured_monotonic_ns, *(-1 if stamp is None else stamp for stamp in stamps))
-        frames.send_bytes(struct.pack(FRAME_MESSAGE, FRAME, self._session, slot, *numbers))
-
-    def _check_format(self, frame: DriverFrame) -> None:
-        expected = self._slots.layout.shape
-        if frame.shape != expected or frame.pixel_format != self._format:
-            raise CameraLost(
-                f"expected frames of {expected[0]} × {expected[1]} {self._format.name}, got {frame.shape[0]} × "
-                f"{frame.shape[1]} {frame.pixel_format.name}: the camera was changed under way; opening it again"
-            )
-
-    def _count_underruns(self, frame: DriverFrame) -> None:
-        underruns = self._device.take_underruns()
-        if frame.device_id is None:
-            self._ids.losses[UNDERRUN] += underruns
-        else:
-            self._ids.underruns(underruns)
-
-    def _ask_if_gone(self) -> None:
-        if monotonic() - self._asked_at > _ASK_IF_GONE_S:
-            self._asked_at = monotonic()
-            if self._device.is_gone():
-                serial = self._device.listing.serial
-                raise CameraLost(f"camera {serial} no longer answers; check its cable and its power")
-
-    def _tell_losses(self) -> None:
-        losses = self._ids.losses | Counter({NO_SLOT: self._unslotted})
-        self._slots.losses = [before + losses[why] for before, why in zip(self._losses_before, REASONS, strict=False)]
+_CHANGING = ("set", "load", "fit_window")
 
 
 class _CaptureProcess:
@@ -136,7 +37,7 @@ class _CaptureProcess:
         self._control = control
         self._frames = frames
         self._device: GentlDevice | None = None
-        self._stream: _Stream | None = None
+        self._stream: CaptureStream | None = None
         self._slots: Slots | None = None
         self._requests: Mapping[str, Callable[..., Any]] = {
             "list": list_cameras,
@@ -177,13 +78,17 @@ class _CaptureProcess:
     def _answer(self, verb: str, arguments: tuple[Any, ...]) -> tuple[bool, object]:
         try:
             request = getattr(self._opened, verb) if verb in _ASKED_OF_DEVICE else self._requests[verb]
-            return True, request(*arguments)
+            try:
+                return True, request(*arguments)
+            finally:  # a load that is refused has set some, too
+                if self._stream and verb in _CHANGING:
+                    self._stream.settings_changed()
         except CameraError as error:
             return False, error
         except Exception as error:
             return False, CameraLost(f"the capture process failed at {verb!r}: {error!r}")
 
-    def _pump(self, stream: _Stream) -> None:
+    def _pump(self, stream: CaptureStream) -> None:
         try:
             stream.pump(self._frames)
         except Exception as error:
@@ -200,12 +105,12 @@ class _CaptureProcess:
 
     def _facts(self) -> CameraFacts:
         nodes, pixel_format = self._opened.nodes, self._opened.choose_grey_format()
-        settings = {name: nodes.feature(name).value for name in _TOLD if nodes.has(name)}
+        settings = settings_of(self._opened)
         return CameraFacts(
             shape=(int(nodes.number("Height") or 0), int(nodes.number("Width") or 0)),
             pixel_format=pixel_format.name,
             frame_rate_hz=None if settings.get("TriggerMode") == "On" else nodes.number("AcquisitionFrameRate"),
-            settings={name: value for name, value in settings.items() if value is not None},
+            settings=settings,
         )
 
     def _attach(self, layout: SlotLayout, token: str | None) -> None:
@@ -219,7 +124,7 @@ class _CaptureProcess:
         # Whatever has to be compiled for the format is compiled now, not when the first frame waits.
         pixel_format.read_into(np.empty((1, 2 * pixel_format.group), pixel_format.dtype), bytes(64))
         try:
-            self._stream = _Stream(self._opened, self._slots, pixel_format, session)
+            self._stream = CaptureStream(self._opened, self._slots, pixel_format, session)
         except CameraLost as lost:
             self._frames.send_bytes(LOST + str(lost).encode())  # whoever waits for frames must know, too
             raise

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camera.device import Device, DeviceMemory, Event
+from camera.features import FeatureValue
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -43,6 +44,8 @@ class Frame:
         captured_monotonic_ns: the same instant on the monotonic clock. For latencies.
         device_id: the camera's own frame id, where it has one.
         device_timestamp_ns: the camera's own time stamp, in ns of the camera's clock, where it has one.
+        settings: exposure, gain and so on that were in force for this frame, as well as the driver can tell; None where
+            the camera has none. Frames share it; nobody writes to it.
         source: which camera it came from, where one stream has several; frames of one share optics and carrier.
         true_phase_rad: computes the phase it was made from, (H, W) float32 in rad, where it was simulated.
         on_device: the same pixels on a compute device, where a queue has put them there. Who works on another device,
@@ -56,6 +59,7 @@ class Frame:
     captured_monotonic_ns: int
     device_id: int | None = None
     device_timestamp_ns: int | None = None
+    settings: Mapping[str, FeatureValue] | None = None
     source: str = ""
     true_phase_rad: Callable[[], NDArray[np.float32]] | None = None
     on_device: OnDevice | None = None

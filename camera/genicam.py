@@ -140,6 +140,7 @@ class GenicamCamera:
             captured_monotonic_ns=message.captured_monotonic_ns,
             device_id=message.device_id,
             device_timestamp_ns=message.device_timestamp_ns,
+            settings=message.settings,
         )
         self._sequence += 1
         return frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from time import monotonic_ns
 from typing import TypeVar, cast
@@ -24,7 +24,7 @@ class LiveFrame:
 
     Attributes:
         phase: what the engine made of the frame.
-        camera: who took the frame.
+        camera: who took the frame, with the settings that were in force for this very frame.
         stages_ms: `queue_wait`, the engine's own stages, `retrieval` (all of them) and `total`, from the frame's
             capture to its publication, in ms.
         published_monotonic_ns: when it was published.
@@ -47,7 +47,8 @@ class LiveFrame:
             "retrieval": (done_ns - taken_ns) / 1e6,
             "total": (done_ns - captured_ns) / 1e6,
         }
-        return cls(phase, camera, stages_ms)
+        settings = phase.frame.settings
+        return cls(phase, camera if settings is None else replace(camera, settings=settings), stages_ms)
 
     @property
     def frame(self) -> Frame:

@@ -53,7 +53,8 @@ class FrameHeader(BaseModel):
     device_timestamp_ns: int | None = Field(default=None, description="the camera's own time stamp, ns of its clock")
     camera: str = Field(description="what the camera was opened as")
     camera_settings: dict[str, FeatureValue] = Field(
-        default_factory=dict, description="exposure, gain and so on of a camera that has them, as read back from it"
+        default_factory=dict,
+        description="exposure, gain and so on that were in force for this frame, as read back from the camera",
     )
     layer: str = Field(description="phase, wrapped, interferogram, baseline or true")
     shape: tuple[PositiveInt, PositiveInt] = Field(description="(H, W) of the payload, in pixels")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tifffile import TiffFile
 
 from camera.genicam import GenicamCamera
 from camera.source import CameraOptions
 from models.engine import EngineOptions
 from models.engines.classical import ClassicalEngine
 from service.app import build_app
+from service.layers import View, message
 from service.live import LiveFrame
+from service.rendering import frame_answer
 from service.station import Station
+from service.wire import unpack
 from tests.fakes import FakeEngine
 
 PATIENCE_S = 30.0
@@ -107,6 +113,18 @@ def test_feature_that_is_set_is_read_back_and_travels_with_the_frames(line: Line
     assert live.frame.device_id is not None
     header = line.client.get("/api/v1/frames/latest").headers["QPI-Frame"]
     assert '"ExposureTime":750.0' in header
+
+
+def test_frame_states_its_own_settings_however_late_it_is_looked_at(line: Line) -> None:
+    before = line.frame()
+    line.set("ExposureTime", 750)
+    after = line.frame_when(lambda live: live.camera.settings["ExposureTime"] == 750.0)
+    for live, exposure_us in ((before, 1000.0), (after, 750.0)):
+        streamed = unpack(message(live, View(), line.station.pipeline.latencies, None)).header
+        file = frame_answer(live, View(), "tiff")
+        with TiffFile(BytesIO(file.body)) as tiff:
+            saved = json.loads((tiff.imagej_metadata or {})["Info"])
+        assert streamed.camera_settings["ExposureTime"] == saved["camera_settings"]["ExposureTime"] == exposure_us
 
 
 @pytest.mark.parametrize(
