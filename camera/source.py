@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from camera.errors import CameraUnavailable
 from camera.features import FeatureValue
@@ -85,6 +88,15 @@ class Camera(Protocol):
 
     def stop(self) -> None:
         """Stop sending and let go of the device; `start` may follow. Doing it twice is harmless."""
+
+
+@runtime_checkable
+class PinnableCamera(Protocol):
+    """A camera whose frames lie in memory that a device can read by itself, once it is page-locked."""
+
+    @property
+    def pinnable(self) -> NDArray[np.uint8] | None:
+        """That memory, page-aligned, of the running stream; None where there is none."""
 
 
 class CameraAdapter(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns, time_ns
@@ -10,11 +11,15 @@ from camera.frame import Frame
 from camera.image_file import read_image
 from camera.source import open_camera
 from camera.switch import CameraSwitch
-from models.engine import open_engine
+from models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
+from models.errors import EngineError
 from service.remembered import RememberedSidebands
 from service.settings import Settings, SettingsError
 from service.station import Station
 from service.tuning import NotTunable
+
+_ON_GPU, _ON_CPU = "goldstein-cuda", "goldstein"
+_log = logging.getLogger(__name__)
 
 
 def open_station(settings: Settings, remembered: RememberedSidebands | None = None) -> Station:
@@ -34,14 +39,26 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
     optics = every_optics.pop() if len(every_optics) == 1 else None
     options = settings.engine_options(optics, sideband)
     engine = open_engine(settings.engine, options, may_be_file=True)
-    baseline = None
-    if settings.baseline_fraction > 0 and settings.baseline != settings.engine:
-        # One thread: the cores are the live engine's.
-        baseline = open_engine(settings.baseline, replace(options, threads=1))
+    # One thread: the cores are the live engine's.
+    baseline = _open_baseline(settings, engine, replace(options, threads=1))
     station = Station(settings, camera, engine, baseline, sideband, remembered)
     if settings.calibration is not None:
         _calibrate(station, settings.calibration)
     return station
+
+
+def _open_baseline(settings: Settings, engine: PhaseEngine, options: EngineOptions) -> PhaseEngine | None:
+    """The baseline that was asked for; if none was, the classical chain, on the GPU where the engine is there too."""
+    if settings.baseline_fraction == 0 or settings.baseline == settings.engine:
+        return None
+    if settings.baseline is not None:
+        return open_engine(settings.baseline, options)
+    if isinstance(engine, DeviceEngine) and settings.engine != _ON_GPU:
+        try:
+            return open_engine(_ON_GPU, options)
+        except EngineError as error:
+            _log.warning("the baseline runs on the CPU: %s", error)
+    return None if settings.engine == _ON_CPU else open_engine(_ON_CPU, options)
 
 
 def _calibrate(station: Station, file: Path) -> None:

@@ -11,7 +11,7 @@ happens to a frame is always counted, so that at any instant
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event, Thread
 from time import monotonic, monotonic_ns
 
@@ -20,7 +20,7 @@ from camera.errors import CameraError, CameraTimeout
 from camera.frame import Frame
 from camera.queue import FrameQueue
 from camera.source import Camera
-from models.engine import PhaseEngine
+from models.engine import PhaseEngine, PhaseFrame
 from models.errors import EngineError, InferenceError
 from service.hub import Hub
 from service.latency import LatencyBook
@@ -186,7 +186,7 @@ class Pipeline:
             self._note_failure(repr(error), "internal error")
             _log.exception("the engine failed on frame %d", frame.sequence)
             return
-        live = LiveFrame.timed(phase, camera, taken_ns)
+        live = LiveFrame.timed(_off_device(phase), camera, taken_ns)
         # Recorded and counted before anyone can see the frame: who has seen frame N finds N in the account.
         self._failed_in_a_row = 0
         self.latencies.record(live.stages_ms)
@@ -205,3 +205,8 @@ class Pipeline:
     def _enter(self, name: str, sentence: str) -> None:
         if self._state.name != name or self._state.sentence != sentence:
             self._state = PipelineState(name, sentence)
+
+
+def _off_device(phase: PhaseFrame) -> PhaseFrame:
+    """The same phase, whose frame takes up no place on the engine's device any more, however long people look at it."""
+    return phase if phase.frame.on_device is None else replace(phase, frame=replace(phase.frame, on_device=None))

@@ -102,6 +102,7 @@ def stats(station: AtStation) -> schemas.Stats:
         latency_ms=stages,
         event_loop_ms=event_loop,
         account=schemas.Account.of(pipeline.account.snapshot()),
+        uploads=schemas.Uploads.model_validate(station.uploads) if station.uploads else None,
         subscribers=_subscribers(station),
         departed=schemas.Departed(connections=ended, account=schemas.Account.of(departed)),
         engine=schemas.Engine.of(pipeline.engine.identity),

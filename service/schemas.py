@@ -166,6 +166,13 @@ class Baseline(_Answer):
     last_failure: str | None
 
 
+class Uploads(_Answer):
+    """Frames on their way to the engine's device."""
+
+    on_device: int = Field(description="frames that the queue put there")
+    through_host: dict[str, int] = Field(description="frames that it left to the engine to upload, by reason")
+
+
 class Quality(_Answer):
     """How far the newest phase can be trusted."""
 
@@ -192,6 +199,7 @@ class Stats(_Answer):
     )
     event_loop_ms: StagePercentiles | None = Field(description="how late the server's event loop wakes")
     account: Account
+    uploads: Uploads | None = Field(description="null where the engine works on no device")
     subscribers: list[Subscriber]
     departed: Departed
     engine: Engine

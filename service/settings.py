@@ -73,7 +73,10 @@ class Settings(BaseSettings):
     calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
     threads: int | None = Field(default=None, ge=1, description="CPU threads the engine may use; unset is all cores")
 
-    baseline: str = Field(default="goldstein", description="engine that checks a part of the live frames")
+    baseline: str | None = Field(
+        default=None,
+        description="engine that checks a part of the live frames; unset: goldstein, on the GPU beside an engine there",
+    )
     baseline_fraction: float = Field(
         default=0.1,
         ge=0,

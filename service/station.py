@@ -12,12 +12,13 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from camera.account import FrameAccount
 from camera.errors import CameraUnavailable
-from camera.queue import HostFrameQueue
+from camera.gpu_queue import GpuFrameQueue, Uploads
 from camera.source import Camera
 from camera.switch import CameraSwitch
 from models.engine import PhaseEngine
 from service.audience import Audience
 from service.baseline import Baseline
+from service.frame_queue import queue_for
 from service.hub import Hub
 from service.latency import LatencyBook
 from service.metrics import StationCollector
@@ -58,7 +59,8 @@ class Station:
         self.latencies = LatencyBook(self.registry)
         account = FrameAccount()
         self.hub = Hub()
-        self.pipeline = Pipeline(camera, HostFrameQueue(account), engine, self.hub, account, self.latencies)
+        self._queue = queue_for(engine, lambda: self.camera, account)
+        self.pipeline = Pipeline(camera, self._queue, engine, self.hub, account, self.latencies)
         self.audience = Audience(self.hub)
         self.encoders = ThreadPoolExecutor(2, "encode")
         self.rates = Rates(account, self.latencies)
@@ -98,6 +100,11 @@ class Station:
     def camera_shape(self) -> tuple[int, int]:
         """(H, W) of the camera's frames."""
         return self.camera.identity.shape
+
+    @property
+    def uploads(self) -> Uploads | None:
+        """What became of the frames' uploads to the engine's device; None where it works on none."""
+        return self._queue.uploads if isinstance(self._queue, GpuFrameQueue) else None
 
     @property
     def uptime_s(self) -> float:

@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { row } from "./rows.js";
-import { clock, fixed } from "./units.js";
+import { clock, fixed, milliseconds } from "./units.js";
 
 const $ = (id) => document.getElementById(id);
 const ANSWER_MS = 8000;
@@ -117,7 +117,7 @@ function baselineRows(baseline, engine) {
   return [
     row(`Differs from ${baseline.engine}`, `${fixed(baseline.rms_rad, 3)} rad`, "", `Root mean square. ${part}`),
     row("PSNR", `${fixed(baseline.psnr_db, 1)} dB`, "", `On the scale 0 – 12 rad. ${part}`),
-    row(`${baseline.engine} takes`, `${fixed(baseline.latency_ms, 1)} ms`, "", "For its newest frame"),
+    row(`${baseline.engine} takes`, `${milliseconds(baseline.latency_ms)} ms`, "", "For its newest frame"),
     ...truthRows(baseline),
   ];
 }

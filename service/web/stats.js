@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { History } from "./history.js";
 import { row } from "./rows.js";
-import { count, fixed } from "./units.js";
+import { count, fixed, milliseconds } from "./units.js";
 
 const PERIOD_MS = 1000;
 const $ = (id) => document.getElementById(id);
@@ -30,15 +30,15 @@ export class StatsPanel {
     this.history.add(stats);
     const total = stats?.latency_ms.total;
     $("fps").textContent = fixed(stats?.fps.delivered, 1);
-    $("latency-p50").textContent = fixed(total?.p50, 0);
-    $("latency-p95").textContent = fixed(total?.p95, 0);
+    $("latency-p50").textContent = fixed(total?.p50, total?.p50 < 10 ? 1 : 0);
+    $("latency-p95").textContent = fixed(total?.p95, total?.p95 < 10 ? 1 : 0);
     if (!stats) return;
     $("account").replaceChildren(...accountRows(stats));
     $("stages").tBodies[0].replaceChildren(...Object.entries(stats.latency_ms).map(stageRow));
   }
 }
 
-function accountRows({ account, last_failure: lastFailure }) {
+function accountRows({ account, uploads, last_failure: lastFailure }) {
   const losses = (reasons, tone, verb, why) =>
     Object.entries(reasons).map(([reason, frames]) => row(`${verb}: ${reason}`, count(frames), tone, why));
   return [
@@ -46,6 +46,7 @@ function accountRows({ account, last_failure: lastFailure }) {
     row("Delivered", count(account.delivered)),
     ...losses(account.dropped, "warn", "Dropped"),
     ...losses(account.failed, "bad", "Failed", lastFailure ?? ""),
+    ...losses(uploads?.through_host ?? {}, "warn", "Not on the GPU in time"),
   ];
 }
 
@@ -56,7 +57,7 @@ function stageRow([stage, took]) {
   name.textContent = stage.replaceAll("_", " ");
   const cells = [took.p50, took.p95, took.max].map((ms) => {
     const cell = document.createElement("td");
-    cell.textContent = fixed(ms, 1);
+    cell.textContent = milliseconds(ms);
     return cell;
   });
   line.append(name, ...cells);

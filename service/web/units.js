@@ -13,6 +13,9 @@ export function fixed(value, digits) {
   return /^−0\.?0*$/.test(text) ? text.slice(1) : text;
 }
 
+/** Milliseconds, to a hundredth below one. */
+export const milliseconds = (value) => fixed(value, value < 1 ? 2 : 1);
+
 /** A count with thin spaces between thousands. */
 export const count = (value) =>
   value === null || value === undefined ? dash : String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
