@@ -163,9 +163,10 @@ class EngineOptions:
 _ADAPTERS = {
     "auto": "models.engines.auto:AutoEngine",
     "goldstein": "models.engines.classical:ClassicalEngine",
+    "goldstein-cuda": "models.engines.classical_cuda:ClassicalCudaEngine",
     "nasprnet": "models.engines.onnx:OnnxEngine",
 }
-_FROM_FILE = {".onnx": "models.engines.onnx:OnnxEngine"}
+_FROM_FILE = {".onnx": "models.engines.onnx:OnnxEngine", ".trt": "models.engines.tensorrt:TensorRtEngine"}
 
 
 def engine_names() -> tuple[str, ...]:
@@ -179,8 +180,8 @@ def open_engine(name: str, options: EngineOptions, *, may_be_file: bool = False)
     Args:
         name: one of `engine_names()`.
         options: see `EngineOptions`.
-        may_be_file: whether `name` may also be the path of a network that `qpi export` wrote. Only for whoever starts
-            the program; what comes over the network must not name files.
+        may_be_file: whether `name` may also be the path of a network that `qpi export` or `qpi compile` wrote. Only for
+            whoever starts the program; what comes over the network must not name files.
 
     Raises:
         EngineUnavailable: there is none of that name, or it cannot be made here.
@@ -188,7 +189,7 @@ def open_engine(name: str, options: EngineOptions, *, may_be_file: bool = False)
     file = Path(name)
     is_file = may_be_file and file.suffix in _FROM_FILE
     if name not in _ADAPTERS and not is_file:
-        or_file = " or the path of a network (.onnx)" if may_be_file else ""
+        or_file = " or the path of a network (.onnx, .trt)" if may_be_file else ""
         raise EngineUnavailable(f"expected an engine among {', '.join(_ADAPTERS)}{or_file}, got {name!r}")
     module, _, attribute = (_FROM_FILE[file.suffix] if is_file else _ADAPTERS[name]).partition(":")
     try:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,25 +15,21 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
-from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 from torch.export import Dim
 
 from camera.frame import Pixels
 from camera.instrument import Instrument
+from models.agreement import Agreement, Probe, compare
 from models.checkpoint import Checkpoint
 from models.data import PHASE_RANGE_RAD
 from models.identity import NetworkIdentity
-from models.metrics import psnr_db
 from models.nets.blocks import LEVEL_STRIDES
 from models.nets.nas_prnet import NasPRNet
 from models.nets.super_prnet import SuperPRNet
+from models.onnx_precision import PRECISIONS, stamp, to_fp16, to_int8
 
-PRECISIONS = ("fp32", "fp16", "int8")
 _LARGEST_DIFFERENCE_RAD = 1e-3
-_LARGEST_LOSS_DB = {"fp16": 0.1, "int8": 0.5}
 _OPSET = 18
 _INPUT, _OUTPUT = "interferogram", "phase_rad"
 _UNET_STRIDE = 16
@@ -42,23 +37,6 @@ _UNET_STRIDE = 16
 
 class ExportError(RuntimeError):
     """The exported network disagrees with the trained one; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """A frame to compare on: (H, W) grey values and, for the precisions that lose some, its true phase in rad."""
-
-    pixels: Pixels
-    phase_rad: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How an exported file agrees with torch: largest difference in rad, and median PSNR against the truth, in dB."""
-
-    largest_difference_rad: float
-    psnr_db: float
-    torch_psnr_db: float
 
 
 class GreyToPhase(nn.Module):
@@ -102,18 +80,19 @@ def export(
         raise ValueError(f"expected at least two frames to compare on, got {len(probes)}")
     identity = describe(checkpoint, precision, shape)
     net = GreyToPhase(checkpoint.network(), identity.bit_depth).eval()
+    model = _fp32(net, probes[0].pixels, identity)
+    compared = list(probes)
+    if precision == "fp16":
+        model = to_fp16(model)
+    elif precision == "int8":
+        half = len(probes) // 2
+        model = to_int8(model, [probe.pixels for probe in probes[:half]])
+        compared = list(probes[half:])
+    stamp(model, identity.to_metadata())
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        written = Path(scratch) / "fp32.onnx"
-        _write_fp32(net, written, probes[0].pixels, identity)
-        compared = list(probes)
-        if precision == "fp16":
-            written = _to_fp16(written)
-        elif precision == "int8":
-            half = len(probes) // 2
-            written = _to_int8(written, [probe.pixels for probe in probes[:half]])
-            compared = list(probes[half:])
-        _stamp(written, identity.to_metadata())
-        agreement = compare(net, written, compared)
+        written = Path(scratch) / path.name
+        onnx.save(model, written)
+        agreement = _compare(net, written, compared)
         _refuse_disagreement(agreement, precision)
         os.replace(written, path)
     return agreement
@@ -140,24 +119,15 @@ def describe(checkpoint: Checkpoint, precision: str, shape: tuple[int, int] | No
     )
 
 
-def compare(net: nn.Module, path: Path, probes: Sequence[Probe]) -> Agreement:
-    """Run every probe through torch and through ONNX Runtime."""
+def _compare(net: nn.Module, path: Path, probes: Sequence[Probe]) -> Agreement:
+    """Of ONNX Runtime with torch, the reference."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    differences, scores, torch_scores = [], [], []
-    for probe in probes:
+
+    def in_torch(pixels: Pixels) -> NDArray[np.float32]:
         with torch.inference_mode():
-            expected = net(torch.from_numpy(probe.pixels.copy())).numpy()
-        (phase_rad,) = session.run(None, {_INPUT: probe.pixels})
-        differences.append(float(np.abs(phase_rad - expected).max()))
-        if probe.phase_rad is not None:
-            truth = np.clip(probe.phase_rad, 0, PHASE_RANGE_RAD)
-            scores.append(psnr_db(phase_rad, truth))
-            torch_scores.append(psnr_db(expected, truth))
-    return Agreement(
-        max(differences),
-        float(np.median(scores)) if scores else float("nan"),
-        float(np.median(torch_scores)) if scores else float("nan"),
-    )
+            return cast(NDArray[np.float32], net(torch.from_numpy(pixels.copy())).numpy())
+
+    return compare(in_torch, lambda pixels: session.run(None, {_INPUT: pixels})[0], probes)
 
 
 def _refuse_disagreement(agreement: Agreement, precision: str) -> None:
@@ -168,15 +138,12 @@ def _refuse_disagreement(agreement: Agreement, precision: str) -> None:
                 f"{agreement.largest_difference_rad:.2g} rad; nothing was written"
             )
         return
-    loss_db = agreement.torch_psnr_db - agreement.psnr_db
-    if not loss_db < _LARGEST_LOSS_DB[precision]:
-        raise ExportError(
-            f"expected {precision} to lose less than {_LARGEST_LOSS_DB[precision]} dB of PSNR, got a loss of "
-            f"{loss_db:.2f} dB ({agreement.torch_psnr_db:.2f} → {agreement.psnr_db:.2f}); nothing was written, use fp32"
-        )
+    refusal = agreement.why_refused(precision)
+    if refusal:
+        raise ExportError(f"{refusal}; nothing was written, use fp32")
 
 
-def _write_fp32(net: nn.Module, path: Path, pixels: Pixels, identity: NetworkIdentity) -> None:
+def _fp32(net: nn.Module, pixels: Pixels, identity: NetworkIdentity) -> onnx.ModelProto:
     stride, shape = identity.stride, identity.shape
     height, width = shape or (3 * stride, 4 * stride)
     example = torch.from_numpy(np.zeros((height, width), pixels.dtype))
@@ -195,57 +162,7 @@ def _write_fp32(net: nn.Module, path: Path, pixels: Pixels, identity: NetworkIde
     )
     if program is None:
         raise ExportError("expected a graph from torch, got none")
-    onnx.save(program.model_proto, path)
-
-
-def _to_fp16(path: Path) -> Path:
-    """Weights and arithmetic in half precision; in and out as before."""
-    half = convert_float_to_float16(onnx.load(path), keep_io_types=True, disable_shape_infer=True)
-    written = path.with_name("fp16.onnx")
-    onnx.save(half, written)
-    return written
-
-
-def _to_int8(path: Path, frames: Sequence[Pixels]) -> Path:
-    """Static quantisation, QDQ: symmetric int8 weights per channel; the first and the last convolution stay in float.
-
-    They see the fringes' grey values and set the phase's last digits; together they are a few per cent of the time.
-    """
-    folded = path.with_name("folded.onnx")
-    quant_pre_process(str(path), str(folded), skip_symbolic_shape=True)
-    convolutions = [node.name for node in onnx.load(folded).graph.node if node.op_type == "Conv"]
-    written = path.with_name("int8.onnx")
-    quantize_static(
-        str(folded),
-        str(written),
-        _Frames(frames),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=[convolutions[0], convolutions[-1]],
-        op_types_to_quantize=["Conv"],
-    )
-    return written
-
-
-class _Frames(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, frames: Sequence[Pixels]) -> None:
-        self._left = iter(frames)
-
-    def get_next(self) -> dict[str, Pixels] | None:
-        """The next frame to calibrate on."""
-        frame = next(self._left, None)
-        return None if frame is None else {_INPUT: frame}
-
-
-def _stamp(path: Path, metadata: Mapping[str, str]) -> None:
-    model = onnx.load(path)
-    del model.metadata_props[:]
-    for key, value in metadata.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
-    onnx.save(model, path)
+    return program.model_proto
 
 
 def _stride(net: nn.Module) -> int:

@@ -10,11 +10,13 @@ from math import hypot
 from camera.frame import Frame, Pixels
 from camera.instrument import Instrument
 from models.classical.carrier import find_carrier
+from models.engine import EngineIdentity, PhaseQuality
 from models.errors import EngineUnavailable, InferenceError
 
 FORMAT = "qpi onnx 1"
 _CARRIER_TOLERANCE = 0.012  # cycles per pixel, three bins of the middle; 12 rad of tilt across 1024 px are 0.002
 _MIDDLE_PX = 256
+_REMEDY = " Its phase cannot be trusted here: choose --engine goldstein, or train the network for this instrument."
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,30 @@ class NetworkIdentity:
                 "train it on such frames, or choose --engine goldstein"
             )
         return None
+
+    def engine_identity(self, device: str, file: str, precision: str, runtime: str) -> EngineIdentity:
+        """Of an engine that runs this network from `file` on `device` by `runtime`, in `precision`."""
+        return EngineIdentity(
+            self.net,
+            "network",
+            device,
+            self.commit[:12],
+            {
+                "file": file,
+                "precision": precision,
+                "connections": len(self.connections),
+                "instrument": self.instrument.name if self.instrument else None,
+                "validation_psnr_db": self.psnr_db,
+                "training_samples": self.samples,
+                "phase_range_rad": self.phase_range_rad,
+                "runtime": runtime,
+            },
+        )
+
+    def quality(self, frame: Frame) -> PhaseQuality:
+        """With a warning where the frame's fringes are not those the network was trained for; see `mismatch`."""
+        difference = self.mismatch(frame)
+        return PhaseQuality(warning=difference and difference + _REMEDY)
 
     def mismatch(self, frame: Frame) -> str | None:
         """How the frame's fringes differ from those the network was trained for, in a sentence; None if they do not.

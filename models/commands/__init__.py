@@ -1,4 +1,4 @@
-"""The commands that make a network: instrument, pairs, search, prune, train, evaluate, export.
+"""The commands that make a network: instrument, pairs, search, prune, train, evaluate, export, compile.
 
 Each imports what it needs when it is called, so that the rest of `qpi` starts without torch.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typer
 
+from models.commands.compilation import compile_
 from models.commands.networks import evaluate, export
 from models.commands.pairs import gather, instrument, label, pairs
 from models.commands.training import prune, search, train
@@ -14,5 +15,5 @@ from models.commands.training import prune, search, train
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this package to the command line `app`."""
-    for command in (instrument, pairs, label, gather, search, prune, train, evaluate, export):
-        app.command()(command)
+    for command in (instrument, pairs, label, gather, search, prune, train, evaluate, export, compile_):
+        app.command(command.__name__.rstrip("_"))(command)

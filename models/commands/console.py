@@ -8,22 +8,20 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from camera.errors import CameraError
 from models.errors import EngineError
 
-_TRAIN_EXTRA = "pip install 'qpi-live[train]'"
-
 
 @contextmanager
-def one_clear_line() -> Iterator[None]:
-    """End with one sentence and exit code 2 where a person's input is wrong."""
+def one_clear_line(extra: str = "train") -> Iterator[None]:
+    """End with one sentence and exit code 2 where a person's input is wrong; `extra` has the packages it needs."""
     try:
         yield
     except ModuleNotFoundError as missing:
-        _fail(f"this command needs the package {missing.name!r}: {_TRAIN_EXTRA}")
+        _fail(f"this command needs the package {missing.name!r}: pip install 'qpi-live[{extra}]'")
     except (CameraError, EngineError, ValueError, OSError) as error:
         _fail(str(error))
 
@@ -40,6 +38,29 @@ def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
+
+
+@contextmanager
+def share_bar(what: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar over something that knows what share is done; yields what to call with the share and the present step.
+
+    Where nobody watches, such as in a container's log, it is a line for each tenth.
+    """
+    if Console().is_terminal:
+        columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, transient=True) as progress:
+            task = progress.add_task("", total=1.0)
+            yield lambda share, step: progress.update(task, completed=share, description=step)
+        return
+    said = -1
+
+    def say(share: float, step: str) -> None:
+        nonlocal said
+        if (tenths := int(10 * share)) > said:
+            said = tenths
+            print(f"{what}: {10 * tenths} %, {step}", flush=True)
+
+    yield say
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

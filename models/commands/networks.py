@@ -12,9 +12,9 @@ from models.commands.frames import read_frames
 from models.commands.training import Folder
 
 if TYPE_CHECKING:
+    from models.agreement import Probe
     from models.data import PairSet
     from models.evaluate import Method
-    from models.export_onnx import Probe
 
 
 def evaluate(
@@ -54,9 +54,10 @@ def export(
 ) -> None:
     """Export a network as ONNX, grey values in and phase in rad out, if it agrees with torch."""
     with one_clear_line():
+        from models.agreement import Probe
         from models.checkpoint import Checkpoint
         from models.data import PairSet
-        from models.export_onnx import ExportError, Probe
+        from models.export_onnx import ExportError
         from models.export_onnx import export as run_export
 
         trained = Checkpoint.load(checkpoint)
@@ -71,7 +72,7 @@ def export(
             raise ValueError(str(error)) from error
     typer.echo(
         f"{out}: {out.stat().st_size / 1e6:.1f} MB, at most {agreement.largest_difference_rad:.2g} rad from torch, "
-        f"PSNR {agreement.psnr_db:.2f} dB (torch {agreement.torch_psnr_db:.2f})"
+        f"PSNR {agreement.psnr_db:.2f} dB (torch {agreement.reference_psnr_db:.2f})"
     )
 
 
@@ -86,7 +87,7 @@ def _network_method(path: Path, pairs: PairSet) -> Method:
 
 
 def _probes(pairs: PairSet, count: int) -> list[Probe]:
-    from models.export_onnx import Probe
+    from models.agreement import Probe
 
     step = max(1, len(pairs) // count)
     return [Probe(pairs.pixels(n), pairs.phase_rad(n)) for n in range(0, len(pairs), step)][:count]

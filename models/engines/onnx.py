@@ -10,15 +10,12 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from camera.frame import Frame, Pixels
-from models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from models.engine import EngineIdentity, EngineOptions, PhaseFrame
 from models.errors import EngineUnavailable, InferenceError
 from models.identity import NetworkIdentity
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "nasprnet.onnx"
 _PREFERRED_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
-_WARNING_REMEDY = (
-    " Its phase cannot be trusted here: choose --engine goldstein, or train the network for this instrument."
-)
 
 
 class OnnxEngine:
@@ -55,22 +52,8 @@ class OnnxEngine:
         """Which network this is, and what it was trained on."""
         network = self.network
         provider = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-        return EngineIdentity(
-            network.net,
-            "network",
-            provider,
-            network.commit[:12],
-            {
-                "file": self._path.name,
-                "precision": network.precision,
-                "connections": len(network.connections),
-                "instrument": network.instrument.name if network.instrument else None,
-                "validation_psnr_db": network.psnr_db,
-                "training_samples": network.samples,
-                "phase_range_rad": network.phase_range_rad,
-                "runtime": f"onnxruntime {onnxruntime.__version__}",
-            },
-        )
+        runtime = f"onnxruntime {onnxruntime.__version__}"
+        return network.engine_identity(provider, self._path.name, network.precision, runtime)
 
     def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
         """Run once over a blank frame, so that memory and kernels are laid out.
@@ -94,12 +77,11 @@ class OnnxEngine:
         if refusal:
             raise InferenceError("wrong shape", refusal)
         began = perf_counter()
-        difference = self.network.mismatch(frame)
+        quality = self.network.quality(frame)
         compared = perf_counter()
         phase_rad = self._run(frame.pixels)
         done = perf_counter()
         stages_ms = {"compare": (compared - began) * 1e3, "network": (done - compared) * 1e3}
-        quality = PhaseQuality(warning=difference and difference + _WARNING_REMEDY)
         return PhaseFrame(phase_rad, frame, self.identity, stages_ms, quality)
 
     def close(self) -> None:

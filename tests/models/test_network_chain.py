@@ -15,12 +15,13 @@ pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install '
 from camera.frame import Frame  # noqa: E402
 from camera.instrument import Fringes, Instrument, Sensor  # noqa: E402
 from camera.optics import Optics  # noqa: E402
+from models.agreement import Probe  # noqa: E402
 from models.checkpoint import Checkpoint, CheckpointError  # noqa: E402
 from models.data import PairSet  # noqa: E402
 from models.engine import EngineOptions, open_engine  # noqa: E402
 from models.engines.onnx import OnnxEngine  # noqa: E402
 from models.errors import EngineUnavailable, InferenceError  # noqa: E402
-from models.export_onnx import ExportError, GreyToPhase, Probe, export  # noqa: E402
+from models.export_onnx import ExportError, GreyToPhase, export  # noqa: E402
 from models.nets.connections import ALL_CONNECTIONS, load_connections  # noqa: E402
 from models.nets.nas_prnet import NasPRNet  # noqa: E402
 from models.prune import inherited_weights, lowest_threshold, prune  # noqa: E402
