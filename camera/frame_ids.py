@@ -7,6 +7,7 @@ from collections import Counter, deque
 _LATEST = 64  # a frame that arrives this many ids after its turn is not waited for
 _HALF_OF_16_BITS = 1 << 15
 _RESTARTED = 1024  # an id further back than this is a counter that started again, not a late frame
+_WRAP_WITHIN = 1024  # ids lost where a counter is first seen to wrap; one that skips more has started again
 
 GAP = "gap in the camera's ids"
 INCOMPLETE = "incomplete buffer"
@@ -26,7 +27,7 @@ class FrameIds:
         self._newest: int | None = None  # as the camera says it
         self._position = 0  # the same without wrapping
         self._modulus: int | None = None
-        self._saw_zero = False
+        self._saw_zero = self._saw_wide = False
         self._missing: deque[int] = deque()
         self._incomplete = 0
         self._underruns = 0
@@ -34,6 +35,7 @@ class FrameIds:
     def arrived(self, device_id: int) -> bool:
         """Whether the frame of this id is to be used; False for one that comes after its successor."""
         self._saw_zero |= device_id == 0
+        self._saw_wide |= device_id > 0xFFFF
         if self._newest is None:
             self._newest = device_id
             return True
@@ -69,12 +71,15 @@ class FrameIds:
 
     def _step(self, newest: int, device_id: int) -> int:
         step = device_id - newest
-        if max(newest, device_id) <= 0xFFFF:
-            if step < -_HALF_OF_16_BITS:
-                self._modulus = 1 << 16 if self._saw_zero else (1 << 16) - 1
-                return step + self._modulus
-            if self._modulus and step > _HALF_OF_16_BITS:
-                return step - self._modulus
+        if self._saw_wide:  # a counter of more than 16 bits, which lives longer than any stream
+            return step
+        if step < -_HALF_OF_16_BITS:
+            modulus = self._modulus or (1 << 16 if self._saw_zero else (1 << 16) - 1)
+            if self._modulus or step + modulus <= _WRAP_WITHIN:
+                self._modulus = modulus
+                return step + modulus
+        if self._modulus and step > _HALF_OF_16_BITS:
+            return step - self._modulus
         return step
 
     def _miss(self, first: int, end: int) -> None:

@@ -59,6 +59,23 @@ def test_frame_ids_of_a_counter_that_starts_again_are_no_gap() -> None:
     assert _followed([100_000, 100_001, 0, 1, 3]) == ([True] * 5, {GAP: 1})
 
 
+@pytest.mark.parametrize(
+    "device_ids",
+    [
+        [40_000, 40_001, 0, 1],  # too far from 65535 for a wrap
+        [64_000, 64_001, 1, 2],
+        [65_535, 65_536, 1, 2],  # has had an id of more than 16 bits
+    ],
+)
+def test_frame_ids_of_a_wide_counter_that_starts_again_below_16_bits_are_no_gap(device_ids: list[int]) -> None:
+    assert _followed(device_ids) == ([True] * 4, {})
+
+
+def test_frame_ids_once_seen_to_wrap_wrap_across_any_loss() -> None:
+    missing = (65_535 - 60_000) + 4999
+    assert _followed([65_535, 1, 30_000, 60_000, 5000]) == ([True] * 5, {GAP: 29_998 + 29_999 + missing})
+
+
 def test_frame_ids_that_never_change_let_every_frame_pass() -> None:
     assert _followed([0, 0, 0, 0]) == ([True] * 4, {})
 
