@@ -46,7 +46,8 @@ class GenicamCamera:
     shows it is gone. While fewer than a quarter of the slots are free, since somebody keeps many frames, frames are
     handed out as copies instead, so that nobody's keeping ever loses frames.
 
-    What was set is set again whenever the camera is opened again, on the same camera.
+    What was set is set again whenever the camera is opened again, on the same camera. What it does not take any more is
+    left as the camera has it, and said in `identity.remark`: better frames with one setting off than none.
     """
 
     waits_for_consumer = False
@@ -72,6 +73,7 @@ class GenicamCamera:
         self._serial = serial or None
         self._options = options
         self._wanted: dict[str, FeatureValue] = read_settings(options.settings_file) if options.settings_file else {}
+        self._refused: dict[str, str] = {}  # why, by name, when the camera was opened again
         self._file_sets_window = not self._wanted.keys().isdisjoint(_WINDOW)
         self._lock = RLock()
         self._link: CaptureLink | None = None
@@ -240,6 +242,7 @@ class GenicamCamera:
             raise
 
     def _set_up(self, link: CaptureLink) -> None:
+        self._refused = {}
         rate_hz = self._options.frame_rate_hz
         if self._options.shape and not self._file_sets_window:
             link.ask("fit_window", self._options.shape)
@@ -248,8 +251,8 @@ class GenicamCamera:
         if rate_hz and "AcquisitionFrameRate" not in self._wanted:
             self._set_rate(link, rate_hz)
         try:
-            # A camera that was away without losing power may still be in a mode that locks what was set before it.
-            link.ask("load", self._wanted, self._was_open)
+            # A camera that was away may be in a mode that locks what was set before it, or in one with other limits.
+            self._refused |= link.ask("load", self._wanted, self._was_open)
         except CameraLost:
             raise
         except CameraError as error:
@@ -264,7 +267,9 @@ class GenicamCamera:
         except CameraLost:
             raise
         except CameraError as error:
-            raise CameraUnavailable(f"expected a frame rate that the camera takes: {error}") from error
+            if not self._was_open:
+                raise CameraUnavailable(f"expected a frame rate that the camera takes: {error}") from error
+            self._refused["AcquisitionFrameRate"] = str(error)
 
     def _stream(self) -> None:
         self._update_identity()
@@ -320,6 +325,7 @@ class GenicamCamera:
         if feature.name in _WINDOW:  # one side alone would not bring the same window back
             features = [one for one in self.features() if one.name in _WINDOW]
         for one in features:
+            self._refused.pop(one.name, None)
             self._wanted.pop(one.name, None)  # so that all are set again in the order in which they were set last
             if one.value is not None:
                 self._wanted[one.name] = one.value
@@ -338,6 +344,7 @@ class GenicamCamera:
                 frame_rate_hz=facts.frame_rate_hz,
                 optics=self._options.optics,
                 settings=facts.settings,
+                remark=self._remark(),
             )
             return
         self._identity = replace(
@@ -346,7 +353,14 @@ class GenicamCamera:
             bit_depth=self._format.bit_depth,
             frame_rate_hz=facts.frame_rate_hz,
             settings=facts.settings,
+            remark=self._remark(),
         )
+
+    def _remark(self) -> str:
+        if not self._refused:
+            return ""
+        reasons = "; ".join(self._refused.values())
+        return f"Frames are streaming, but not as set before the camera was lost: {reasons}."
 
     def _collect_losses(self) -> None:
         if self._session is None:

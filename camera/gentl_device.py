@@ -113,13 +113,16 @@ class GentlDevice:
                 room = self.nodes.feature(offset)
                 self.nodes.set(offset, _nearest(room, (room.maximum or 0) / 2))
 
-    def load(self, settings: Mapping[str, FeatureValue], leave_locked: bool = False) -> None:
+    def load(self, settings: Mapping[str, FeatureValue], leave_refused: bool = False) -> dict[str, str]:
         """Set all that differ, in order; one that is refused is tried again after the others it may depend on.
 
         Args:
             settings: by name, in the order to set them.
-            leave_locked: whether what the camera keeps locked, as an automatic exposure does with the exposure time,
-                stays as it is instead of being refused.
+            leave_refused: whether what the camera does not take stays as the camera has it.
+
+        Returns:
+            Why each setting that was left was refused, by name. What the camera keeps locked, as an automatic exposure
+            does with the exposure time, is left without a word.
 
         Raises:
             FeatureMissing, FeatureRefused: by one of them; some of the others are set.
@@ -128,17 +131,22 @@ class GentlDevice:
         if "Width" in settings or "Height" in settings:
             self._reset_offset("OffsetX")
             self._reset_offset("OffsetY")
-        refused = [name for name, value in settings.items() if not self._try(name, value)]
-        for name in refused:
-            if self.nodes.feature(name).writable or not leave_locked:
+        left: dict[str, str] = {}
+        for name in [name for name, value in settings.items() if not self._try(name, value)]:
+            try:
                 self.set(name, settings[name])
+            except (FeatureMissing, FeatureRefused) as error:
+                if not leave_refused:
+                    raise
+                if isinstance(error, FeatureMissing) or self.nodes.feature(name).writable:
+                    left[name] = str(error)
+        return left
 
     def _try(self, name: str, value: FeatureValue) -> bool:
-        if self.nodes.feature(name).value == value:
-            return True
         try:
-            self.set(name, value)
-        except FeatureRefused:
+            if self.nodes.feature(name).value != value:
+                self.set(name, value)
+        except (FeatureMissing, FeatureRefused):
             return False
         return True
 

@@ -22,7 +22,7 @@ class CameraIdentity:
     """Who the camera is and what it sends.
 
     `frame_rate_hz` is None where the consumer or a trigger sets the pace; `settings` are the features of a camera that
-    has any, as read back from it.
+    has any, as read back from it; `remark` says in a sentence what is not as it was set, and is empty otherwise.
     """
 
     source: str
@@ -34,6 +34,7 @@ class CameraIdentity:
     frame_rate_hz: float | None
     optics: Optics | None
     settings: Mapping[str, FeatureValue] = field(default_factory=dict, hash=False)
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Pipeline:
             frames_before = self.account.snapshot().captured
             try:
                 self.camera.start()
-                self._enter("live", "Frames are streaming.")
+                self._enter("live", self.camera.identity.remark or "Frames are streaming.")
                 self._read_until_the_end()
                 break
             except CameraError as error:
@@ -148,7 +148,7 @@ class Pipeline:
                 self._enter("ended", "The recording is over.")
                 return
             last_frame_at = monotonic()
-            self._enter("live", "Frames are streaming.")
+            self._enter("live", self.camera.identity.remark or "Frames are streaming.")
             self._queue.put(frame)
 
     def _retrieve(self) -> None:

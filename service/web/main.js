@@ -165,7 +165,7 @@ function showState() {
   }
   $("state").dataset.name = name;
   // Written only when it changes: a screen reader reads it out each time.
-  const said = sentence || "Frames are streaming.";
+  const said = sentence || link.stats?.state.sentence || "Frames are streaming.";
   if ($("state-text").textContent !== said) $("state-text").textContent = said;
   $("notice").hidden = name === "live";
   $("notice").textContent = sentence + again;

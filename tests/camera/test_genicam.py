@@ -537,6 +537,41 @@ def test_settings_that_the_camera_keeps_locked_are_left_when_it_comes_back(virtu
         link.drop_connections()
 
 
+def test_setting_that_the_camera_does_not_take_when_it_comes_back_is_left_and_said(
+    open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = open_virtual()
+    camera.set_feature("Width", 60)
+    camera.set_feature("Gain", 3.0)
+    camera.start()
+    assert camera.identity.remark == ""
+    with pytest.raises(CameraLost):
+        camera.set_feature("FaultCrash", True)
+    camera.stop()
+    monkeypatch.setenv("VIRTUAL_GENTL_SENSOR", "32x48")
+    camera.start()
+    assert read(camera).shape == (48, 32)
+    assert camera.feature("Gain").value == 3.0
+    assert "expected Width between 16 and 32 px in steps of 4, got 60" in camera.identity.remark
+    camera.pause()
+    camera.set_feature("Width", 16)
+    assert camera.identity.remark == ""
+
+
+def test_rate_that_the_camera_does_not_take_when_it_comes_back_is_left_and_said(
+    open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = open_virtual()
+    camera.start()
+    with pytest.raises(CameraLost):
+        camera.set_feature("FaultCrash", True)
+    camera.stop()
+    monkeypatch.setattr(camera, "_options", CameraOptions(SHAPE, frame_rate_hz=1e6))  # as if the limit had come down
+    camera.start()
+    read(camera)
+    assert "expected AcquisitionFrameRate between" in camera.identity.remark
+
+
 def test_settings_file_that_the_camera_refuses_says_which(open_virtual: OpenVirtual, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("Gain = 99.0\n")
     with pytest.raises(CameraUnavailable, match=r"expected Gain between 0\.0 and 24\.0 dB, got 99\.0"):

@@ -220,6 +220,24 @@ def test_camera_that_is_unplugged_comes_back_by_itself_with_its_settings(line: L
     line.assert_exact()
 
 
+def test_camera_that_comes_back_with_other_limits_streams_and_says_what_it_refused(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.client.post(f"{CAMERA}/stop")
+    line.set("Height", 80)
+    line.client.post(f"{CAMERA}/start")
+    line.frame()
+    monkeypatch.setenv("VIRTUAL_GENTL_SENSOR", "128x64")
+    line.client.put(f"{CAMERA}/features/FaultCrash", json={"value": True})
+    line.until_state("reconnecting")
+    live = line.frame_when(lambda live: live.frame.shape == (64, 128))
+    assert live.frame.settings is not None
+    sentence = line.client.get("/api/v1/stats").json()["state"]["sentence"]
+    assert sentence.startswith("Frames are streaming, but")
+    assert "expected Height between 16 and 64 px, got 80" in sentence
+    assert line.client.get("/health/ready").status_code == 200
+
+
 def test_account_under_every_fault_stays_exact_and_bounded(line: Line) -> None:
     line.set("AcquisitionFrameRate", 1000.0)
     for fault, every in (("FaultDropEvery", 5), ("FaultIncompleteEvery", 7), ("FaultLateEvery", 9)):
