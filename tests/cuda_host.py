@@ -215,7 +215,13 @@ class HostStream:
     def launch(self, kernel: Kernel, grid: Dim3, block: Dim3, *arguments: KernelArgument) -> None:
         assert isinstance(kernel, HostKernel)
         self.device.launches.append(kernel.name)
-        self.enqueue(kernel.prepare(grid, block, arguments, self.device.order, self.device.threads))
+        run = kernel.prepare(grid, block, arguments, self.device.order, self.device.threads)
+
+        def checked() -> None:
+            self.device.check_launch(kernel.name)
+            run()
+
+        self.enqueue(checked)
 
     def record(self) -> HostEvent:
         event = HostEvent(self)
@@ -269,7 +275,7 @@ class HostDevice:
             not depend on it.
         threads: of the host, among which blocks are shared.
         lazy: let streams do nothing until somebody waits, so that a missing wait shows.
-        memory_bytes: how much can be allocated at once.
+        memory_bytes: how much there is to allocate.
     """
 
     def __init__(
@@ -281,9 +287,11 @@ class HostDevice:
         self.lazy = lazy
         self.lock = RLock()
         self.launches: list[str] = []  # names of the kernels that were launched, captured ones once
+        self.allocations = 0  # how often memory was allocated
         self._memory: list[HostMemory] = []
         self._kernels: dict[tuple[Path, tuple[tuple[str, int], ...]], Mapping[str, Kernel]] = {}
         self._fault: DeviceError | None = None
+        self._losing_kernel: str | None = None
 
     def fail(self, error: DeviceError | None) -> None:
         """Let everything raise `error` from now on; None: work again."""
@@ -293,9 +301,19 @@ class HostDevice:
         """Fall off the bus."""
         self.fail(DeviceLost("expected a device, got none: it fell off the bus"))
 
+    def lose_at_launch(self, kernel: str) -> None:
+        """Fall off the bus when the kernel of that name runs next."""
+        self._losing_kernel = kernel
+
     @property
     def is_lost(self) -> bool:
         return isinstance(self._fault, DeviceLost)
+
+    def check_launch(self, kernel: str) -> None:
+        """Fall off the bus, if the test asked for it here."""
+        if kernel == self._losing_kernel:
+            self.lose()
+        self.check()
 
     def check(self) -> None:
         """Raise what the test asked for."""
@@ -312,6 +330,7 @@ class HostDevice:
         with self.lock:
             if self.allocated_bytes + nbytes > self.identity.memory_bytes:
                 raise DeviceOutOfMemory(f"expected {nbytes} free bytes of device memory, got fewer: use smaller frames")
+            self.allocations += 1
             self._memory.append(HostMemory(nbytes, self))
             return self._memory[-1]
 

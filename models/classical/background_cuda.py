@@ -29,10 +29,10 @@ class CudaBackground:
         tiles = -(-columns // (_TILE_COLUMNS // block))
         grids = {"block_means": ((tiles, rows, 1), (_TILE_COLUMNS, 1, 1)), "subtract_polynomial": each_row(height)}
         self._set = KernelSet(device, ("background.cu",), grids)
-        self._means = self._set.allocate(4 * rows * columns)
         self._means_here = device.page_locked((rows, columns), np.dtype(np.float32))
-        self._coefficients = self._set.allocate(8 * (fit.order + 1) ** 2)
         self._coefficients_here = device.page_locked((fit.order + 1, fit.order + 1), np.dtype(np.float64))
+        self._means = self._set.allocate(self._means_here.nbytes)
+        self._coefficients = self._set.allocate(self._coefficients_here.nbytes)
 
     def enqueue_means(self, stream: Stream, phase: DeviceMemory) -> None:
         """Fetch the block means of `phase`, (H, W) float32 in rad, for `enqueue_removal`."""

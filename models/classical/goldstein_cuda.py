@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camera.device import Array, Device, Stream
+from models.classical.branch_cuts import BranchCuts
 from models.classical.kernel_set import PIXEL_BLOCK, KernelSet, each_pixel, each_pixel_by_row, each_row
 from models.classical.regions import settle_turns
 
@@ -22,7 +23,6 @@ _RESIDUE_GRID = (256, 1, 1)  # however many residues there are: threads take sev
 # corner, few are left by then to look at all others.
 _ROUNDS = 8
 _REACH_PX = np.int32(8)
-MOST_PIXELS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class CudaUnwrapper:
 
     Args:
         device: where.
-        shape: (H, W) in pixels, at least 2 × 2, at most 32,000 columns and 2**24 pixels.
+        shape: (H, W) in pixels, at least 2 × 2, at most 65,535 × 32,000.
 
     Raises:
         DeviceOutOfMemory: there are no 85 bytes a pixel.
@@ -88,6 +88,7 @@ class CudaUnwrapper:
                 "add_turns_of_regions": each_pixel_by_row(shape),
             },
         )
+        self._counts_here = device.page_locked((1,), _COUNTS)
         pixels, allocate = height * width, self._set.allocate
         self.wrapped, self.phase, self.disputed = allocate(4 * pixels), allocate(4 * pixels), allocate(pixels)
         self.right, self.down = allocate(pixels), allocate(pixels)
@@ -100,7 +101,6 @@ class CudaUnwrapper:
         self._region_pixels, self._region_turns = allocate(4 * pixels), allocate(4 * pixels)
         self._votes = allocate(24 * pixels)  # two links a pixel, three numbers a vote
         self._roots, self._turns_to_add = allocate(4 * pixels), allocate(4 * pixels)
-        self._counts_here = device.page_locked((1,), _COUNTS)
 
     def enqueue(self, stream: Stream) -> None:
         """Unwrap `wrapped` into `phase`."""
@@ -129,6 +129,14 @@ class CudaUnwrapper:
         stream.fill(self.right, 0)
         stream.fill(self.down, 0)
         launch(stream, "draw_cuts", self._corners, choices, self._counts, self.right, self.down, *size)
+
+    def take_cuts(self, stream: Stream, cuts: BranchCuts) -> None:
+        """Use given cuts instead of `enqueue_cuts`; they are on the device when this returns."""
+        counts = np.zeros(1, _COUNTS)
+        counts["has_cuts"] = 1
+        for source, target in ((cuts.right, self.right), (cuts.down, self.down), (counts, self._counts)):
+            stream.upload(source, target)
+        stream.synchronize()
 
     def enqueue_integration(self, stream: Stream) -> None:
         """Integrate `wrapped` without crossing a cut."""

@@ -5,49 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from skimage.restoration import unwrap_phase
 
 from models.classical.bands import RowBands
 from models.classical.branch_cuts import find_residues, place_cuts
 from models.classical.goldstein import integrate, unwrap
+from tests.models.phase_maps import MAPS, cells, enclosed, vortex, wrap
 
 TWO_PI = 2 * np.pi
-
-
-def wrap(phase_rad: NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.angle(np.exp(1j * phase_rad)).astype(np.float32)
-
-
-def cells(shape: tuple[int, int] = (256, 320)) -> NDArray[np.float64]:
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    tall = 12 * np.exp(-((y - 120) ** 2 + (x - 100) ** 2) / 2 / 30**2)
-    return tall + 5 * np.exp(-((y - 60) ** 2 + (x - 240) ** 2) / 2 / 15**2) + 0.05 * x - 0.03 * y
-
-
-def noisy(sigma_rad: float, seed: int = 0) -> NDArray[np.float32]:
-    return wrap(cells() + np.random.default_rng(seed).normal(0, sigma_rad, cells().shape))
-
-
-def speckle(seed: int = 0, shape: tuple[int, int] = (200, 210)) -> NDArray[np.float32]:
-    rng = np.random.default_rng(seed)
-    real, imaginary = (gaussian_filter(rng.normal(size=shape), 3) for _ in range(2))
-    return np.arctan2(imaginary, real).astype(np.float32)
-
-
-def noise(seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).uniform(-np.pi, np.pi, (180, 190)).astype(np.float32)
-
-
-MAPS = {
-    "cells": lambda: wrap(cells()),
-    "mild noise": lambda: noisy(0.6),
-    "strong noise": lambda: noisy(1.0),
-    "speckle": speckle,
-    "pure noise": noise,
-    "two pixels": lambda: np.array([[3.0, -3.0], [3.0, -3.0]], np.float32),
-    "odd size": noisy(0.8)[:-3, :-5].copy,
-}
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -108,11 +73,6 @@ def test_cuts_leave_no_loop_with_a_residue(name: str) -> None:
     assert (blocked > 0).all()
 
 
-def vortex(y0: float, x0: float, charge: int, shape: tuple[int, int] = (128, 128)) -> NDArray[np.float64]:
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    return charge * np.arctan2(y - y0, x - x0)
-
-
 def test_cuts_of_a_dipole_join_its_residues_only() -> None:
     wrapped = wrap(vortex(60.5, 50.5, 1) + vortex(60.5, 58.5, -1))
     result = unwrap(wrapped)
@@ -130,13 +90,6 @@ def test_cuts_of_a_lone_residue_lead_to_the_nearest_border() -> None:
     assert residues[:, :2].tolist() == [[20, 64]]
     assert np.flatnonzero(cuts.right[:, 64]).tolist() == list(range(21))
     assert cuts.down.sum() == 0
-
-
-def enclosed(offset_turns: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A smooth map and a disc in it that stands apart by `offset_turns` of 2π and a little less."""
-    y, x = np.mgrid[:96, :96]
-    inside = (y - 48) ** 2 + (x - 48) ** 2 < 20**2
-    return wrap(0.02 * x + inside * (TWO_PI * offset_turns + 0.4)), inside
 
 
 def test_island_that_cuts_enclose_is_marked_and_gets_the_multiple_its_border_supports() -> None:

@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 
 from models.engine import EngineOptions, PhaseEngine, engine_names, open_engine
+from models.engines import classical_cuda
 from models.errors import EngineError, EngineUnavailable
+from tests.cuda_host import HostDevice, needs_compiler
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 
-@pytest.fixture(params=["goldstein"])
-def engine(request: pytest.FixtureRequest) -> Iterator[PhaseEngine]:
+@pytest.fixture(params=["goldstein", "goldstein-cuda"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[PhaseEngine]:
     assert request.param in engine_names()
+    if request.param == "goldstein-cuda":
+        needs_compiler()
+        device = HostDevice()
+        monkeypatch.setattr(classical_cuda, "open_cuda_device", lambda: device)
     engine = open_engine(request.param, EngineOptions(threads=2))
     engine.warm_up(SHAPE, 8)
     yield engine

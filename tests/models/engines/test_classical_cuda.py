@@ -1,0 +1,251 @@
+"""goldstein-cuda: what it shares with the host's engine, and what a device adds: frames on it, faults, memory."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+import camera
+from camera.device import Device, DeviceError, DeviceOutOfMemory, DeviceUnavailable
+from camera.frame import Frame, OnDevice
+from models.engine import DeviceEngine, EngineOptions, TunableEngine, open_engine
+from models.engines import classical_cuda
+from models.engines.classical import ClassicalEngine
+from models.engines.classical_cuda import ClassicalCudaEngine
+from models.errors import EngineUnavailable, InferenceError
+from tests.cuda_host import HostDevice, needs_compiler
+from tests.models.fringes import SHAPE, bump, frame, interferogram
+
+INSIDE = (slice(16, -16), slice(16, -16))
+
+
+def rms(error: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(error[INSIDE] ** 2)))
+
+
+@pytest.fixture
+def engine(device: Device) -> Iterator[ClassicalCudaEngine]:
+    engine = ClassicalCudaEngine(EngineOptions(threads=2), open_device=lambda: device)
+    yield engine
+    engine.close()
+
+
+def on_host(device: HostDevice) -> ClassicalCudaEngine:
+    needs_compiler()
+    return ClassicalCudaEngine(EngineOptions(threads=2), open_device=lambda: device)
+
+
+def uploaded(device: Device, given: Frame) -> Frame:
+    """The frame as a queue hands it over: on the device, by another stream."""
+    stream, memory = device.stream(), device.allocate(given.pixels.nbytes)
+    began = stream.record()
+    stream.upload(given.pixels, memory)
+    return replace(given, on_device=OnDevice(device, memory, began, stream.record()))
+
+
+def test_engine_is_tunable_and_works_on_a_device(engine: ClassicalCudaEngine, device: Device) -> None:
+    assert isinstance(engine, TunableEngine)
+    assert isinstance(engine, DeviceEngine)
+    assert engine.open_device() is device
+    assert engine.identity.name == "goldstein-cuda"
+    assert engine.identity.device == device.identity.name
+
+
+@pytest.mark.parametrize("bit_depth", [8, 12])
+@pytest.mark.parametrize("shape", [SHAPE, (255, 319), (64, 64), (200, 210)])
+def test_phase_equals_the_hosts_engines(engine: ClassicalCudaEngine, shape: tuple[int, int], bit_depth: int) -> None:
+    given = frame(interferogram(bump(shape), bit_depth=bit_depth), bit_depth)
+    expected, result = ClassicalEngine(EngineOptions()).retrieve(given), engine.retrieve(given)
+    assert np.abs(result.phase_rad - expected.phase_rad).max() < 1e-3
+    assert result.quality.residues == expected.quality.residues
+    assert result.quality.carrier_strength == expected.quality.carrier_strength
+    assert result.engine.detail == expected.engine.detail
+
+
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_phase_of_a_real_cell_equals_the_hosts_engines(engine: ClassicalCudaEngine, is_calibrated: bool) -> None:
+    pair = np.load(Path(camera.__file__).parent / "data" / "hl60_pair.npz")
+    given, empty = (frame(pair[name].astype(np.uint8)) for name in ("data", "bg_data"))
+    host = ClassicalEngine(EngineOptions())
+    if is_calibrated:
+        host.use_calibration(empty)
+        engine.use_calibration(empty)
+    expected, result = host.retrieve(given), engine.retrieve(given)
+    assert np.abs(result.phase_rad - expected.phase_rad).max() < 1e-3
+    assert result.engine.detail == expected.engine.detail
+
+
+def test_every_stage_is_timed(engine: ClassicalCudaEngine) -> None:
+    first, second = (engine.retrieve(frame(interferogram(bump()))) for _ in range(2))
+    assert list(first.stages_ms) == ["carrier", "upload", "retrieve", "unwrap", "background", "download"]
+    assert list(second.stages_ms) == ["upload", "retrieve", "unwrap", "background", "download"]
+
+
+def test_sideband_calibration_and_carrier_take_effect_mid_stream(engine: ClassicalCudaEngine) -> None:
+    y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    ripple = 1.5 * np.sin(9 * x) * np.cos(7 * y)
+    assert engine.retrieve(frame(interferogram(bump()))).phase_rad.max() > 5
+    engine.use_sideband("lower")
+    assert engine.retrieve(frame(interferogram(bump()))).phase_rad.min() < -5
+    engine.use_sideband("auto")
+    engine.use_calibration(frame(interferogram(ripple, seed=4)))
+    assert rms(engine.retrieve(frame(interferogram(bump() + ripple))).phase_rad - bump()) < 0.15
+    engine.use_calibration(None)
+    engine.refind_carrier()
+    moved = engine.retrieve(frame(interferogram(bump(), (0.18, 0.3))))
+    assert "carrier" in moved.stages_ms
+    assert rms(moved.phase_rad - bump()) < 0.15
+
+
+def test_frames_of_another_size_are_followed_and_give_their_memory_back() -> None:
+    device = HostDevice()
+    engine = on_host(device)
+    engine.retrieve(frame(interferogram(bump())))
+    before = device.allocated_bytes
+    small = engine.retrieve(frame(interferogram(bump((192, 200)))))
+    assert rms(small.phase_rad - bump((192, 200))) < 0.15
+    assert device.allocated_bytes < before
+    engine.close()
+    assert device.allocated_bytes == 0
+
+
+def test_frames_allocate_no_device_memory_once_the_chain_is_laid_out() -> None:
+    device = HostDevice()
+    engine = on_host(device)
+    engine.warm_up(SHAPE, 8)
+    assert device.allocated_bytes == 0
+    engine.retrieve(frame(interferogram(bump())))
+    before = device.allocations
+    for sequence in range(3):
+        engine.retrieve(frame(interferogram(bump()), sequence=sequence))
+    assert device.allocations == before
+    engine.close()
+
+
+def test_frame_on_the_device_is_taken_from_there(engine: ClassicalCudaEngine, device: Device) -> None:
+    given = frame(interferogram(bump()))
+    expected = engine.retrieve(given).phase_rad
+    there = uploaded(device, frame(interferogram(bump()) // 2 + 60))
+    blank = replace(there, pixels=np.full(SHAPE, 9, np.uint8))  # what is on the host must not be looked at
+    result = engine.retrieve(blank)
+    assert rms(result.phase_rad - expected) < 0.05
+    assert result.stages_ms["upload"] >= 0
+    assert there.on_device is not None
+    there.on_device.memory.free()
+
+
+def test_frame_whose_upload_is_not_done_is_waited_for() -> None:
+    """A lazy device uploads only when somebody waits: reading too early would give rubbish."""
+    device = HostDevice(lazy=True)
+    engine = on_host(device)
+    given = frame(interferogram(bump()))
+    expected = engine.retrieve(given).phase_rad
+    there = uploaded(device, given)
+    assert there.on_device is not None
+    assert not there.on_device.ready.is_done()
+    assert np.array_equal(engine.retrieve(there).phase_rad, expected)
+
+
+def test_frame_on_another_device_is_uploaded_from_the_host() -> None:
+    engine, given = on_host(HostDevice()), frame(interferogram(bump()))
+    expected = engine.retrieve(given).phase_rad
+    elsewhere = uploaded(HostDevice(), given)
+    assert elsewhere.on_device is not None
+    elsewhere.on_device.memory.free()  # taking it would raise
+    assert np.array_equal(engine.retrieve(elsewhere).phase_rad, expected)
+
+
+def test_frames_full_of_residues_carry_a_warning_and_a_mask(device: Device) -> None:
+    options = EngineOptions(threads=2, carrier_cycles_per_px=(0.21, 0.26))
+    engine = ClassicalCudaEngine(options, open_device=lambda: device)
+    scattered = gaussian_filter(np.random.default_rng(0).normal(0, 1, SHAPE), 1.5) * 20
+    result = engine.retrieve(frame(interferogram(scattered)))
+    assert (result.quality.residues or 0) > 300
+    assert result.disputed_mask is not None
+    assert result.disputed_mask.dtype == np.bool_
+    assert result.quality.disputed_pixels == result.disputed_mask.sum() > 0
+    assert f"{result.quality.residues} residues" in str(result.quality.warning)
+    engine.close()
+
+
+def test_device_that_is_lost_fails_the_frame_and_is_opened_again_for_the_next() -> None:
+    needs_compiler()
+    opened: list[HostDevice] = []
+
+    def open_another() -> Device:
+        opened.append(HostDevice())
+        return opened[-1]
+
+    engine = ClassicalCudaEngine(EngineOptions(threads=2), open_device=open_another)
+    given = frame(interferogram(bump()))
+    expected = engine.retrieve(given).phase_rad
+    opened[0].lose_at_launch("count_turns")
+    with pytest.raises(InferenceError, match="fell off the bus") as caught:
+        engine.retrieve(given)
+    assert caught.value.reason == "device lost"
+    assert np.array_equal(engine.retrieve(given).phase_rad, expected)
+    assert len(opened) == 2
+
+
+def test_device_that_does_not_come_back_fails_every_frame_with_one_sentence() -> None:
+    needs_compiler()
+    devices = [HostDevice()]
+
+    def open_once() -> Device:
+        if not devices:
+            raise DeviceUnavailable("expected a GPU, got none")
+        return devices.pop()
+
+    engine = ClassicalCudaEngine(EngineOptions(threads=2), open_device=open_once)
+    given = frame(interferogram(bump()))
+    engine.retrieve(given)
+    device = engine.open_device()
+    assert isinstance(device, HostDevice)
+    device.lose()
+    for _ in range(2):
+        with pytest.raises(InferenceError, match="expected a GPU, got none") as caught:
+            engine.retrieve(given)
+        assert caught.value.reason == "device failed"
+
+
+def test_device_without_room_refuses_at_warm_up_and_fails_frames_with_its_reason() -> None:
+    device = HostDevice(memory_bytes=2**20)
+    engine = on_host(device)
+    with pytest.raises(EngineUnavailable, match=r"256 × 320 px, got: expected .* free bytes of device memory"):
+        engine.warm_up(SHAPE, 8)
+    with pytest.raises(InferenceError) as caught:
+        engine.retrieve(frame(interferogram(bump())))
+    assert caught.value.reason == DeviceOutOfMemory.reason
+    assert device.allocated_bytes == 0
+    small = engine.retrieve(frame(interferogram(bump((64, 64)))))
+    assert small.phase_rad.shape == (64, 64)
+
+
+def test_fault_that_passes_costs_one_frame() -> None:
+    device = HostDevice()
+    engine, given = on_host(device), frame(interferogram(bump()))
+    expected = engine.retrieve(given).phase_rad
+    device.fail(DeviceError("a launch failed"))
+    with pytest.raises(InferenceError, match="a launch failed"):
+        engine.retrieve(given)
+    device.fail(None)
+    assert np.array_equal(engine.retrieve(given).phase_rad, expected)
+
+
+def test_engine_without_a_gpu_is_unavailable_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_none() -> Device:
+        raise DeviceUnavailable("expected the package 'pycuda' for the GPU, got none: pip install 'qpi-live[gpu]'")
+
+    monkeypatch.setattr(classical_cuda, "open_cuda_device", open_none)
+    with pytest.raises(
+        EngineUnavailable, match=r"^expected a GPU for the engine goldstein-cuda, got none: .*pip install"
+    ):
+        open_engine("goldstein-cuda", EngineOptions())
+
+
+def test_warm_up_for_more_rows_than_a_grid_has_says_so() -> None:
+    with pytest.raises(EngineUnavailable, match=r"at most 65535 rows, got 70000 × 64"):
+        on_host(HostDevice()).warm_up((70_000, 64), 8)
