@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,18 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The fp32 `model` with weights and arithmetic in half precision; in and out as before.
+    """A copy of the fp32 `model` with weights and arithmetic in half precision; in and out as before.
 
     What comes before the first convolution and after the last one stays in fp32: half precision cannot hold 16-bit grey
     values, and a phase of 8 … 12 rad would come in steps of 0.008 rad.
     """
-    first = next(node for node in model.graph.node if node.op_type == "Conv")
-    kept = [*_chain_before(model.graph, first.input[0]), *_chain_before(model.graph, model.graph.output[0].name)]
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    half: onnx.ModelProto = convert_float_to_float16(
-        model, keep_io_types=True, disable_shape_infer=True, node_block_list=kept
-    )
+    graph = model.graph
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    kept = [*_chain_before(graph, first.input[0]), *_chain_before(graph, graph.output[0].name)]
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    half = convert_float_to_float16(half, keep_io_types=True, node_block_list=kept)
     _undo_round_trips(half.graph, constants)
     return half
 
@@ -98,17 +100,18 @@ def _follow(direct: Mapping[str, str], name: str) -> str:
 
 
 def _keep_what_is_needed(graph: onnx.GraphProto) -> None:
-    """Drop the nodes and constants that no output needs."""
-    makers = {output: node for node in graph.node for output in node.output}
-    needed: set[str] = set()
-    wanted = [output.name for output in graph.output]
+    """Drop the nodes and constants that no output needs, and put each node behind those that it needs."""
+    makers = {output: number for number, node in enumerate(graph.node) for output in node.output}
+    needs: dict[int, list[int]] = {}
+    wanted = [makers[output.name] for output in graph.output]
     while wanted:
-        name = wanted.pop()
-        if name and name not in needed:
-            needed.add(name)
-            wanted += makers[name].input if name in makers else ()
-    nodes = [node for node in graph.node if needed.intersection(node.output)]
-    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+        number = wanted.pop()
+        if number not in needs:
+            needs[number] = [makers[name] for name in graph.node[number].input if name in makers]
+            wanted += needs[number]
+    nodes = [graph.node[number] for number in TopologicalSorter(needs).static_order()]
+    names = {name for node in nodes for name in node.input}
+    constants = [tensor for tensor in graph.initializer if tensor.name in names]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(constants)

@@ -11,6 +11,7 @@ from models.commands.console import one_clear_line, share_bar
 
 if TYPE_CHECKING:
     from camera.device import Device
+    from models.agreement import Agreement
     from models.compile_trt import Plan
     from models.engine_library import Capability
     from models.engine_manifest import EngineManifest
@@ -57,7 +58,7 @@ def compile_(
         if not capabilities:
             if device is None:
                 raise ValueError(
-                    f"expected a GPU to build for, or --for with its compute capability, got none: {why_none}"
+                    f"expected a GPU to build for, or --for with its compute capability, got none ({why_none})"
                 )
             capabilities = (device.identity.compute_capability,)
         plan = Plan(model or SHIPPED, out, precision, Sizes.parse(size), capabilities)
@@ -119,13 +120,17 @@ def _summary(engine: Path, manifest: EngineManifest) -> str:
         f"{engine}: {engine.stat().st_size / 1e6:.1f} MB, {manifest.precision}, {manifest.sizes}, {manifest.library} "
         f"{manifest.version}, built in {manifest.build_s} s",
         f"  its graph on ONNX Runtime: at most {graph.largest_difference_rad:.2g} rad from the network's, "
-        f"{graph.rms_difference_rad:.2g} rad RMS, loss of PSNR {graph.loss_db:.3f} dB",
+        f"{graph.rms_difference_rad:.2g} rad RMS, loss of PSNR {_db(graph)} dB",
     ]
     if measured is None:
         lines.append(f"  on the GPU: not measured, {manifest.accuracy_note}")
     else:
         lines.append(
             f"  on the GPU: at most {measured.largest_difference_rad:.2g} rad from the network's, "
-            f"{measured.rms_difference_rad:.2g} rad RMS, loss of PSNR {measured.loss_db:.3f} dB"
+            f"{measured.rms_difference_rad:.2g} rad RMS, loss of PSNR {_db(measured)} dB"
         )
     return "\n".join(lines)
+
+
+def _db(agreement: Agreement) -> str:
+    return f"{round(agreement.loss_db, 3) + 0.0:.3f}"  # no minus zero
