@@ -27,10 +27,21 @@ __device__ __forceinline__ Link read_link(const Word* forest, int run) {
     return link_of(*static_cast<const volatile Word*>(forest + run));
 }
 
-// The root of a run, and the run's turns less the root's. On the way each run is hung from its grandparent. Another
-// thread may do the same or join the root to another one meanwhile: every link that was ever true stays true, and
-// only a root's link is ever contended (see join).
-__device__ Link find_root(Word* forest, int run) {
+// The root of a run, and the run's turns less the root's.
+__device__ Link root_of(const Word* forest, int run) {
+    int turns = 0;
+    for (;;) {
+        const Link up = read_link(forest, run);
+        if (up.parent == run) return {run, turns};
+        turns += up.turns;
+        run = up.parent;
+    }
+}
+
+// The same, and each run on the way is hung from its grandparent. Another thread may do the same or join the root to
+// another one meanwhile: every link that was ever true stays true, and only a root's link is ever contended (see join).
+// But a link written late may replace one that reached further, so this has no place where links shall become final.
+__device__ Link shorten_to_root(Word* forest, int run) {
     int turns = 0;
     for (;;) {
         const Link up = read_link(forest, run);
@@ -48,7 +59,7 @@ __device__ Link find_root(Word* forest, int run) {
 // region's root is its first run. If another thread joined that root first, look for the new ones.
 __device__ void join(Word* forest, int first, int second, int difference) {
     for (;;) {
-        const Link a = find_root(forest, first), b = find_root(forest, second);
+        const Link a = shorten_to_root(forest, first), b = shorten_to_root(forest, second);
         if (a.parent == b.parent) return;
         const int between_roots = a.turns + difference - b.turns;
         const int root = max(a.parent, b.parent);
@@ -141,7 +152,7 @@ extern "C" __global__ void link_rows(const float* wrapped_rad, const unsigned ch
     join(forest, row + start, row_below + start_below, turns[row + x] - step - turns[row_below + x]);
 }
 
-// A thread for each pixel; the last of a run hangs the run from its root and counts its pixels.
+// A thread for each pixel; the last of a run hangs the run from its root, for good, and counts its pixels.
 extern "C" __global__ void measure_regions(const unsigned char* right, Counts* counts, const short* run_start,
                                            Word* forest, int* region_pixels, int width) {
     if (counts->has_cuts == 0) return;
@@ -150,7 +161,7 @@ extern "C" __global__ void measure_regions(const unsigned char* right, Counts* c
     const int row = blockIdx.y * width;
     if (x < width - 1 && !right[row + x]) return;
     const int start = run_start[row + x], run = row + start;
-    const Link root = find_root(forest, run);
+    const Link root = root_of(forest, run);
     *static_cast<volatile Word*>(forest + run) = word_of(root);
     atomicAdd(&region_pixels[root.parent], x - start + 1);
     if (root.parent == run) atomicAdd(&counts->regions, 1);
