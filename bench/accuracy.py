@@ -81,9 +81,10 @@ def main(
 def _methods(engines: list[str], options: EngineOptions, peers: bool) -> dict[str, Method]:
     methods: dict[str, Method] = {}
     for name in engines:
-        methods[name] = _with_engine(name, options, calibrated=False)
+        title = Path(name).stem  # of a file; names have none
+        methods[title] = _with_engine(name, options, calibrated=False)
         if isinstance(_open(name, options), TunableEngine):
-            methods[f"{name}, calibration frame"] = _with_engine(name, options, calibrated=True)
+            methods[f"{title}, calibration frame"] = _with_engine(name, options, calibrated=True)
     if peers and (module := peers_or_none()) is not None:
         methods["scikit-image"] = _with_peer(module.unwrap, options, calibrated=False)
         methods["scikit-image, calibration frame"] = _with_peer(module.unwrap, options, calibrated=True)
