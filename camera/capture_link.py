@@ -178,7 +178,8 @@ class CaptureLink:
         code = self._process.returncode
         if code is None:
             return "the capture process closed its connection"
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        # Windows has no signals; its exceptions end a process with codes such as 0xc0000005.
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code if code < 256 else hex(code)}"
         return f"the capture process ended ({how}); the camera's driver may have crashed"
 
 
@@ -190,5 +191,8 @@ def _start_process(*handles: int) -> subprocess.Popen[bytes]:
             os.set_handle_inheritable(handle, True)
         startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": list(handles)})
         group = subprocess.CREATE_NEW_PROCESS_GROUP
-        return subprocess.Popen(command, env=environment, startupinfo=startup, creationflags=group)
-    return subprocess.Popen(command, env=environment, pass_fds=handles, stdin=subprocess.DEVNULL)
+        # With stdin given, stdout and stderr are handed on, too, also where the service's own are files or pipes.
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, startupinfo=startup, creationflags=group
+        )
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=handles)

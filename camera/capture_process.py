@@ -152,14 +152,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform != "win32":
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with suppress(
-        OSError, AttributeError
-    ):  # where it is allowed: a frame that is fetched late is lost, all else can wait
-        os.nice(-10)
+        with suppress(OSError):  # where it is allowed: a frame that is fetched late is lost, all else can wait
+            os.nice(-10)
     control, frames = (connection_of(int(argument)) for argument in sys.argv[1:3])
     _CaptureProcess(control, frames).run()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # there is none where the service has none
+        stream.flush()
     os._exit(0)  # without running a driver's destructors, some of which hang
 
 
