@@ -30,9 +30,9 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     first = next(node for node in graph.node if node.op_type == "Conv")
     kept = [*_chain_before(graph, first.input[0]), *_chain_before(graph, graph.output[0].name)]
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    half = onnx.ModelProto()
-    half.CopyFrom(model)
-    half = convert_float_to_float16(half, keep_io_types=True, node_block_list=kept)
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    half: onnx.ModelProto = convert_float_to_float16(changed, keep_io_types=True, node_block_list=kept)
     _undo_round_trips(half.graph, constants)
     return half
 

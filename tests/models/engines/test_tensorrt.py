@@ -10,8 +10,11 @@ import pytest
 
 pytest.importorskip("onnx", reason="compiling needs onnx: pip install 'qpi-live[gpu]'")
 
-from camera.device import DeviceOutOfMemory, DeviceUnavailable
+from camera.account import FrameAccount
+from camera.cuda_device import open_device
+from camera.device import Device, DeviceOutOfMemory, DeviceUnavailable
 from camera.frame import Frame, OnDevice, Pixels
+from camera.gpu_queue import GpuFrameQueue
 from camera.instrument import Fringes
 from camera.interferogram import ForwardModel
 from models.compile_trt import Plan, compile_engine
@@ -22,6 +25,7 @@ from models.engines.tensorrt import TensorRtEngine
 from models.errors import EngineUnavailable, InferenceError
 from models.simulate import simulate_pair
 from models.sizes import Sizes
+from models.tensorrt_library import choose_library
 from tests.cuda_host import HostDevice
 from tests.models.small_network import BENCH, SHAPE, small_network, written
 from tests.onnx_library import OnnxLibrary, host_gpu
@@ -323,3 +327,42 @@ def test_engine_without_a_gpu_says_so(path: Path) -> None:
 def test_open_engine_of_a_trt_file_that_is_not_there_says_how_to_build_one(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"qpi compile MODEL\.onnx -o"):
         open_engine(str(tmp_path / "missing.trt"), EngineOptions(), may_be_file=True)
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Device:
+    try:
+        device = open_device()
+        choose_library(device.identity.compute_capability, [device.identity.compute_capability])
+    except (DeviceUnavailable, EngineUnavailable) as missing:
+        pytest.skip(str(missing))
+    return device
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bit_depth", [8, 12])
+def test_engine_on_the_gpu_gives_what_onnx_runtime_gives_from_host_and_device(
+    tmp_path: Path, gpu: Device, bit_depth: int
+) -> None:
+    capability = gpu.identity.compute_capability
+    model = written(tmp_path, small_network(bit_depth))
+    plan = Plan(model, tmp_path / "small.trt", None, Sizes.parse("96x128"), (capability,))
+    manifest = compile_engine(plan, choose_library(capability, [capability]), gpu, lambda share, step: None)
+    assert manifest.accuracy is not None
+    assert manifest.accuracy.largest_difference_rad < 0.05
+    grey = pixels() if bit_depth == 8 else pixels().astype(np.uint16) * 16
+    given = frame(grey, bit_depth=bit_depth)
+    expected = OnnxEngine(EngineOptions(), model).retrieve(given).phase_rad
+    engine = open_engine(str(plan.out), EngineOptions(), may_be_file=True)
+    engine.warm_up(SHAPE, bit_depth)
+    queue = GpuFrameQueue(lambda: gpu, FrameAccount())
+    queue.put(given)
+    uploaded = queue.get(5.0)
+    assert uploaded is not None
+    assert uploaded.on_device is not None
+    for shown in (given, uploaded, given, uploaded):
+        result = engine.retrieve(shown)
+        assert np.abs(result.phase_rad - expected).max() < 0.05
+        assert all(took_ms >= 0 for took_ms in result.stages_ms.values())
+    engine.close()
+    queue.close()
