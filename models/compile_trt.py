@@ -74,7 +74,7 @@ def compile_engine(
         EngineUnavailable: the network cannot be built like this, or loses more than it may; nothing was written.
         OSError: the network cannot be read, or the engine not written.
     """
-    content = plan.model.read_bytes()
+    content = _content(plan.model)
     model = _read_network(plan.model, content)
     identity = NetworkIdentity.from_metadata({entry.key: entry.value for entry in model.metadata_props})
     precision = _precision(plan, identity)
@@ -126,7 +126,7 @@ def check_engine(
             manifest stays as it was.
     """
     manifest = EngineManifest.load(engine)
-    content = model.read_bytes()
+    content = _content(model)
     if sha256(content) != manifest.model_sha256:
         raise EngineUnavailable(
             f"expected the network that {engine.name} was made of ({manifest.model}, SHA-256 "
@@ -155,6 +155,15 @@ def is_current(plan: Plan, library: EngineLibrary, device: Device | None) -> boo
         and (manifest.precision, manifest.sizes, manifest.capabilities)
         == (_precision(plan, identity), plan.sizes, plan.capabilities)
     )
+
+
+def _content(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except FileNotFoundError as missing:
+        raise EngineUnavailable(
+            f"expected a network at {model}, got no such file; name one that `qpi export` wrote"
+        ) from missing
 
 
 def _read_network(path: Path, content: bytes) -> onnx.ModelProto:

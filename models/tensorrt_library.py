@@ -97,7 +97,8 @@ class TensorRtLibrary:
         trt = self._trt
         self._log.complaints.clear()
         builder = self._made(trt.Builder)
-        definition = builder.create_network(_strongly_typed(trt))
+        # Types come from the network's file; version 11 knows no other way and ignores the flag.
+        definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(definition, self._log)
         if not parser.parse(network):
             reasons = "; ".join(parser.get_error(number).desc() for number in range(parser.num_errors))
@@ -176,12 +177,6 @@ def _installed(name: str) -> TensorRtLibrary | None:
 
 def _command(name: str) -> str:
     return f"pip install 'qpi-live[{'gpu' if name == FULL else 'tensorrt-rtx'}]'"
-
-
-def _strongly_typed(trt: Any) -> int:
-    """Types come from the network's file. Version 11 knows no other way, and may know no flag for it."""
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
 
 
 def _profile(builder: Any, grey: Any, sizes: Sizes) -> Any:

@@ -205,14 +205,14 @@ class _Work:
 
     @classmethod
     def laid_out(cls, device: Device, execution: Execution, shape: Shape, dtype: np.dtype[Any]) -> _Work:
-        staging = device.page_locked(shape, dtype)
+        staging, stream = device.page_locked(shape, dtype), device.stream()
         grey = device.allocate(staging.nbytes)
         try:
             phase = device.allocate(shape[0] * shape[1] * 4)
         except DeviceError:
             grey.free()
             raise
-        return cls(device, execution, device.stream(), staging, grey, phase)
+        return cls(device, execution, stream, staging, grey, phase)
 
     def graph_for(self, grey: DeviceMemory) -> Graph:
         """Inference from `grey` as a graph; recorded the first time that frames come from there."""

@@ -128,6 +128,8 @@ def test_compile_of_a_file_that_qpi_export_did_not_write_is_refused(tmp_path: Pa
     stamp(model, {})
     with pytest.raises(EngineUnavailable, match="expected a network exported by `qpi export`"):
         compile_engine(plan(tmp_path, written(tmp_path, model)), OnnxLibrary(), None, quiet)
+    with pytest.raises(EngineUnavailable, match=r"expected a network at .*none\.onnx, got no such file"):
+        compile_engine(plan(tmp_path, tmp_path / "none.onnx"), OnnxLibrary(), None, quiet)
     (tmp_path / "noise.onnx").write_bytes(b"not a network")
     with pytest.raises(EngineUnavailable, match="expected an ONNX network at"):
         compile_engine(plan(tmp_path, tmp_path / "noise.onnx"), OnnxLibrary(), None, quiet)
@@ -239,7 +241,7 @@ def random_nas_prnet(path: Path) -> Path:
         net(torch.from_numpy(pairs[0].pixels.copy())[None, None] / 255)
     data = json.dumps({"bit_depth": 8, "origin": {"instrument": BENCH.to_json()}})
     checkpoint = Checkpoint(spec, net.state_dict(), best_psnr_db=1.0, record={"data": data})
-    export(checkpoint, path, [Probe(pair.pixels, pair.phase_rad) for pair in pairs])
+    export(checkpoint, path, [Probe(pair.pixels, pair.phase_rad) for pair in pairs], shape=BENCH.shape)
     return path
 
 

@@ -128,8 +128,7 @@ def test_execution_that_the_library_refuses_says_what_it_was_asked_to_take() -> 
         execution.enqueue(device.stream())
 
 
-def test_build_without_a_flag_for_strong_types_builds_and_takes_the_types_of_the_network() -> None:
-    """TensorRT 11 knows no other way."""
+def test_build_takes_the_types_of_the_network_and_tells_the_share_that_is_done() -> None:
     flags: list[int] = []
 
     class Builder:
@@ -153,13 +152,13 @@ def test_build_without_a_flag_for_strong_types_builds_and_takes_the_types_of_the
     trt = package(None)
     trt.Builder = Builder
     trt.OnnxParser = lambda network, log: SimpleNamespace(parse=lambda content: True)
-    trt.NetworkDefinitionCreationFlag = SimpleNamespace()
+    trt.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
     trt.BuilderFlag = SimpleNamespace(TF32=7)
     trt.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
     shares: list[tuple[float, str]] = []
     size = Sizes.parse("96x128")
     assert TensorRtLibrary(trt).build(b"network", size, [(9, 0)], lambda *told: shares.append(told)) == b"engine"
-    assert flags == [0]
+    assert flags == [2]
     assert shares == [(0.25, "timing"), (1.0, "building")]
 
 

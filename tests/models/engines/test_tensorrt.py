@@ -98,6 +98,26 @@ def test_retrieve_of_a_frame_on_the_device_takes_it_from_there_once_it_is_ready(
     assert all(took_ms >= 0 for took_ms in result.stages_ms.values())
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_retrieve_of_frames_out_of_a_device_queue_gives_each_its_own_phase(path: Path, lazy: bool) -> None:
+    library, device = OnnxLibrary(), host_gpu(lazy=lazy)
+    engine = opened(path, device, library)
+    expected = OnnxEngine(EngineOptions(), path.with_name("small.onnx"))
+    queue = GpuFrameQueue(engine.open_device, FrameAccount(), capacity=2)
+    for number in range(12):
+        given = frame(pixels(number), number)
+        queue.put(given)
+        taken = queue.get(5.0)
+        assert taken is not None
+        assert taken.on_device is not None
+        np.testing.assert_allclose(
+            engine.retrieve(taken).phase_rad, expected.retrieve(given).phase_rad, atol=1e-5, err_msg=str(number)
+        )
+    assert library.enqueued <= 2 * 6  # no more places than the queue has slots
+    queue.close()
+    engine.close()
+
+
 def test_retrieve_of_a_frame_on_another_device_uploads_its_pixels(path: Path) -> None:
     engine = opened(path, host_gpu())
     expected = engine.retrieve(frame(pixels())).phase_rad
