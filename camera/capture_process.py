@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from camera.capture_link import LOST, CameraFacts, Connection, connection_of
-from camera.capture_stream import CaptureStream, settings_of
+from camera.capture_stream import CaptureStream
 from camera.errors import CameraError, CameraLost
 from camera.features import CameraListing
 from camera.gentl_device import GentlDevice
@@ -105,7 +105,7 @@ class _CaptureProcess:
 
     def _facts(self) -> CameraFacts:
         nodes, pixel_format = self._opened.nodes, self._opened.choose_grey_format()
-        settings = settings_of(self._opened)
+        settings = self._opened.settings()
         return CameraFacts(
             shape=(int(nodes.number("Height") or 0), int(nodes.number("Width") or 0)),
             pixel_format=pixel_format.name,

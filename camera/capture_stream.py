@@ -9,7 +9,6 @@ from time import monotonic, monotonic_ns, time_ns
 
 from camera.capture_link import FRAME, FRAME_MESSAGE, NO_SLOT, REASONS, SETTINGS, Connection
 from camera.errors import CameraLost
-from camera.features import FeatureValue
 from camera.frame_ids import UNDERRUN, FrameIds
 from camera.gentl_device import DriverFrame, GentlDevice
 from camera.pixel_format import PixelFormat
@@ -17,19 +16,6 @@ from camera.slots import Slots
 
 _WAIT_S = 0.02  # for a frame; requests are looked at in between
 _ASK_IF_GONE_S = 0.5
-_TOLD = (
-    "PixelFormat",
-    "OffsetX",
-    "OffsetY",
-    "ExposureTime",
-    "ExposureAuto",
-    "Gain",
-    "GainAuto",
-    "AcquisitionFrameRate",
-    "TriggerMode",
-    "TriggerSource",
-    "DeviceTemperature",
-)
 
 
 class CaptureStream:
@@ -45,7 +31,7 @@ class CaptureStream:
         self._losses_before = slots.losses  # of earlier streams into the same slots
         self._asked_at = monotonic()
         self._fetched = 0  # buffers, incomplete ones included
-        self._changes = deque([(0, settings_of(device))])  # each with the last buffer that it does not hold for yet
+        self._changes = deque([(0, device.settings())])  # each with the last buffer that it does not hold for yet
         device.start()
 
     def settings_changed(self) -> None:
@@ -58,7 +44,7 @@ class CaptureStream:
         last_before = self._fetched + self._device.waiting()
         if self._changes and self._changes[-1][0] == last_before:
             self._changes.pop()  # no frame came between the two: there are never more changes than buffers
-        self._changes.append((last_before, settings_of(self._device)))
+        self._changes.append((last_before, self._device.settings()))
 
     def pump(self, frames: Connection) -> None:
         """Wait a little for a frame and pass it on.
@@ -137,9 +123,3 @@ class CaptureStream:
     def _tell_losses(self) -> None:
         losses = self._ids.losses | Counter({NO_SLOT: self._unslotted})
         self._slots.losses = [before + losses[why] for before, why in zip(self._losses_before, REASONS, strict=False)]
-
-
-def settings_of(device: GentlDevice) -> dict[str, FeatureValue]:
-    """What is told of the camera's settings, read now."""
-    values = {name: device.nodes.feature(name).value for name in _TOLD if device.nodes.has(name)}
-    return {name: value for name, value in values.items() if value is not None}

@@ -8,6 +8,7 @@ cameras (it is switched off), and a camera that is gone shows only as frames tha
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,19 @@ from camera.pixel_format import FORMATS_BY_CODE, FORMATS_BY_NAME, PixelFormat
 
 _IMAGE_PAYLOADS = (gentl.PAYLOADTYPE_INFO_IDS.PAYLOAD_TYPE_IMAGE, gentl.PAYLOADTYPE_INFO_IDS.PAYLOAD_TYPE_CHUNK_DATA)
 _LAYOUT = ("Width", "Height", "PixelFormat")
+_ALWAYS_TOLD = (
+    "PixelFormat",
+    "OffsetX",
+    "OffsetY",
+    "ExposureTime",
+    "ExposureAuto",  # where it is on, the exposure time is only what it was when the settings were read
+    "Gain",
+    "GainAuto",
+    "AcquisitionFrameRate",
+    "TriggerMode",
+    "TriggerSource",
+)
+_MOST_TOLD_BESIDES = 32  # they travel with every frame, and a camera may have hundreds
 _DRIVER_BUFFERS = 64  # a busy machine may not run this process for 50 ms
 _DRIVER_BUFFER_BYTES = 256 << 20
 
@@ -71,6 +85,7 @@ class GentlDevice:
         self._stream = self._acquirer.data_streams[0]
         self._underruns_seen = 0
         self._has_timestamps = self._has_ids = True
+        self._was_set: deque[str] = deque(maxlen=_MOST_TOLD_BESIDES)
         self.is_streaming = False
 
     def choose_grey_format(self) -> PixelFormat:
@@ -102,7 +117,17 @@ class GentlDevice:
         """See `GentlNodes.set`; what decides the frames' layout is refused while they stream, locked or not."""
         if self.is_streaming and name in _LAYOUT:
             raise FeatureRefused(f"{name} cannot be set while the camera streams; stop the camera first")
-        return self.nodes.set(name, value)
+        feature = self.nodes.set(name, value)
+        if feature.stored:
+            self._tell_besides(feature.name)
+        return feature
+
+    def settings(self) -> dict[str, FeatureValue]:
+        """What belongs to a frame's record, read now: the usual settings, and those that were changed here."""
+        values = {
+            name: self.nodes.feature(name).value for name in (*_ALWAYS_TOLD, *self._was_set) if self.nodes.has(name)
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
     def fit_window(self, shape: tuple[int, int]) -> None:
         """Read out the middle of the sensor, (H, W) as asked for or as near below as it can."""
@@ -131,6 +156,8 @@ class GentlDevice:
         if "Width" in settings or "Height" in settings:
             self._reset_offset("OffsetX")
             self._reset_offset("OffsetY")
+        for name in settings if leave_refused else ():  # the camera may have kept what was set before
+            self._tell_besides(name)
         left: dict[str, str] = {}
         for name in [name for name, value in settings.items() if not self._try(name, value)]:
             try:
@@ -149,6 +176,10 @@ class GentlDevice:
         except (FeatureMissing, FeatureRefused):
             return False
         return True
+
+    def _tell_besides(self, name: str) -> None:
+        if name not in (*_ALWAYS_TOLD, *self._was_set):
+            self._was_set.append(name)
 
     def _reset_offset(self, offset: str) -> None:
         with suppress(FeatureMissing, FeatureRefused):  # first, or it would limit the window's size

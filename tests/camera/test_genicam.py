@@ -406,6 +406,21 @@ def test_frames_that_wait_in_the_driver_while_a_setting_changes_carry_the_old_on
     assert sum(said != looked for said, looked in zip(exposures, looks, strict=True)) <= 1  # the one being exposed
 
 
+def test_frames_carry_whatever_else_was_set(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual()
+    camera.set_feature("AcquisitionMode", "MultiFrame")
+    camera.set_feature("AcquisitionFrameCount", 3)
+    camera.start()
+    settings = read(camera).settings or {}
+    assert (settings["AcquisitionMode"], settings["AcquisitionFrameCount"]) == ("MultiFrame", 3)
+    assert not [name for name in settings if name.startswith("Fault")]
+    with pytest.raises(CameraLost):
+        camera.set_feature("FaultCrash", True)
+    camera.stop()
+    camera.start()
+    assert read(camera).settings == settings
+
+
 def test_frames_after_a_pause_and_a_reconnect_carry_the_settings_of_their_stream(open_virtual: OpenVirtual) -> None:
     camera = open_virtual()
     camera.start()
