@@ -157,6 +157,18 @@ def test_cuts_of_residues_further_apart_than_the_near_search_join_the_closest(de
     assert np.flatnonzero(answer.cuts.down[64]).tolist() == [*range(41, 61), *range(91, 128)]
 
 
+@pytest.mark.parametrize(("to_border", "apart"), [(2, 2), (2, 3), (6, 6), (6, 7), (20, 20), (20, 21)])
+def test_cuts_prefer_a_partner_to_the_border_where_both_are_as_near(device: Device, to_border: int, apart: int) -> None:
+    y = to_border - 0.5
+    wrapped = wrap(vortex(y, 60.5, 1) + vortex(y, 60.5 + apart, -1))
+    answer = unwrapped_by(device, wrapped)
+    assert answer.unwrapped.residues[:, 0].tolist() == [to_border - 1] * 2
+    expected = place_cuts(answer.unwrapped.residues, wrapped.shape)
+    assert answer.cuts.right.any() == (apart > to_border)
+    assert np.array_equal(answer.cuts.right, expected.right)
+    assert np.array_equal(answer.cuts.down, expected.down)
+
+
 def test_border_pixels_are_unwrapped_like_any_other(device: Device) -> None:
     y, x = np.mgrid[:100, :110]
     true = 0.3 * y - 0.25 * x
