@@ -42,8 +42,9 @@ class TensorRtEngine:
     comes down once. One CUDA graph is replayed for each place that frames come from. Host arrays are page-locked, and
     after the first frame from each place nothing is allocated but the page-locked array of the phase, out of a pool.
 
-    Once a second the carrier is compared with the one the network was trained for, while the device works. Where they
-    differ, phases carry a warning: a network shows a confident picture of anything.
+    Once a second, and when another camera's frames come, the carrier is compared with the one the network was trained
+    for, while the device works. Where they differ, phases carry a warning: a network shows a confident picture of
+    anything.
 
     Args:
         options: nothing in it matters here.
@@ -77,7 +78,7 @@ class TensorRtEngine:
         self._opening = Lock()
         self._work: _Work | None = None
         self._quality = PhaseQuality()
-        self._looked_ns: int | None = None
+        self._looked_at: tuple[str, int] | None = None  # which camera, and when
         try:
             found = self.open_device().identity
         except DeviceError as error:
@@ -175,9 +176,12 @@ class TensorRtEngine:
         return PhaseFrame(phase_rad, frame, self._identity, stages_ms, self._quality)
 
     def _look_at(self, frame: Frame) -> None:
-        now_ns = frame.captured_monotonic_ns
-        if self._looked_ns is None or abs(now_ns - self._looked_ns) >= _LOOK_EVERY_NS:
-            self._quality, self._looked_ns = self.network.quality(frame), now_ns
+        source, now_ns = frame.source, frame.captured_monotonic_ns
+        if self._looked_at is not None:
+            last_source, last_ns = self._looked_at
+            if source == last_source and abs(now_ns - last_ns) < _LOOK_EVERY_NS:
+                return
+        self._quality, self._looked_at = self.network.quality(frame), (source, now_ns)
 
     def _work_for(self, shape: Shape) -> _Work:
         device = self.open_device()

@@ -269,6 +269,13 @@ def test_qpi_compile_for_named_gpus_builds_an_engine_without_one(
     refused = CliRunner().invoke(app, ["serve", "--engine", str(out)])
     assert refused.exit_code == 2
     assert "nasprnet.trt needs a GPU: expected an NVIDIA GPU, got none" in " ".join(refused.output.split())
+    engine = bytearray(out.read_bytes())
+    engine[len(engine) // 2] ^= 1
+    out.write_bytes(engine)
+    refused = CliRunner().invoke(app, ["serve", "--engine", str(out)])
+    assert "cut short or altered" in " ".join(refused.output.split())
+    assert "up to date" not in CliRunner().invoke(app, [*words, "--reuse"]).output
+    assert EngineManifest.load(out).engine_sha256 == manifest.engine_sha256  # built again, and the same
 
 
 def no_gpu() -> None:

@@ -195,6 +195,8 @@ def test_engine_on_other_fringes_warns_and_looks_again_within_a_second(path: Pat
     assert warnings[2] is not None
     assert "trained for fringes of 3.00 px" in warnings[2]
     assert "--engine goldstein" in warnings[2]
+    from_another_camera = replace(frame(other, captured_ns=2 * 10**9 + 1), source="another")
+    assert engine.retrieve(from_another_camera).quality.warning == warnings[2]
 
 
 def test_identity_says_what_runs_where(path: Path) -> None:
