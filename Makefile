@@ -1,10 +1,13 @@
-# The five words a newcomer needs: make setup | serve | check | test | bench
+# The five words a newcomer needs: make setup | serve | check | test | bench; and with a GPU: test-gpu | bench-gpu
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE_ARGS ?=
 
-.PHONY: setup serve check test bench virtual-camera clean
+# What `make bench-gpu` compares; build/nasprnet.trt is made from the network that ships.
+GPU_ENGINES ?= build/nasprnet.trt goldstein-cuda nasprnet goldstein
+
+.PHONY: setup serve check test test-gpu bench bench-gpu virtual-camera clean
 
 # Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
 $(BIN)/.serve: pyproject.toml
@@ -29,6 +32,10 @@ $(BIN)/.camera: $(BIN)/.serve
 	$(BIN)/pip install --quiet --editable '.[camera]'
 	@touch $@
 
+$(BIN)/.gpu: $(BIN)/.test
+	$(BIN)/pip install --quiet --editable '.[gpu]'
+	@touch $@
+
 setup: $(BIN)/.check $(BIN)/.peers
 
 serve: $(BIN)/.serve
@@ -44,11 +51,21 @@ test: $(BIN)/.test
 	@tests/ensure_chromium.sh
 	$(BIN)/pytest
 
+# All that needs an NVIDIA GPU; each test that is skipped says what it lacks.
+test-gpu: $(BIN)/.gpu
+	$(BIN)/pytest -m gpu
+
 bench: $(BIN)/.peers $(BIN)/.camera
 	$(BIN)/python bench/latency.py --engine goldstein
 	$(BIN)/python bench/accuracy.py --engine goldstein
 	$(BIN)/python bench/streaming.py
 	$(BIN)/python bench/camera.py
+
+bench-gpu: $(BIN)/.gpu $(BIN)/.peers
+	mkdir -p build
+	cp models/weights/nasprnet.onnx build/nasprnet.onnx
+	$(BIN)/qpi compile build/nasprnet.onnx -o build/nasprnet.trt
+	$(BIN)/python bench/latency.py $(addprefix --engine ,$(GPU_ENGINES)) --json bench/results/latency-gpu.json
 
 # The virtual off-axis camera, for any GenICam program; needs a C compiler.
 virtual-camera: $(BIN)/.serve

@@ -1,49 +1,58 @@
 """How long engines take from interferogram to unwrapped phase.
 
     python bench/latency.py --engine goldstein
-    python bench/latency.py --engine goldstein --engine nasprnet.onnx --frames 300 --json result.json
+    python bench/latency.py --engine nasprnet.onnx --engine goldstein --checkpoint RUN/best.pt
+    python bench/latency.py --engine nasprnet.trt --engine goldstein-cuda --json result.json
 
-Serialized latency (one frame at a time, in this thread) and saturated throughput (the live line with a queue that is
-never empty) are different figures and stand apart. Beside each stage stands the floor that the machine sets, and below
-the best peers on the same frames. The last line is the whole result as JSON.
+Serialized latency (one frame at a time, from grey values on the host to phase on the host) and saturated throughput
+(the live line with a queue that is never empty) are different figures and stand apart. Beside each stage stands the
+floor that the machine sets, and below the best peers on the same frames. An engine that cannot be had here is named
+and left out. The last line is the whole result as JSON.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic_ns, perf_counter, time_ns
+from statistics import median
 from types import ModuleType
 from typing import Annotated, Any
 
 import typer
-from prometheus_client import CollectorRegistry
-from rich.progress import track
 
-from bench.floors import classical_floors_ms
+from bench.engine_floors import Floors
 from bench.frames import Example, optics_of, simulated_examples
+from bench.line import LineFailed, overlapped_uploads, saturated_fps, serialized
 from bench.report import console, finish, latency_table, peers_or_none, summarise
-from camera.account import FrameAccount
+from bench.torch_rows import torch_times_ms
+from camera.device import DeviceError
 from camera.frame import Frame
-from camera.queue import HostFrameQueue
-from camera.source import CameraIdentity
 from models.classical.carrier import find_carrier
 from models.classical.takeda import TakedaRetriever
-from models.engine import EngineOptions, PhaseEngine, open_engine
+from models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
 from models.errors import EngineError
-from service.hub import Hub
-from service.latency import LatencyBook
-from service.pipeline import Pipeline
 
-_WARM_UP_FRAMES = 10
 _DIFFERENT_FRAMES = 8
 _PEER_REPEATS = 7
+_TORCH_FRAMES = 20
+_FRAMES_ON_CPU, _REPEATS_ON_CPU = 200, 1
+_FRAMES_ON_GPU, _REPEATS_ON_GPU = 1000, 3
+_WATCHED_FRAMES = 100
+_TOTAL = "interferogram → phase"
 
 
 def main(
-    engine: Annotated[list[str] | None, typer.Option(help="Engine to time; again for more [goldstein].")] = None,
-    frames: Annotated[int, typer.Option(min=10, help="Frames to time for each figure.")] = 200,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="Engine to time, or a network's .onnx or .trt file; again for more [goldstein]."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="best.pt of `qpi train`: also time it in torch on the CPU, eager.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=10, help="Frames to time for each figure [200 on a CPU, 1000 on a GPU].")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Runs of so many frames [1 on a CPU, 3 on a GPU].")] = None,
     size: Annotated[int, typer.Option(min=64, max=8192, help="Edge of the square frames, in pixels.")] = 1024,
     condition: Annotated[
         str, typer.Option(help="Simulated condition: nominal, harsh, dense, round, adherent.")
@@ -57,9 +66,20 @@ def main(
     with console.status(f"Simulating {_DIFFERENT_FRAMES} frames of {size} × {size} px"):
         examples = simulated_examples(condition, shape, _DIFFERENT_FRAMES)
     options = EngineOptions(optics=optics_of(condition), threads=threads)
-    result: dict[str, Any] = {"condition": condition, "shape": shape, "frames": frames, "engines": {}, "peers": {}}
+    result: dict[str, Any] = {"condition": condition, "shape": shape, "engines": {}, "left_out": {}, "peers": {}}
+    floors = Floors(examples[0].frame, threads)
     for name in engine or ["goldstein"]:
-        result["engines"][name] = _time_engine(name, options, examples, frames)
+        try:
+            timed = _time_engine(name, options, [example.frame for example in examples], floors, (frames, repeats))
+        except (EngineError, DeviceError, LineFailed) as error:
+            console.print(f"[red]{name} is left out: {error}[/red]")
+            result["left_out"][name] = str(error)
+            continue
+        result["engines"][name] = timed
+    if not result["engines"]:
+        raise typer.Exit(2)
+    if checkpoint is not None:
+        result["torch"] = _time_torch(checkpoint, examples, threads)
     if peers and (module := peers_or_none()) is not None:
         with console.status("Timing the peers"):
             result["peers"] = _time_peers(module, examples)
@@ -68,110 +88,75 @@ def main(
     finish(result, json)
 
 
-def _time_engine(name: str, options: EngineOptions, examples: list[Example], frames: int) -> dict[str, Any]:
+def _time_engine(
+    name: str, options: EngineOptions, frames: Sequence[Frame], floors: Floors, asked: tuple[int | None, int | None]
+) -> dict[str, Any]:
+    engine = open_engine(name, options, may_be_file=True)
     try:
-        engine = open_engine(name, options)
-        engine.warm_up(examples[0].frame.shape, examples[0].frame.bit_depth)
-    except EngineError as error:
-        console.print(f"[red]{error}[/red]")
-        raise typer.Exit(2) from None
-    latency_ms, stages_ms = _serialized(engine, examples, frames)
-    throughput_fps = _saturated(engine, examples, frames)
-    floors_ms = _floors(name, engine, examples[0])
-    shape = "{} × {} px".format(*examples[0].frame.shape)
+        engine.warm_up(frames[0].shape, frames[0].bit_depth)
+        on_gpu = isinstance(engine, DeviceEngine)
+        count = asked[0] or (_FRAMES_ON_GPU if on_gpu else _FRAMES_ON_CPU)
+        repeats = asked[1] or (_REPEATS_ON_GPU if on_gpu else _REPEATS_ON_CPU)
+        runs = [serialized(engine, frames, count) for _ in range(repeats)]
+        throughput_fps = [round(saturated_fps(engine, frames, count), 2) for _ in range(repeats)]
+        overlapped = overlapped_uploads(engine, frames, min(count, _WATCHED_FRAMES))
+        floors_ms = floors.of(name, engine)
+        identity = _describe(engine)
+    finally:
+        engine.close()
+    stages_ms = {stage: summarise([took for _, run in runs for took in run.get(stage, ())]) for stage in runs[0][1]}
+    timed = {
+        "frames": count,
+        "repeats": repeats,
+        "latency_ms": summarise([took for total_ms, _ in runs for took in total_ms]),
+        "run_p50_ms": [summarise(total_ms)["p50"] for total_ms, _ in runs],
+        "stages_ms": stages_ms,
+        "floors_ms": {stage: floor for stage, floor in floors_ms.items() if stage in stages_ms},
+        "throughput_fps": median(throughput_fps),
+        "run_throughput_fps": throughput_fps,
+        "overlapped_uploads": overlapped,
+        "identity": identity,
+    }
+    _print(name, frames[0].shape, timed)
+    return timed
+
+
+def _print(name: str, shape: tuple[int, int], timed: dict[str, Any]) -> None:
+    size = f"{shape[0]} × {shape[1]} px"
+    floors_ms = timed["floors_ms"]
     console.print(
         latency_table(
-            f"{name}, {shape}: serialized latency of {frames} frames",
-            {**stages_ms, "interferogram → phase": latency_ms},
-            {**floors_ms, "interferogram → phase": sum(floors_ms.values())} if floors_ms else {},
+            f"{name}, {size}: serialized latency of {timed['repeats']} × {timed['frames']} frames",
+            {**timed["stages_ms"], _TOTAL: timed["latency_ms"]},
+            {**floors_ms, _TOTAL: sum(floors_ms.values())} if floors_ms else {},
         )
     )
-    console.print(f"{name}, {shape}: saturated throughput through the live line {throughput_fps:.1f} frames/s\n")
-    return {
-        "latency_ms": latency_ms,
-        "stages_ms": stages_ms,
-        "floors_ms": floors_ms,
-        "throughput_fps": round(throughput_fps, 2),
-        "identity": {"kind": engine.identity.kind, "device": engine.identity.device, **engine.identity.detail},
+    runs = ", ".join(f"{fps:.1f}" for fps in timed["run_throughput_fps"])
+    console.print(f"{name}, {size}: saturated throughput through the live line {runs} frames/s")
+    if timed["overlapped_uploads"] is not None:
+        part = f"{100 * timed['overlapped_uploads']:.0f} %"
+        console.print(f"{name}: {part} of the uploads ran while the engine worked on the frame before")
+    console.print()
+
+
+def _describe(engine: PhaseEngine) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "kind": engine.identity.kind,
+        "device": engine.identity.device,
+        **engine.identity.detail,
     }
+    if isinstance(engine, DeviceEngine):
+        device = engine.open_device().identity
+        described |= {"gpu": device.name, "compute_capability": device.compute_capability, "driver": device.runtime}
+    return described
 
 
-def _serialized(
-    engine: PhaseEngine, examples: list[Example], frames: int
-) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """One frame at a time: the whole call and the stages that the engine reports, in ms."""
-    for number in range(_WARM_UP_FRAMES):
-        engine.retrieve(examples[number % len(examples)].frame)
-    total_ms: list[float] = []
-    stages_ms: defaultdict[str, list[float]] = defaultdict(list)
-    for number in track(range(frames), "Serialized", console=console, transient=True):
-        frame = examples[number % len(examples)].frame
-        start = perf_counter()
-        phase = engine.retrieve(frame)
-        total_ms.append((perf_counter() - start) * 1e3)
-        for stage, took_ms in phase.stages_ms.items():
-            stages_ms[stage].append(took_ms)
-    return summarise(total_ms), {stage: summarise(took_ms) for stage, took_ms in stages_ms.items()}
-
-
-def _saturated(engine: PhaseEngine, examples: list[Example], frames: int) -> float:
-    """Frames a second through the live line when the camera always has the next one ready."""
-    registry, hub, account = CollectorRegistry(), Hub(), FrameAccount()
-    camera = _EagerCamera(examples, frames)
-    done = hub.subscribe("bench")
-    pipeline = Pipeline(camera, HostFrameQueue(account), engine, hub, account, LatencyBook(registry))
-    first_ns = last_ns = 0
-    pipeline.start()
-    while pipeline.account.snapshot().delivered < frames and pipeline.last_failure is None:
-        live = done.wait(1.0)
-        if live is None:
-            continue
-        done.account.delivered()
-        first_ns = first_ns or live.published_monotonic_ns
-        last_ns, last_sequence = live.published_monotonic_ns, live.frame.sequence
-    pipeline.stop()
-    if pipeline.last_failure is not None:  # fewer frames than asked for would give a figure of something else
-        console.print(f"[red]{pipeline.last_failure}[/red]")
-        raise typer.Exit(2)
-    return last_sequence / max(last_ns - first_ns, 1) * 1e9
-
-
-class _EagerCamera:
-    """A camera whose next frame is always ready, and that makes no frame before there is room for it."""
-
-    waits_for_consumer = True
-
-    def __init__(self, examples: list[Example], frames: int) -> None:
-        self._examples = examples
-        self._frames = frames
-        self._sequence = 0
-        first = examples[0].frame
-        self.identity = CameraIdentity("bench", "", "", "", first.shape, first.bit_depth, None, None)
-
-    def start(self) -> None:
-        self._sequence = 0
-
-    def read(self, timeout_s: float) -> Frame | None:
-        del timeout_s  # there is nothing to wait for
-        if self._sequence == self._frames:
-            return None
-        example = self._examples[self._sequence % len(self._examples)].frame
-        frame = Frame(example.pixels, example.bit_depth, self._sequence, time_ns(), monotonic_ns())
-        self._sequence += 1
-        return frame
-
-    def take_losses(self) -> Mapping[str, int]:
-        return {}
-
-    def stop(self) -> None:
-        pass
-
-
-def _floors(name: str, engine: PhaseEngine, example: Example) -> dict[str, float]:
-    radius = engine.identity.detail.get("band_radius_cycles_per_px")
-    if name != "goldstein" or not isinstance(radius, float):
-        return {}
-    return classical_floors_ms(example.frame.shape, radius)
+def _time_torch(checkpoint: Path, examples: list[Example], threads: int | None) -> dict[str, Any]:
+    with console.status("Timing the checkpoint in torch"):
+        times_ms = torch_times_ms(checkpoint, [example.frame for example in examples], _TORCH_FRAMES, threads)
+    rows = {name: summarise(took_ms) for name, took_ms in times_ms.items()}
+    console.print(latency_table(f"The same arithmetic in torch: {_TORCH_FRAMES} frames", rows, {}))
+    return {name: {"latency_ms": row} for name, row in rows.items()}
 
 
 def _time_peers(peers: ModuleType, examples: list[Example]) -> dict[str, Any]:

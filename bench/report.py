@@ -20,7 +20,20 @@ from rich.table import Table
 from models.classical.bands import available_cores
 
 STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "max")
-_PACKAGES = ("numpy", "scipy", "numba", "fastapi", "uvicorn", "onnxruntime", "torch", "scikit-image", "qpretrieve")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "fastapi",
+    "uvicorn",
+    "onnxruntime",
+    "torch",
+    "pycuda",
+    "tensorrt",
+    "tensorrt-rtx",
+    "scikit-image",
+    "qpretrieve",
+)
 console = Console(width=None if os.environ.get("COLUMNS") else 118)
 
 
@@ -39,9 +52,13 @@ def latency_table(title: str, rows: Mapping[str, Mapping[str, float]], floors_ms
         table.add_column(name, justify="right")
     for name, statistics in rows.items():
         floor = floors_ms.get(name)
-        cells = [f"{statistics[column]:.2f}" for column in STATISTICS]
-        table.add_row(name, *cells, "" if floor is None else f"{floor:.2f}")
+        cells = [_ms(statistics[column]) for column in STATISTICS]
+        table.add_row(name, *cells, "" if floor is None else _ms(floor))
     return table
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
 
 
 def machine() -> dict[str, Any]:

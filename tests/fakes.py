@@ -9,11 +9,13 @@ from time import monotonic_ns, time_ns
 
 import numpy as np
 
+from camera.device import Device, DeviceError
 from camera.errors import CameraError, CameraTimeout
 from camera.frame import Frame
 from camera.optics import Optics
 from camera.source import CameraIdentity
 from models.engine import EngineIdentity, PhaseFrame, PhaseQuality
+from models.errors import InferenceError
 
 OPTICS = Optics(532e-9, 4e-6, 20.0, 0.4)
 CARRIER = (0.11, 0.17)
@@ -135,3 +137,38 @@ class TunableFakeEngine(FakeEngine):
         if frame is not None and not np.ptp(frame.pixels):
             raise ValueError("expected an interferogram with a carrier, got an even grey")
         self.calibration = frame
+
+
+class DeviceFakeEngine(FakeEngine):
+    """Takes the grey value over ten for the phase, of the pixels as they come back from the device."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__("device-fake")
+        self.identity = EngineIdentity("device-fake", "fake", "host", "1", {})
+        self.device = device
+        self.uploaded_here = 0
+
+    def open_device(self) -> Device:
+        return self.device
+
+    def retrieve(self, frame: Frame) -> PhaseFrame:
+        try:
+            pixels = self._through_device(frame)
+        except DeviceError as error:
+            raise InferenceError(error.reason, str(error)) from error
+        return PhaseFrame(pixels / np.float32(10), frame, self.identity, {"divide": 0.1})
+
+    def _through_device(self, frame: Frame) -> np.ndarray:
+        stream, pixels = self.device.stream(), np.empty_like(frame.pixels)
+        there = frame.on_device
+        if there is not None and there.device is self.device:
+            stream.wait_for(there.ready)
+            stream.download(there.memory, pixels)
+        else:
+            self.uploaded_here += 1
+            memory = self.device.allocate(frame.pixels.nbytes)
+            stream.upload(frame.pixels, memory)
+            stream.download(memory, pixels)
+            memory.free()
+        stream.synchronize()
+        return pixels

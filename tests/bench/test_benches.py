@@ -34,6 +34,7 @@ def test_latency_of_goldstein_reports_stages_throughput_and_floors(tmp_path: Pat
     assert engine["stages_ms"].keys() == {"retrieve", "unwrap", "background"}
     assert engine["floors_ms"].keys() == engine["stages_ms"].keys()
     assert engine["throughput_fps"] > 0
+    assert engine["overlapped_uploads"] is None  # on the CPU nothing is uploaded
     assert json.loads(kept.read_text()) == document
 
 
@@ -43,6 +44,22 @@ def test_latency_with_peers_times_them_on_the_same_frames() -> None:
     document = last_line(run("bench/latency.py", "--frames", "10", "--size", "128"))
     assert "scikit-image unwrap_phase" in document["peers"]
     assert all(peer["latency_ms"].keys() == PERCENTILES for peer in document["peers"].values())
+
+
+def test_latency_of_a_network_beside_its_matrix_product_leaves_out_what_cannot_run(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="networks' arithmetic is counted with onnx: pip install 'qpi-live[train]'")
+    from tests.models.small_network import small_network, written
+
+    network = written(tmp_path, small_network())
+    gone = str(tmp_path / "gone.trt")
+    asked = ["--engine", str(network), "--engine", gone, "--frames", "10", "--repeats", "2", "--size", "128"]
+    document = last_line(run("bench/latency.py", *asked, "--threads", "1", "--no-peers"))
+    engine = document["engines"][str(network)]
+    assert engine["latency_ms"].keys() == PERCENTILES
+    assert 0 < engine["floors_ms"]["network"] < engine["stages_ms"]["network"]["p50"]
+    assert len(engine["run_p50_ms"]) == len(engine["run_throughput_fps"]) == 2
+    assert document["left_out"].keys() == {gone}
+    assert gone in document["left_out"][gone]
 
 
 def test_latency_of_an_unknown_engine_ends_with_one_sentence() -> None:

@@ -169,6 +169,14 @@ def test_kernel_shares_memory_in_a_block_and_takes_constants(device: Device) -> 
     memory.free()
 
 
+@pytest.mark.parametrize("source", [KERNELS, ROOT / "bench" / "copy.cu"], ids=lambda path: path.name)
+def test_kernels_of_tests_and_benches_compile_for_a_gpu(source: Path) -> None:
+    pytest.importorskip("cuda.bindings", reason="needs NVRTC: pip install 'qpi-live[gpu]'")
+    from camera.nvrtc import compile_cubin
+
+    assert compile_cubin(source, (9, 0), {"OFFSET": 0})[:4] == b"\x7fELF"
+
+
 @pytest.mark.parametrize("shape", [(64, 80), (33, 50), (31, 47)])
 def test_field_transform_is_numpys(device: Device, shape: tuple[int, int]) -> None:
     height, width = shape

@@ -8,52 +8,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from camera.device import Device, DeviceError
-from camera.frame import Frame
 from camera.queue import FrameQueue, HostFrameQueue
-from models.engine import EngineIdentity, EngineOptions, PhaseEngine, PhaseFrame
-from models.errors import EngineUnavailable, InferenceError
+from models.engine import EngineOptions, PhaseEngine
+from models.errors import EngineUnavailable
 from service import opening
 from service.frame_queue import queue_for
 from service.settings import load_settings
 from tests.cuda_host import HostDevice
-from tests.fakes import FakeCamera, FakeEngine
+from tests.fakes import DeviceFakeEngine, FakeCamera, FakeEngine
 from tests.service.conftest import Bench, until
-
-
-class DeviceFakeEngine(FakeEngine):
-    """Takes the grey value over ten for the phase, of the pixels as they come back from the device."""
-
-    def __init__(self, device: HostDevice) -> None:
-        super().__init__("device-fake")
-        self.identity = EngineIdentity("device-fake", "fake", "host", "1", {})
-        self.device = device
-        self.uploaded_here = 0
-
-    def open_device(self) -> Device:
-        return self.device
-
-    def retrieve(self, frame: Frame) -> PhaseFrame:
-        try:
-            pixels = self._through_device(frame)
-        except DeviceError as error:
-            raise InferenceError(error.reason, str(error)) from error
-        return PhaseFrame(pixels / np.float32(10), frame, self.identity, {"divide": 0.1})
-
-    def _through_device(self, frame: Frame) -> np.ndarray:
-        stream, pixels = self.device.stream(), np.empty_like(frame.pixels)
-        there = frame.on_device
-        if there is not None and there.device is self.device:
-            stream.wait_for(there.ready)
-            stream.download(there.memory, pixels)
-        else:
-            self.uploaded_here += 1
-            memory = self.device.allocate(frame.pixels.nbytes)
-            stream.upload(frame.pixels, memory)
-            stream.download(memory, pixels)
-            memory.free()
-        stream.synchronize()
-        return pixels
 
 
 @pytest.fixture
