@@ -130,7 +130,7 @@ class TunableEngine(Protocol):
 
 
 @runtime_checkable
-class DeviceEngine(Protocol):
+class DeviceEngine(PhaseEngine, Protocol):
     """An engine that works on a compute device, and takes frames that lie there already (`Frame.on_device`)."""
 
     def open_device(self) -> Device:
