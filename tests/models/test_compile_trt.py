@@ -266,13 +266,13 @@ def test_qpi_compile_for_named_gpus_builds_an_engine_without_one(
     again = CliRunner().invoke(app, [*words, "--reuse"])
     assert "up to date" in again.output
     monkeypatch.setattr("models.engines.tensorrt.open_cuda_device", no_gpu)
-    refused = CliRunner().invoke(app, ["serve", "--engine", str(out)])
+    refused = CliRunner().invoke(app, ["serve", "--engine", str(out), "--port", "0"])
     assert refused.exit_code == 2
     assert "nasprnet.trt needs a GPU: expected an NVIDIA GPU, got none" in " ".join(refused.output.split())
     engine = bytearray(out.read_bytes())
     engine[len(engine) // 2] ^= 1
     out.write_bytes(engine)
-    refused = CliRunner().invoke(app, ["serve", "--engine", str(out)])
+    refused = CliRunner().invoke(app, ["serve", "--engine", str(out), "--port", "0"])
     assert "cut short or altered" in " ".join(refused.output.split())
     assert "up to date" not in CliRunner().invoke(app, [*words, "--reuse"]).output
     assert EngineManifest.load(out).engine_sha256 == manifest.engine_sha256  # built again, and the same
