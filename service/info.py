@@ -11,6 +11,8 @@ from importlib.util import find_spec
 
 from rich.table import Table
 
+from camera.cuda_device import open_device
+from camera.device import DeviceError
 from camera.source import camera_kinds
 from models.engine import EngineOptions, engine_names, open_engine
 from models.errors import EngineError
@@ -22,6 +24,12 @@ _EXTRAS = {
     "train": ("torch", "search, pruning and training of networks"),
     "peers": ("skimage", "peers to measure against"),
 }
+# What the line on a GPU is made of: packages of which one must be there, what they do, and the command that adds them.
+_GPU_PARTS = (
+    (("pycuda",), "PyCUDA, which drives the GPU", "pip install 'qpi-live[gpu]' (needs the CUDA toolkit's nvcc)"),
+    (("cuda.bindings",), "NVRTC, which compiles the kernels", "pip install 'qpi-live[gpu]'"),
+    (("tensorrt", "tensorrt_rtx"), "TensorRT, for compiled networks (.trt)", "pip install 'qpi-live[gpu]'"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +47,9 @@ def abilities() -> list[Ability]:
     found = [Ability("camera", name, not missing, missing) for name, missing in camera_kinds().items()]
     found += [_engine(name) for name in engine_names()]
     for extra, (package, what) in _EXTRAS.items():
-        remedy = "" if find_spec(package) else f"pip install 'qpi-live[{extra}]'"
+        remedy = "" if _is_installed(package) else f"pip install 'qpi-live[{extra}]'"
         found.append(Ability("extra", f"{extra}: {what}", not remedy, remedy))
-    gpu = _gpu()
-    found.append(Ability("GPU", gpu or "NVIDIA", bool(gpu), "" if gpu else "none found; the rest runs without one"))
-    return found
+    return found + _gpu_line()
 
 
 def machine() -> dict[str, str]:
@@ -76,6 +82,28 @@ def _engine(name: str) -> Ability:
     except EngineError as error:
         return Ability("engine", name, False, str(error))
     return Ability("engine", name, True, "")
+
+
+def _gpu_line() -> list[Ability]:
+    """The GPU, the packages that the line on it needs, and whether all of it works together."""
+    gpu = _gpu()
+    found = [Ability("GPU", gpu or "NVIDIA", bool(gpu), "" if gpu else "none found; the rest runs without one")]
+    for packages, what, remedy in _GPU_PARTS:
+        is_here = any(_is_installed(package) for package in packages)
+        found.append(Ability("GPU", what, is_here, "" if is_here else remedy))
+    try:
+        device = open_device().identity
+    except DeviceError as error:
+        return [*found, Ability("GPU", "line on the GPU", False, str(error))]
+    capability = ".".join(map(str, device.compute_capability))
+    return [*found, Ability("GPU", f"line on {device.name}, compute {capability}, {device.runtime}", True, "")]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the package it belongs to
+        return False
 
 
 def _gpu() -> str:

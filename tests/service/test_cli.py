@@ -7,8 +7,10 @@ import socket
 import pytest
 from typer.testing import CliRunner
 
+from camera.device import DeviceUnavailable
 from service.cli import app
 from service.settings import Settings
+from tests.cuda_host import HostDevice
 
 WIDE = {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
 
@@ -68,3 +70,27 @@ def test_info_of_a_missing_extra_names_the_command_that_adds_it(monkeypatch: pyt
     monkeypatch.setattr(info, "find_spec", lambda package: None)
     result = CliRunner().invoke(app, ["info"], env=WIDE)
     assert "pip install 'qpi-live[peers]'" in result.output
+    for part in ("PyCUDA", "NVRTC", "TensorRT"):
+        line = next(line for line in result.output.splitlines() if part in line)
+        assert "pip install 'qpi-live[gpu]'" in line
+
+
+def test_info_of_a_machine_whose_gpu_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    from service import info
+
+    def fail() -> None:
+        raise DeviceUnavailable("expected a GPU, got smoke")
+
+    monkeypatch.setattr(info, "open_device", fail)
+    result = CliRunner().invoke(app, ["info"], env=WIDE)
+    line = next(line for line in result.output.splitlines() if "line on the GPU" in line)
+    assert "no" in line
+    assert "expected a GPU, got smoke" in line
+
+
+def test_info_of_a_machine_with_a_gpu_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from service import info
+
+    monkeypatch.setattr(info, "open_device", HostDevice)
+    result = CliRunner().invoke(app, ["info"], env=WIDE)
+    assert "line on host, compute 0.0, g++" in result.output

@@ -10,11 +10,13 @@ import pytest
 
 from camera.queue import FrameQueue, HostFrameQueue
 from models.engine import EngineOptions, PhaseEngine
+from models.engines.classical import ClassicalEngine
+from models.engines.classical_cuda import ClassicalCudaEngine
 from models.errors import EngineUnavailable
 from service import opening
 from service.frame_queue import queue_for
 from service.settings import load_settings
-from tests.cuda_host import HostDevice
+from tests.cuda_host import HostDevice, needs_compiler
 from tests.fakes import DeviceFakeEngine, FakeCamera, FakeEngine
 from tests.service.conftest import Bench, until
 
@@ -63,6 +65,23 @@ def test_line_that_loses_its_device_says_so_and_recovers(bench: Bench, device: H
     bench.frames(1)
     assert bench.client.get("/health/ready").status_code == 200
     bench.assert_exact()
+
+
+def test_line_of_the_cuda_chain_agrees_with_the_cpus_on_the_same_frames(
+    make_bench: Callable[..., Bench], device: HostDevice
+) -> None:
+    needs_compiler()
+    engine = ClassicalCudaEngine(EngineOptions(), open_device=lambda: device)
+    bench = make_bench(engine=engine, baseline=ClassicalEngine(EngineOptions()), baseline_fraction=1.0)
+    bench.frames(4)
+    until(lambda: bench.client.get("/api/v1/stats").json()["baseline"]["frames"] > 0)
+    stats = bench.client.get("/api/v1/stats").json()
+    assert stats["engine"]["name"] == "goldstein-cuda"
+    assert stats["uploads"] == {"on_device": 4, "through_host": {}}
+    assert stats["baseline"]["engine"] == "goldstein"
+    assert stats["baseline"]["rms_rad"] < 1e-3
+    assert stats["latency_ms"]["retrieval"]["p50"] > 0
+    assert stats["baseline"]["latency_ms"] > 0
 
 
 def test_queue_for_an_engine_on_the_cpu_is_in_host_memory_and_the_log_says_so_once(
