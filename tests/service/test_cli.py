@@ -49,6 +49,22 @@ def test_serve_with_something_wrong_ends_with_one_sentence_and_code_2(arguments:
     assert len(result.output.strip().splitlines()) == 1
 
 
+def test_serve_with_an_engine_on_a_gpu_where_there_is_none_ends_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from models.engines import classical_cuda
+
+    def fail() -> None:
+        raise DeviceUnavailable("expected NVIDIA's driver, got none: install it")
+
+    monkeypatch.setattr(classical_cuda, "open_cuda_device", fail)
+    result = CliRunner().invoke(app, ["serve", "--port", "0", "--engine", "goldstein-cuda"], env=WIDE)
+    assert result.exit_code == 2
+    assert "goldstein-cuda" in result.output
+    assert "expected NVIDIA's driver, got none: install it" in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
 def test_serve_on_a_port_that_is_taken_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
