@@ -277,11 +277,22 @@ def test_page_frames_dropped_and_failed_are_counted_by_reason(page: Page) -> Non
         expect(page.locator("#account div", has_text=reason).locator("dd")).to_have_text(str(frames))
 
 
+def _baseline(engine: str) -> dict[str, Any]:
+    agreement = {"rms_rad": 0.0312, "psnr_db": 51.64, "engine_error_rad": 0.1, "baseline_error_rad": None}
+    return {"engine": engine, "fraction": 0.1, "frames": 12, "latency_ms": 8.04, **agreement}
+
+
 def test_page_baseline_on_shows_the_agreement(page: Page) -> None:
-    baseline = {"engine": "goldstein", "fraction": 0.1, "frames": 12, "rms_rad": 0.0312, "psnr_db": 51.64}
-    _change_stats(page, {"baseline": baseline})
-    expect(page.locator("#engine div", has_text="Differs from goldstein").locator("dd")).to_have_text("0.031 rad")
-    expect(page.locator("#engine div", has_text="PSNR").locator("dd")).to_have_text("51.6 dB")
+    _change_stats(page, {"baseline": _baseline("other")})
+    for name, value in (("Differs from other", "0.031 rad"), ("PSNR", "51.6 dB"), ("other takes", "8.0 ms")):
+        expect(page.locator("#engine div", has_text=name).locator("dd")).to_have_text(value)
+    expect(page.locator("#engine div", has_text="Off the truth").locator("dd")).to_have_text("0.100 rad")
+
+
+def test_page_baseline_that_is_the_engine_is_left_out(page: Page) -> None:
+    _change_stats(page, {"baseline": _baseline("goldstein")})
+    expect(page.locator("#engine div", has_text="Calibration")).to_be_visible()
+    expect(page.locator("#engine div", has_text="Differs from")).to_have_count(0)
 
 
 def test_page_camera_lost_says_what_the_service_says(page: Page) -> None:
