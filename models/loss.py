@@ -32,7 +32,8 @@ def root_mixed_gradient_error(phase: Tensor, true_phase: Tensor) -> Tensor:
     MixGE grows with the square of the error, so where conditions are mixed a few hard frames, 15 dB worse than the
     rest, take nearly all of the gradient. Under the root a crop counts by its RMS error, hence by its PSNR.
     """
-    return torch.stack([mixed_gradient_error(*pair).sqrt() for pair in zip(phase, true_phase, strict=True)]).mean()
+    errors = torch.stack([mixed_gradient_error(*pair) for pair in zip(phase, true_phase, strict=True)])
+    return torch.sqrt(errors + _SMALLEST**2).mean()  # an empty crop may be met exactly, where a bare root has no slope
 
 
 def binary_loss(weights: Tensor) -> Tensor:

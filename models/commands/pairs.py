@@ -63,7 +63,7 @@ def pairs(
     validation: Annotated[int, typer.Option(help="Pairs to validate on.")] = 60,
     test: Annotated[int, typer.Option(help="Pairs to measure on, never seen in training.")] = 62,
     size: Annotated[int | None, typer.Option(help="Edge of the frames; the instrument's own by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same pairs.")] = 1,
+    seed: Annotated[int, typer.Option(min=1, help="From 1; same seed, same pairs.")] = 1,
     processes: Annotated[int, typer.Option(help="How many simulate side by side.")] = 2,
 ) -> None:
     """Simulate pairs of interferogram and true phase, of a measured instrument under varied conditions."""

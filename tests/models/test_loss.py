@@ -6,7 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the losses need torch: pip install 'qpi-live[train]'")
 
-from models.loss import binary_loss, mixed_gradient_error, sparsity_loss  # noqa: E402
+from models.loss import (  # noqa: E402
+    binary_loss,
+    mixed_gradient_error,
+    root_mixed_gradient_error,
+    sparsity_loss,
+)
 
 
 def test_mixed_gradient_error_constant_offset_is_its_square() -> None:
@@ -21,6 +26,18 @@ def test_mixed_gradient_error_ramp_against_flat_adds_a_tenth_of_the_squared_sobe
     sobel = 8 * slope  # [1, 2, 1] sums to 4, the difference spans two pixels
     expected = torch.mean(ramp**2).item() + 0.1 * ((sobel**2 + 1e-6) ** 0.5 - 1e-3) ** 2
     assert mixed_gradient_error(ramp, flat).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_root_mixed_gradient_error_counts_each_crop_by_its_own_rms_error() -> None:
+    truth = torch.rand(2, 1, 16, 16)
+    offsets = torch.tensor([0.01, 0.5]).reshape(2, 1, 1, 1)
+    assert root_mixed_gradient_error(truth + offsets, truth).item() == pytest.approx((0.01 + 0.5) / 2, rel=1e-3)
+
+
+def test_root_mixed_gradient_error_of_a_crop_that_is_met_exactly_has_a_finite_gradient() -> None:
+    phase = torch.zeros(2, 1, 8, 8, requires_grad=True)
+    root_mixed_gradient_error(phase, torch.zeros(2, 1, 8, 8)).backward()
+    assert torch.isfinite(phase.grad).all()
 
 
 def test_mixed_gradient_error_of_equal_flat_phases_has_a_finite_gradient() -> None:
