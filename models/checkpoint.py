@@ -17,7 +17,7 @@ from models.nets.nas_prnet import NasPRNet
 from models.nets.super_prnet import SuperPRNet
 from models.nets.unet import NARROW_WIDTH, UNet
 
-_FORMAT = "qpi checkpoint 1"
+_FORMAT = "qpi checkpoint 2"
 NETS = ("superprnet", "nasprnet", "sparsemask", "unet", "narrow-unet")
 
 
@@ -60,7 +60,8 @@ class Checkpoint:
         epoch: epochs done.
         samples: training crops seen.
         elapsed_s: time trained, in s.
-        best_psnr_db: the best validation PSNR so far, on the 0–12 rad scale.
+        psnr_db: median over the last validation's frames, on the 0–12 rad scale.
+        best_psnr_db: the best of the run so far.
         record: what the run was asked to do and on what data, for people and model cards.
     """
 
@@ -70,6 +71,7 @@ class Checkpoint:
     epoch: int = 0
     samples: int = 0
     elapsed_s: float = 0.0
+    psnr_db: float = float("nan")
     best_psnr_db: float = float("-inf")
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ class Checkpoint:
             "epoch": self.epoch,
             "samples": self.samples,
             "elapsed_s": self.elapsed_s,
+            "psnr_db": self.psnr_db,
             "best_psnr_db": self.best_psnr_db,
             "record": self.record,
         }
@@ -139,4 +142,4 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
-_PLAIN = ("model", "optimizer", "epoch", "samples", "elapsed_s", "best_psnr_db", "record")
+_PLAIN = ("model", "optimizer", "epoch", "samples", "elapsed_s", "psnr_db", "best_psnr_db", "record")

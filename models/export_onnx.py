@@ -111,7 +111,7 @@ def describe(checkpoint: Checkpoint, precision: str, shape: tuple[int, int] | No
         shape=shape,
         bit_depth=data["bit_depth"],
         phase_range_rad=PHASE_RANGE_RAD,
-        psnr_db=checkpoint.best_psnr_db,
+        psnr_db=checkpoint.psnr_db,
         samples=checkpoint.samples,
         trained_s=checkpoint.elapsed_s,
         instrument=instrument,

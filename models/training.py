@@ -182,6 +182,7 @@ class _Loop:
             if due:
                 self._settle_batch_norm()
             psnr_db = self._validate() if due else math.nan
+            self.state.psnr_db = psnr_db
             progress = self.progress()
             is_best = psnr_db > self.state.best_psnr_db and run.may_be_best(progress)
             if is_best:

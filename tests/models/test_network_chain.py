@@ -130,7 +130,7 @@ def test_checkpoint_that_holds_code_is_refused_without_running_it(tmp_path: Path
         def __reduce__(self) -> tuple:
             return (Path.touch, (tmp_path / "went off",))
 
-    torch.save({"format": "qpi checkpoint 1", "net": Bomb()}, tmp_path / "bomb.pt")
+    torch.save({"format": "qpi checkpoint 2", "net": Bomb()}, tmp_path / "bomb.pt")
     with pytest.raises(CheckpointError, match="more than tensors"):
         Checkpoint.load(tmp_path / "bomb.pt")
     assert not (tmp_path / "went off").exists()
