@@ -56,8 +56,8 @@ test-gpu: $(BIN)/.gpu
 	$(BIN)/pytest -m gpu
 
 bench: $(BIN)/.peers $(BIN)/.camera
-	$(BIN)/python bench/latency.py --engine goldstein
-	$(BIN)/python bench/accuracy.py --engine goldstein
+	$(BIN)/python bench/latency.py --engine goldstein --engine nasprnet
+	$(BIN)/python bench/accuracy.py --engine goldstein --engine nasprnet
 	$(BIN)/python bench/streaming.py
 	$(BIN)/python bench/camera.py
 
