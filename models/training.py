@@ -116,8 +116,14 @@ class TrainingRun:
         Raises:
             DataError, CheckpointError: the pairs or the checkpoint do not fit.
         """
-        with _processes() as world:
-            return _Loop(self, world).run()
+        # Adam's averages of a quiet channel decay into denormal numbers, which slow a CPU down by half. Set before any
+        # thread is made: threads inherit it.
+        torch.set_flush_denormal(True)
+        try:
+            with _processes() as world:
+                return _Loop(self, world).run()
+        finally:
+            torch.set_flush_denormal(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +156,6 @@ class _Loop:
         self.run_ = run
         self.plan = run.plan
         self.world = world
-        # Adam's averages of a quiet channel decay into denormal numbers, which slow a CPU down by half. Before any
-        # thread is made: threads inherit the setting.
-        torch.set_flush_denormal(True)
         if self.plan.threads:
             torch.set_num_threads(self.plan.threads)
         self.device = pick_device(self.plan.device)

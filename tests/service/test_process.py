@@ -45,7 +45,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.mark.parametrize("camera", ["replay:glioblastoma", "simulated"])
 def test_serve_of_a_real_camera_streams_phase_that_rewraps_to_itself(start: Start, camera: str) -> None:
-    _, url = start("--camera", camera, "--size", "256", "--fps", "10")
+    _, url = start("--camera", camera, "--engine", "goldstein", "--size", "256", "--fps", "10")
     with PhaseClient(url) as client, closing(client.frames()) as frames:
         first, second = next(frames), next(frames)
         wrapped = client.latest("wrapped").values
