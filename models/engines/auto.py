@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from camera.frame import Frame
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
     from models.engines.onnx import OnnxEngine
 
 _UNDECIDED = "the next frame decides"
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which engine, and why, in words for a person."""
+
+    engine: PhaseEngine
+    reason: str
+
+    def explain(self, identity: EngineIdentity) -> EngineIdentity:
+        return replace(identity, detail={**identity.detail, "chosen": self.reason})
 
 
 class AutoEngine:
@@ -28,19 +40,19 @@ class AutoEngine:
 
     def __init__(self, options: EngineOptions) -> None:
         self._classical = ClassicalEngine(options)
+        self._lock = Lock()  # so that what a person adjusts while a choice is made is not lost
         self._has_carrier = options.carrier_cycles_per_px is not None
         self._sideband = options.sideband
         self._is_calibrated = False
-        self._chosen: PhaseEngine | None = None
-        self._reason = _UNDECIDED
+        self._choice: _Choice | None = None
         self._stream: tuple[str, tuple[int, int]] | None = None
         self._network, self._why_none = _network(options)
 
     @property
     def identity(self) -> EngineIdentity:
         """The engine in use, and why."""
-        engine = self._chosen or self._classical
-        return replace(engine.identity, detail={**engine.identity.detail, "chosen": self._reason})
+        choice = self._choice or _Choice(self._classical, _UNDECIDED)
+        return choice.explain(choice.engine.identity)
 
     def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
         """Warm up both engines; frames that the network does not take are the classical chain's.
@@ -58,20 +70,23 @@ class AutoEngine:
         Raises:
             InferenceError: as the chosen engine does.
         """
-        chosen = self._chosen
-        if chosen is None or (frame.source, frame.shape) != self._stream:
-            chosen = self._choose(frame)
-        return replace(chosen.retrieve(frame), engine=self.identity)
+        choice = self._choice
+        if choice is None or (frame.source, frame.shape) != self._stream:
+            choice = self._choose(frame)
+        made = choice.engine.retrieve(frame)
+        return replace(made, engine=choice.explain(made.engine))
 
     def refind_carrier(self) -> None:
         """See `TunableEngine.refind_carrier`."""
         self._classical.refind_carrier()
-        self._chosen = None
+        with self._lock:
+            self._choice = None
 
     def use_sideband(self, sideband: str) -> None:
         """See `TunableEngine.use_sideband`; anything but `auto` chooses the classical chain."""
         self._classical.use_sideband(sideband)
-        self._sideband, self._chosen = sideband, None
+        with self._lock:
+            self._sideband, self._choice = sideband, None
 
     def use_calibration(self, frame: Frame | None) -> None:
         """See `TunableEngine.use_calibration`; a frame chooses the classical chain.
@@ -80,7 +95,8 @@ class AutoEngine:
             ValueError: the frame cannot calibrate the stream.
         """
         self._classical.use_calibration(frame)
-        self._is_calibrated, self._chosen = frame is not None, None
+        with self._lock:
+            self._is_calibrated, self._choice = frame is not None, None
 
     def close(self) -> None:
         """Let go of both engines."""
@@ -88,17 +104,17 @@ class AutoEngine:
         if self._network is not None:
             self._network.close()
 
-    def _choose(self, frame: Frame) -> PhaseEngine:
-        reason = self._why_classical(frame)
-        chosen: PhaseEngine = self._classical
-        if reason is None and self._network is not None:
-            chosen = self._network
-            instrument = self._network.network.instrument
-            trained_for = f" ({instrument.name})" if instrument else ""
-            reason = f"the stream is what the network was trained for{trained_for}"
-        self._reason, self._stream = reason or self._why_none, (frame.source, frame.shape)
-        self._chosen = chosen
-        return chosen
+    def _choose(self, frame: Frame) -> _Choice:
+        with self._lock:
+            reason = self._why_classical(frame)
+            if reason is None and self._network is not None:
+                instrument = self._network.network.instrument
+                trained_for = f" ({instrument.name})" if instrument else ""
+                choice = _Choice(self._network, f"the stream is what the network was trained for{trained_for}")
+            else:
+                choice = _Choice(self._classical, reason or self._why_none)
+            self._choice, self._stream = choice, (frame.source, frame.shape)
+            return choice
 
     def _why_classical(self, frame: Frame) -> str | None:
         """Why the network is not for this frame; None where it is."""

@@ -118,16 +118,16 @@ function baselineRows(baseline, engine) {
     row(`Differs from ${baseline.engine}`, `${fixed(baseline.rms_rad, 3)} rad`, "", `Root mean square. ${part}`),
     row("PSNR", `${fixed(baseline.psnr_db, 1)} dB`, "", `On the scale 0 – 12 rad. ${part}`),
     row(`${baseline.engine} takes`, `${milliseconds(baseline.latency_ms)} ms`, "", "For its newest frame"),
-    ...truthRows(baseline),
+    ...truthRows(baseline, engine),
   ];
 }
 
-function truthRows({ engine, engine_error_rad: engineRad, baseline_error_rad: baselineRad }) {
+function truthRows({ engine: other, engine_error_rad: engineRad, baseline_error_rad: otherRad }, engine) {
   if (engineRad === null) return [];
   const why = "Root mean square difference from the phase that the simulated frames were made from";
   return [
-    row("Off the truth", `${fixed(engineRad, 3)} rad`, "", why),
-    row(`Off it, ${engine}`, `${fixed(baselineRad, 3)} rad`, "", why),
+    row(`Error of ${engine.name}`, `${fixed(engineRad, 3)} rad`, "", why),
+    row(`Error of ${other}`, `${fixed(otherRad, 3)} rad`, "", why),
   ];
 }
 

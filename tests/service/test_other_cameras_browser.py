@@ -41,7 +41,7 @@ def test_page_switches_to_the_simulated_microscope_and_back(page: Page) -> None:
     _switch(page, "Simulated")
     expect(page.locator("#camera-name")).to_have_attribute("title", "simulated:glioblastoma")
     expect(page.locator('#layer label:has(input[value="true"])')).to_be_visible()
-    expect(page.locator("#engine")).to_contain_text("Off the truth")
+    expect(page.locator("#engine")).to_contain_text("Error of nasprnet")
     _switch(page, "Recording")
     expect(page.locator("#camera-name")).to_have_attribute("title", "replay:glioblastoma")
     expect(page.locator('#layer label:has(input[value="true"])')).to_be_hidden()

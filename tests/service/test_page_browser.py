@@ -286,7 +286,7 @@ def test_page_baseline_on_shows_the_agreement(page: Page) -> None:
     _change_stats(page, {"baseline": _baseline("other")})
     for name, value in (("Differs from other", "0.031 rad"), ("PSNR", "51.6 dB"), ("other takes", "8.0 ms")):
         expect(page.locator("#engine div", has_text=name).locator("dd")).to_have_text(value)
-    expect(page.locator("#engine div", has_text="Off the truth").locator("dd")).to_have_text("0.100 rad")
+    expect(page.locator("#engine div", has_text="Error of goldstein").locator("dd")).to_have_text("0.100 rad")
 
 
 def test_page_baseline_that_is_the_engine_is_left_out(page: Page) -> None:

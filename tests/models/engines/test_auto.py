@@ -1,14 +1,17 @@
 """The engine that chooses: what it falls back to, and that it says why."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.engine import EngineOptions, TunableEngine
+from camera.frame import Frame
+from models.engine import EngineOptions, PhaseFrame, TunableEngine
 from models.engines import onnx
 from models.engines.auto import AutoEngine
+from tests.fakes import FakeEngine
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 
@@ -66,3 +69,38 @@ def test_auto_on_another_camera_finds_that_ones_carrier() -> None:
     assert first.engine.detail["carrier_fx_cycles_per_px"] == pytest.approx(0.26, abs=0.02)
     assert other.engine.detail["carrier_fx_cycles_per_px"] == pytest.approx(0.1, abs=0.02)
     assert np.sqrt(np.mean((other.phase_rad - bump())[16:-16, 16:-16] ** 2)) < 0.15
+
+
+def test_auto_adjusted_while_a_frame_is_retrieved_names_the_engine_that_made_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = AutoEngine(EngineOptions(threads=1))
+    engine.warm_up(SHAPE, 8)
+    network = FakeEngine("network")
+    monkeypatch.setattr(engine, "_network", network)
+    monkeypatch.setattr(network, "network", Fitting(), raising=False)
+    monkeypatch.setattr(network, "retrieve", adjusting(network.retrieve, engine.refind_carrier))
+    made_by = engine.retrieve(frame(interferogram(bump()))).engine
+    assert (made_by.name, made_by.detail["chosen"]) == ("network", "the stream is what the network was trained for")
+    assert engine.identity.detail["chosen"] == "the next frame decides"
+
+
+class Fitting:
+    """A network's passport that fits every stream."""
+
+    instrument = None
+
+    def why_not(self, shape: tuple[int, int], bit_depth: int) -> None:
+        del shape, bit_depth
+
+    def mismatch(self, given: Frame) -> None:
+        del given
+
+
+def adjusting(retrieve: Callable[[Frame], PhaseFrame], adjust: Callable[[], None]) -> Callable[[Frame], PhaseFrame]:
+    def adjusted(given: Frame) -> PhaseFrame:
+        made = retrieve(given)
+        adjust()
+        return made
+
+    return adjusted
