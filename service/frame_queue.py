@@ -27,12 +27,12 @@ def queue_for(engine: PhaseEngine, camera: Callable[[], Camera], account: FrameA
     """
     where = engine.identity.device
     if not isinstance(engine, DeviceEngine):
-        _log.info("engine %s works on %s; frames wait in host memory", engine.identity.name, where)
+        _log.info("the engine works on %s; frames wait in host memory", where)
         return HostFrameQueue(account)
 
     def memory() -> NDArray[np.uint8] | None:
         present = camera()
         return present.pinnable if isinstance(present, PinnableCamera) else None
 
-    _log.info("engine %s works on %s; frames go there while they wait", engine.identity.name, where)
+    _log.info("the engine works on %s; frames go there while they wait", where)
     return GpuFrameQueue(engine.open_device, account, camera_memory=memory)

@@ -92,7 +92,7 @@ def test_queue_for_an_engine_on_the_cpu_is_in_host_memory_and_the_log_says_so_on
     with caplog.at_level(logging.INFO):
         queue: FrameQueue = queue_for(FakeEngine(), FakeCamera, FrameAccount())
     assert isinstance(queue, HostFrameQueue)
-    assert [record.message for record in caplog.records] == ["engine fake works on cpu; frames wait in host memory"]
+    assert [record.message for record in caplog.records] == ["the engine works on cpu; frames wait in host memory"]
 
 
 @pytest.mark.parametrize(
