@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from math import pi
+from math import inf, pi
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -72,6 +72,24 @@ CONDITIONS: Mapping[str, Condition] = {
 """The three conditions of every accuracy table: what a bench looks like, a bad day, and no background to fit."""
 
 TRAINING_MIX = {"nominal": 0.6, "dense": 0.3, "harsh": 0.1}
+
+
+def parse_mix(text: str) -> dict[str, float]:
+    """The shares in `nominal=0.6,harsh=0.4`; what is not named has none. They need not add up to one.
+
+    Raises:
+        ValueError: an unknown condition, or a share that is not a positive number.
+    """
+    mix = {}
+    for part in text.split(","):
+        name, _, share = part.strip().partition("=")
+        try:
+            mix[name] = float(share)
+        except ValueError:
+            mix[name] = 0.0
+        if name not in CONDITIONS or not 0 < mix[name] < inf:
+            raise ValueError(f"expected CONDITION=SHARE with one of {', '.join(CONDITIONS)}, got {part.strip()!r}")
+    return mix
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,6 +25,7 @@ from models.checkpoint import Checkpoint, CheckpointError, NetSpec
 from models.data import PHASE_RANGE_RAD, PairSet
 
 _SETTLING_STEPS = 40
+_FROZEN = "batch_norm_frozen"  # in a checkpoint's record
 LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
 
 
@@ -43,6 +44,8 @@ class TrainingPlan:
         decays: whether it then falls to nothing along a cosine, or stays.
         gradient_limit: longest gradient norm.
         batch_norm_momentum: share of a new batch in the running statistics.
+        batch_norm_frozen_from: part of the run from which on the statistics stay as they are, and training sees what
+            inference will; 0: as the start brings them; 1: never.
         validate_every: epochs between validations.
         validation_frames: how many frames of the split are looked at; None: all.
         seed: of the initial weights and of every crop.
@@ -62,6 +65,7 @@ class TrainingPlan:
     decays: bool = True
     gradient_limit: float = 1.0
     batch_norm_momentum: float = 0.05
+    batch_norm_frozen_from: float = 1.0
     validate_every: int = 1
     validation_frames: int | None = None
     seed: int = 0
@@ -166,9 +170,9 @@ class _Loop:
         torch.manual_seed(self.plan.seed)
         self.net = run.spec.build().to(self.device)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for module in self.net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = self.plan.batch_norm_momentum
+        self._norms = [module for module in self.net.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in self._norms:
+            norm.momentum = self.plan.batch_norm_momentum
         self.optimizer = torch.optim.Adam(self.net.parameters(), self.plan.learning_rate, fused=True)
         self.state = self._restore()
         self.trained: nn.Module = self.net if world.size == 1 else DistributedDataParallel(self.net)
@@ -178,11 +182,13 @@ class _Loop:
         """Epochs until the plan is done."""
         run = self.run_
         while self.progress() < 1 and self.state.epoch != self.plan.stop_after:
+            if not self.is_frozen and self.progress() >= self.plan.batch_norm_frozen_from:
+                self._freeze_batch_norm()
             with _bar(self.state.epoch + 1, self._steps_per_epoch(), self.world.rank == 0) as advance:
                 loss = self._train_epoch(advance)
             self.state.epoch += 1
             due = self.state.epoch % self.plan.validate_every == 0 or self.progress() >= 1
-            if due:
+            if due and not self.is_frozen:
                 self._settle_batch_norm()
             psnr_db = self._validate() if due else math.nan
             self.state.psnr_db = psnr_db
@@ -207,6 +213,9 @@ class _Loop:
 
     def _train_epoch(self, advance: Callable[[], None]) -> float:
         self.trained.train()
+        if self.is_frozen:
+            for norm in self._norms:
+                norm.eval()
         total, steps = 0.0, 0
         progress = self.progress()
         for interferogram, true_phase in self._batches():
@@ -261,6 +270,21 @@ class _Loop:
     def _tensor(self, stack: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
         return torch.from_numpy(stack)[:, None].to(self.device, memory_format=torch.channels_last)
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the batch statistics stay as they are."""
+        return bool(self.state.record[_FROZEN])
+
+    def _freeze_batch_norm(self) -> None:
+        """From here on train with the statistics that inference uses.
+
+        A crop's own statistics tell the network things that inference does not know: frames of low contrast came out
+        16 dB worse than they were trained until the statistics were frozen for the last part of the training.
+        """
+        if self.state.epoch:  # weights to start from bring theirs, and may have been trained with them
+            self._settle_batch_norm()
+        self.state.record[_FROZEN] = True
+
     @torch.no_grad()
     def _settle_batch_norm(self) -> None:
         """Average the batch statistics of the weights as they are now over many training crops.
@@ -268,14 +292,13 @@ class _Loop:
         The running ones lag behind the weights and follow the last few crops; at batches of one or two crops that alone
         moved the background of whole frames by 2 rad (Ioffe & Szegedy 2015, algorithm 2, averages afterwards too).
         """
-        norms = [module for module in self.net.modules() if isinstance(module, nn.BatchNorm2d)]
-        for norm in norms:
+        for norm in self._norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain average
         self.net.train()
         for interferogram, _ in islice(self._batches(), _SETTLING_STEPS):
             self.net(interferogram)
-        for norm in norms:
+        for norm in self._norms:
             norm.momentum = self.plan.batch_norm_momentum
         if self.world.size > 1:
             for buffer in self.net.buffers():
@@ -318,6 +341,7 @@ class _Loop:
                 start_from(self.net, run.start)
             state = Checkpoint(run.spec, {})
         state.record = {
+            _FROZEN: state.record.get(_FROZEN, False),
             **run.record,
             "plan": asdict(self.plan),
             "phase_range_rad": PHASE_RANGE_RAD,

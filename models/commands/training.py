@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,6 +121,9 @@ def train(
     threads: Threads = None,
     stop_after: StopAfter = None,
     bf16: MixedPrecision = None,
+    freeze_batch_norm_from: Annotated[
+        float, typer.Option(help="Part of the run from which on batch statistics stay; 0: the start's own; 1: never.")
+    ] = 0.6,
     start: Start = None,
     search: Annotated[
         Path | None, typer.Option(help="Start from what this checkpoint of `qpi search` has learned.")
@@ -145,6 +149,7 @@ def train(
             stop_after,
             bf16,
         )
+        plan = replace(plan, batch_norm_frozen_from=freeze_batch_norm_from)
         spec = _spec(net, connections)
         first = _weights(start) if search is None else _inherited(search, spec)
         origin = search or start

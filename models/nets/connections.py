@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 LEVELS = 8
+_DRAWS = 10_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,6 +89,27 @@ def live_connections(connections: Iterable[Connection]) -> tuple[Connection, ...
     if not kept:
         raise ValueError("expected a path from the encoder to D1, got connections that leave none; lower the threshold")
     return tuple(sorted(kept))
+
+
+def random_connections(count: int, seed: int) -> tuple[Connection, ...]:
+    """`count` connections drawn at random such that no pruning rule applies to them: what a searched set must beat.
+
+    Sets are drawn from all connections, pruned, and the first that has the size is taken.
+
+    Raises:
+        ValueError: no such size was met.
+    """
+    rng = np.random.default_rng([seed, count])
+    for _ in range(_DRAWS):
+        drawn = int(rng.integers(count, len(ALL_CONNECTIONS) + 1))
+        chosen = rng.choice(len(ALL_CONNECTIONS), drawn, replace=False)
+        try:
+            live = live_connections(ALL_CONNECTIONS[index] for index in chosen)
+        except ValueError:
+            continue
+        if len(live) == count:
+            return live
+    raise ValueError(f"expected a count of which random sets exist, 1 … {len(ALL_CONNECTIONS)}, got {count}")
 
 
 def save_connections(path: Path, connections: Iterable[Connection], origin: dict[str, object]) -> None:
