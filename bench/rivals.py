@@ -32,15 +32,16 @@ from models.train import train
 from models.training import TrainingPlan, pick_device
 
 SHIPPED_CONNECTIONS = Path(__file__).parent.parent / "models" / "weights" / "nasprnet-connections.json"
-SEARCHED = "NAS-PRNet, searched"
 
 
 def main(
     pairs: Annotated[Path, typer.Argument(help="Folder of pairs, as `qpi pairs` writes it.")],
     runs: Annotated[Path, typer.Argument(help="Folder for the runs, one in it for each network.")],
-    connections: Annotated[Path, typer.Option(help="The searched graph.")] = SHIPPED_CONNECTIONS,
+    connections: Annotated[
+        list[Path] | None, typer.Option(help="A searched graph; again for more. By default the shipped network's.")
+    ] = None,
     sparsemask: Annotated[Path | None, typer.Option(help="Graph of `qpi search --space sparsemask`, pruned.")] = None,
-    graphs: Annotated[int, typer.Option(min=0, help="Random graphs of the searched one's size.")] = 5,
+    graphs: Annotated[int, typer.Option(min=0, help="Random graphs of the first one's size.")] = 5,
     narrow: Annotated[bool, typer.Option(help="Also a U-Net of NAS-PRNet's arithmetic.")] = True,
     unet: Annotated[bool, typer.Option(help="Also U-Net, which takes a hundred times the arithmetic.")] = True,
     unet_minutes: Annotated[
@@ -58,10 +59,11 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
 ) -> None:
     """Train networks alike for a short time and compare them."""
-    searched = load_connections(connections)
-    specs = {SEARCHED: NetSpec("nasprnet", searched)}
+    searched = {path.stem: load_connections(path) for path in connections or [SHIPPED_CONNECTIONS]}
+    specs = {name: NetSpec("nasprnet", graph) for name, graph in searched.items()}
+    size = len(next(iter(searched.values())))
     for number in range(1, graphs + 1):
-        specs[f"random graph {number}"] = NetSpec("nasprnet", random_connections(len(searched), number))
+        specs[f"random graph {number}"] = NetSpec("nasprnet", random_connections(size, number))
     if sparsemask is not None:
         specs["SparseMask"] = NetSpec("sparsemask", load_connections(sparsemask))
     if narrow:
@@ -84,15 +86,16 @@ def main(
     for name, spec in specs.items():
         console.print(f"{name}: training")
         own_plan = replace(plan, minutes=unet_minutes) if spec.name == "unet" else plan
-        trained = train(runs / name.replace(",", "").replace(" ", "-"), pairs, spec, own_plan, phase_loss=loss)
+        trained = train(runs / name.replace(" ", "-"), pairs, spec, own_plan, phase_loss=loss)
         rows[name] = _judge(trained, PairSet(pairs, "validation"), frames)
         console.print(_table({name: rows[name]}))
     console.print(_table(rows))
     drawn = [row["psnr_db"]["all"] for name, row in rows.items() if name.startswith("random")]
     if drawn:
+        best = ", ".join(f"{name} {rows[name]['psnr_db']['all']:.2f} dB" for name in searched)
         console.print(
-            f"searched graph {rows[SEARCHED]['psnr_db']['all']:.2f} dB, median of {len(drawn)} random graphs of its "
-            f"{len(searched)} connections {median(drawn):.2f} dB ({min(drawn):.2f} … {max(drawn):.2f})"
+            f"{best}; {len(drawn)} random graphs of {size} connections: "
+            f"median {median(drawn):.2f} dB ({min(drawn):.2f} … {max(drawn):.2f})"
         )
     finish({"pairs": PairSet(pairs, "train").manifest["origin"], "crop": crop, "batch": batch, "rivals": rows}, json)
 

@@ -99,6 +99,9 @@ def random_connections(count: int, seed: int) -> tuple[Connection, ...]:
     Raises:
         ValueError: no such size was met.
     """
+    impossible = f"expected a count of which random sets exist, 1 … {len(ALL_CONNECTIONS)}, got {count}"
+    if not 1 <= count <= len(ALL_CONNECTIONS):
+        raise ValueError(impossible)
     rng = np.random.default_rng([seed, count])
     for _ in range(_DRAWS):
         drawn = int(rng.integers(count, len(ALL_CONNECTIONS) + 1))
@@ -109,7 +112,7 @@ def random_connections(count: int, seed: int) -> tuple[Connection, ...]:
             continue
         if len(live) == count:
             return live
-    raise ValueError(f"expected a count of which random sets exist, 1 … {len(ALL_CONNECTIONS)}, got {count}")
+    raise ValueError(impossible)
 
 
 def save_connections(path: Path, connections: Iterable[Connection], origin: dict[str, object]) -> None:

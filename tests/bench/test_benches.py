@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,20 @@ def test_accuracy_of_an_unknown_condition_is_refused_with_those_there_are() -> N
     process = run("bench/accuracy.py", "--condition", "cloudy")
     assert process.returncode == 2
     assert "nominal" in process.stderr
+
+
+def test_rivals_trained_alike_see_the_same_crops_and_go_on_where_they_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training needs torch: pip install 'qpi-live[train]'")
+    from models.simulate import simulate_pairs
+    from tests.models.small_network import BENCH
+
+    simulate_pairs(replace(BENCH, shape=(128, 128)), tmp_path / "pairs", {"train": 4, "validation": 3}, seed=1)
+    small = ["--graphs", "2", "--no-unet", "--epochs", "1", "--crop", "64", "--frames", "1", "--threads", "1"]
+    words = ["bench/rivals.py", str(tmp_path / "pairs"), str(tmp_path / "runs"), *small]
+    first = last_line(run(*words))["rivals"]
+    assert first.keys() == {"nasprnet-connections", "random graph 1", "random graph 2", "narrow U-Net"}
+    assert {row["samples"] for row in first.values()} == {4}
+    graphs = [row["connections"] for name, row in first.items() if name != "narrow U-Net"]
+    assert len(set(graphs)) == 1
+    assert graphs[0] > 0
+    assert last_line(run(*words))["rivals"] == first

@@ -25,7 +25,7 @@ from models.export_onnx import ExportError, GreyToPhase, export  # noqa: E402
 from models.nets.connections import ALL_CONNECTIONS, load_connections  # noqa: E402
 from models.nets.nas_prnet import NasPRNet  # noqa: E402
 from models.prune import inherited_weights, lowest_threshold, prune  # noqa: E402
-from models.simulate import simulate_pair  # noqa: E402
+from models.simulate import parse_mix, simulate_pair  # noqa: E402
 from models.training import start_from  # noqa: E402
 from service.cli import app  # noqa: E402
 
@@ -123,6 +123,44 @@ def test_training_resumed_after_a_stop_gives_the_weights_of_one_that_was_not_sto
     resumed = Checkpoint.load(run / "last.pt").model
     for name, value in straight.items():
         torch.testing.assert_close(resumed[name], value, msg=name)
+
+
+def test_training_with_frozen_batch_norm_keeps_the_statistics_and_moves_the_weights(chain: Path) -> None:
+    graph = ["--connections", chain / "connections.json", "--start", chain / "train" / "last.pt"]
+    qpi("train", chain / "pairs", chain / "frozen", *graph, "--epochs", 1, "--freeze-batch-norm-from", 0, *FEW)
+    before, after = (Checkpoint.load(chain / run / "last.pt") for run in ("train", "frozen"))
+    statistics = [name for name in before.model if "running" in name]
+    assert statistics
+    assert all(torch.equal(before.model[name], after.model[name]) for name in statistics)
+    assert not torch.equal(before.model["encoder.stem.0.weight"], after.model["encoder.stem.0.weight"])
+    assert after.record["batch_norm_frozen"]
+
+
+def test_training_freezes_batch_norm_at_the_part_of_the_run_that_was_asked(chain: Path) -> None:
+    words = ["train", chain / "pairs", chain / "half", "--connections", chain / "connections.json", *FEW]
+    frozen, statistics = [], []
+    for epoch in (1, 2, 3):
+        qpi(*words, "--epochs", 4, "--freeze-batch-norm-from", 0.5, "--stop-after", epoch)
+        last = Checkpoint.load(chain / "half" / "last.pt")
+        frozen.append(last.record["batch_norm_frozen"])
+        statistics.append(last.model["encoder.stem.1.running_mean"])
+    assert frozen == [False, False, True]
+    assert not torch.equal(statistics[0], statistics[1])
+    torch.testing.assert_close(statistics[1], statistics[2])  # settled by the validation before, on the same crops
+
+
+def test_pairs_mix_gives_the_conditions_asked_for_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(BENCH.to_json())
+    sizes = ["--training", 6, "--validation", 2, "--test", 1, "--processes", 1]
+    qpi("pairs", tmp_path / "bench.json", tmp_path / "pairs", *sizes, "--mix", "dense=1, harsh=2")
+    conditions = json.loads((tmp_path / "pairs" / "manifest.json").read_text())["conditions"]
+    assert sorted(conditions) == ["dense"] * 3 + ["harsh"] * 6
+
+
+@pytest.mark.parametrize("mix", ["foggy=1", "nominal", "nominal=-1", "nominal=inf", ""])
+def test_mix_that_cannot_be_is_refused(mix: str) -> None:
+    with pytest.raises(ValueError, match="expected CONDITION=SHARE"):
+        parse_mix(mix)
 
 
 def test_checkpoint_that_holds_code_is_refused_without_running_it(tmp_path: Path) -> None:

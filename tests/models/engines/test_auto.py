@@ -17,7 +17,8 @@ from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 @pytest.fixture
 def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx.OnnxEngine.__init__, "__defaults__", (Path("/nowhere/nasprnet.onnx"),))
+    for name in ("SHIPPED", "SHIPPED_INT8"):
+        monkeypatch.setattr(onnx, name, Path("/nowhere/nasprnet.onnx"))
 
 
 @pytest.mark.usefixtures("without_network")

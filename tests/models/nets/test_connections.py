@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from models.nets.connections import ALL_CONNECTIONS, Connection, live_connections, load_connections, save_connections
+from models.nets.connections import (
+    ALL_CONNECTIONS,
+    Connection,
+    live_connections,
+    load_connections,
+    random_connections,
+    save_connections,
+)
 
 
 def named(*names: str) -> tuple[Connection, ...]:
@@ -32,6 +39,20 @@ def test_live_connections_full_space_loses_nothing() -> None:
 def test_live_connections_without_a_path_to_the_output_is_an_error() -> None:
     with pytest.raises(ValueError, match="path from the encoder to D1"):
         live_connections(named("E4_D4"))
+
+
+@pytest.mark.parametrize("count", [1, 12, 39])
+def test_random_connections_are_a_live_set_of_the_size_asked_and_follow_the_seed(count: int) -> None:
+    drawn = random_connections(count, seed=3)
+    assert len(drawn) == count
+    assert live_connections(drawn) == drawn
+    assert random_connections(count, seed=3) == drawn
+    assert len({random_connections(count, seed) for seed in range(6)}) > 1
+
+
+def test_random_connections_of_an_impossible_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 … 100, got 101"):
+        random_connections(101, seed=0)
 
 
 def test_connections_file_written_and_read_is_the_same_set(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""The network that ships, in both precisions, on frames of its instrument that it never saw."""
+
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from bench.frames import recorded_windows
+from camera.frame import Frame
+from camera.instrument import Instrument
+from models.engine import EngineOptions
+from models.engines.classical import ClassicalEngine
+from models.engines.onnx import SHIPPED, SHIPPED_INT8, OnnxEngine
+from models.metrics import psnr_db, rms_rad
+from models.simulate import SimulatedPair, simulate_pair
+
+INSTRUMENT = Path(__file__).parents[3] / "camera" / "data" / "glioblastoma.json"
+LEAST_DB = {"nominal": 37.0, "dense": 30.0, "harsh": 27.0}
+
+
+@pytest.fixture(scope="module", params=[SHIPPED, SHIPPED_INT8], ids=["fp32", "int8"])
+def engine(request: pytest.FixtureRequest) -> OnnxEngine:
+    made = OnnxEngine(EngineOptions(threads=2), request.param)
+    made.warm_up((1024, 1024), 8)
+    return made
+
+
+def psnr(engine: OnnxEngine, pair: SimulatedPair) -> float:
+    phase_rad = engine.retrieve(Frame(pair.pixels, 8, 0, captured_ns=0, captured_monotonic_ns=0)).phase_rad
+    return psnr_db(np.clip(phase_rad, 0, 12), np.clip(pair.phase_rad, 0, 12))
+
+
+@pytest.mark.parametrize("condition", LEAST_DB)
+def test_shipped_network_on_unseen_frames_is_as_accurate_as_its_card_says(engine: OnnxEngine, condition: str) -> None:
+    instrument = Instrument.from_file(INSTRUMENT)
+    pairs = [simulate_pair(instrument, condition, seed) for seed in range(5)]  # those of bench/accuracy.py
+    assert median(psnr(engine, pair) for pair in pairs) > LEAST_DB[condition]
+
+
+def test_shipped_network_on_the_real_hologram_agrees_with_the_classical_chain(engine: OnnxEngine) -> None:
+    optics, frames = recorded_windows("replay:glioblastoma", 1024, 2)
+    classical = ClassicalEngine(EngineOptions(optics=optics))
+    apart = [rms_rad(engine.retrieve(f).phase_rad, np.clip(classical.retrieve(f).phase_rad, 0, 12)) for f in frames]
+    assert median(apart) < 0.35
+
+
+def test_shipped_network_by_default_is_int8_where_only_a_cpu_can_run_it() -> None:
+    default = OnnxEngine(EngineOptions(threads=1))
+    on_gpu = {"CUDAExecutionProvider", "TensorrtExecutionProvider"} & set(onnxruntime.get_available_providers())
+    assert default.network.precision == ("fp32" if on_gpu else "int8")
