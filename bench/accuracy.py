@@ -81,7 +81,7 @@ def main(
 def _methods(engines: list[str], options: EngineOptions, peers: bool) -> dict[str, Method]:
     methods: dict[str, Method] = {}
     for name in engines:
-        title = Path(name).stem  # of a file; names have none
+        title = Path(name).name
         methods[title] = _with_engine(name, options, calibrated=False)
         if isinstance(_open(name, options), TunableEngine):
             methods[f"{title}, calibration frame"] = _with_engine(name, options, calibrated=True)
@@ -192,8 +192,8 @@ def _on_the_recording(engines: list[str], windows: int, size: int, pictures: Pat
         if pictures is not None:
             middle = len(frames) // 2
             save_side_by_side(
-                pictures / f"recording-{Path(name).stem}.png",
-                {"goldstein": reference[middle], Path(name).stem: made[middle]},
+                pictures / f"recording-{Path(name).name}.png",
+                {"goldstein": reference[middle], Path(name).name: made[middle]},
                 frames[middle],
             )
     if others:
