@@ -42,8 +42,8 @@ class OnnxEngine:
         if not path.is_file():
             raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
         session_options = onnxruntime.SessionOptions()
-        # Threads that wait for work by spinning take the cores from the rest of the line: with two cores a frame's comparison took
-        # up to 38 ms instead of 2, and the network itself was slower too.
+        # Threads that wait for work by spinning take the cores from the rest of the line: on two cores a frame's
+        # comparison took up to 38 ms instead of 2, and the network itself was slower too.
         session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if options.threads:
             session_options.intra_op_num_threads = options.threads
