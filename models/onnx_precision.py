@@ -65,8 +65,10 @@ def to_int8(model: onnx.ModelProto, frames: Sequence[Pixels]) -> onnx.ModelProto
 
 
 def stamp(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Make `metadata` all that `model` says of itself."""
-    del model.metadata_props[:]
+    """Make `metadata` all that `model` says of itself: exporters also write stack traces with their machine's paths."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
     for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value

@@ -242,6 +242,10 @@ def test_export_to_int8_gives_a_smaller_file_that_says_so(chain: Path) -> None:
     assert OnnxEngine(EngineOptions(), chain / "int8.onnx").network.precision == "int8"
 
 
+def test_export_tells_nothing_of_the_machine_that_made_it(chain: Path) -> None:
+    assert b'.py", line' not in (chain / "tiny.onnx").read_bytes()
+
+
 def test_network_file_of_another_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "noise.onnx").write_bytes(b"not a network")
     with pytest.raises(EngineUnavailable, match="expected an ONNX network"):
