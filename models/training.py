@@ -44,8 +44,8 @@ class TrainingPlan:
         decays: whether it then falls to nothing along a cosine, or stays.
         gradient_limit: longest gradient norm.
         batch_norm_momentum: share of a new batch in the running statistics.
-        batch_norm_frozen_from: part of the run from which on the statistics stay as they are, and training sees what
-            inference will; 0: as the start brings them; 1: never.
+        batch_norm_frozen_from: part of the run after which the next epoch, and all that follow, leave the statistics as
+            they are, so that training sees what inference will; 0: as the start brings them; 1: never.
         validate_every: epochs between validations.
         validation_frames: how many frames of the split are looked at; None: all.
         seed: of the initial weights and of every crop.

@@ -64,20 +64,23 @@ def pairs(
     test: Annotated[int, typer.Option(help="Pairs to measure on, never seen in training.")] = 62,
     size: Annotated[int | None, typer.Option(help="Edge of the frames; the instrument's own by default.")] = None,
     seed: Annotated[int, typer.Option(min=1, help="From 1; same seed, same pairs.")] = 1,
-    mix: Annotated[str, typer.Option(help="Share of each condition.")] = "nominal=0.6,dense=0.3,harsh=0.1",
+    mix: Annotated[
+        str | None, typer.Option(help="Share of each condition, as in nominal=0.6,dense=0.3,harsh=0.1, the default.")
+    ] = None,
     processes: Annotated[int, typer.Option(help="How many simulate side by side.")] = 2,
 ) -> None:
     """Simulate pairs of interferogram and true phase, of a measured instrument under varied conditions."""
     from camera.instrument import Instrument
-    from models.simulate import parse_mix, simulate_pairs
+    from models.simulate import TRAINING_MIX, parse_mix, simulate_pairs
 
     with one_clear_line():
         measured = Instrument.from_file(instrument)
         if size:
             measured = replace(measured, shape=(size, size))
         splits = {"train": training, "validation": validation, "test": test}
+        shares = TRAINING_MIX if mix is None else parse_mix(mix)
         with bar("pairs", sum(splits.values())) as advance:
-            simulate_pairs(measured, folder, splits, seed, parse_mix(mix), processes=processes, on_pair=advance)
+            simulate_pairs(measured, folder, splits, seed, shares, processes=processes, on_pair=advance)
 
 
 def label(
