@@ -7,6 +7,10 @@ SERVE_ARGS ?=
 # What `make bench-gpu` compares; build/nasprnet.trt is made from the network that ships.
 GPU_ENGINES ?= build/nasprnet.trt goldstein-cuda nasprnet goldstein
 
+# mypy and import-linter follow folders, not the installation's mapping of names: give them the namespace as links.
+LINKED := mkdir -p build/typing/qpi_live && for part in qpi_live/__init__.py qpi_live/py.typed bench camera models service; \
+    do ln -sfn "$(CURDIR)/$$part" "build/typing/qpi_live/$$(basename $$part)"; done
+
 .PHONY: setup serve check test test-gpu bench bench-gpu virtual-camera clean
 
 # Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
@@ -44,8 +48,9 @@ serve: $(BIN)/.serve
 check: $(BIN)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(LINKED)
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	cd build/typing && $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
 test: $(BIN)/.test
 	@tests/ensure_chromium.sh
@@ -69,7 +74,7 @@ bench-gpu: $(BIN)/.gpu $(BIN)/.peers
 
 # The virtual off-axis camera, for any GenICam program; needs a C compiler.
 virtual-camera: $(BIN)/.serve
-	$(BIN)/python -m camera.virtual_gentl.build build/virtual-camera.cti
+	$(BIN)/python -m qpi_live.camera.virtual_gentl.build build/virtual-camera.cti
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -4,7 +4,7 @@
     python bench/accuracy.py --condition harsh --frames 32 --instrument my-instrument.json --json result.json
 
 All methods see the same frames, which training never saw: pairs of one instrument under the three conditions of
-`models.simulate`. Engines that can use a calibration frame are judged without one and with. For comparison,
+`models.training.simulate`. Engines that can use a calibration frame are judged without one and with. For comparison,
 scikit-image unwraps the very wrapped phase that the classical chain unwrapped. Figures are over the whole frame on the
 scale of 0 … 12 rad, to which truth and answer are cut; nothing is aligned or masked. On windows of the bundled
 hologram, whose truth nobody knows, each engine is compared with the classical chain. The last line is the whole
@@ -21,19 +21,18 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from qpi_live.bench.frames import Example, instrument_examples, recorded_windows
+from qpi_live.bench.pictures import save_side_by_side
+from qpi_live.bench.report import console, finish, peers_or_none
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.engine import EngineOptions, PhaseEngine, TunableEngine, open_engine
+from qpi_live.models.errors import EngineError, InferenceError
+from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, rms_rad, ssim, without_level
+from qpi_live.models.training.simulate import CONDITIONS
 from rich.progress import track
 from rich.table import Table
-
-from bench.frames import Example, instrument_examples, recorded_windows
-from bench.pictures import save_side_by_side
-from bench.report import console, finish, peers_or_none
-from camera.frame import Frame
-from camera.instrument import Instrument
-from models.classical.background import BackgroundFit
-from models.engine import EngineOptions, PhaseEngine, TunableEngine, open_engine
-from models.errors import EngineError, InferenceError
-from models.metrics import PHASE_RANGE_RAD, psnr_db, rms_rad, ssim, without_level
-from models.simulate import CONDITIONS
 
 BUNDLED_INSTRUMENT = Path(__file__).parent.parent / "camera" / "data" / "glioblastoma.json"
 RECORDING = "replay:glioblastoma"

@@ -4,12 +4,12 @@
     python bench/camera.py --soak 600 --restarts 100 --json result.json
 
 The camera is the project's own virtual one, opened through harvesters as any other. What is measured, and how, stands
-in `bench.genicam` and `bench.genicam_soak`.
+in `bench.genicam.figures` and `bench.genicam.soak`.
 """
 
 from __future__ import annotations
 
-from bench.genicam import run
+from qpi_live.bench.genicam.figures import run
 
 if __name__ == "__main__":
     run()

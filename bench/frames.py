@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-
-from camera.frame import Frame, Pixels
-from camera.instrument import Instrument
-from camera.interferogram import ForwardModel
-from camera.optics import Optics
-from camera.scene import PRESETS, Scene
-from camera.source import CameraOptions, open_camera
-from models.simulate import simulate_pair
+from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.camera.optics import Optics
+from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.camera.simulation.interferogram import ForwardModel
+from qpi_live.camera.simulation.scene import PRESETS, Scene
+from qpi_live.camera.source import CameraOptions, open_camera
+from qpi_live.models.training.simulate import simulate_pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +46,7 @@ def simulated_examples(condition: str, shape: tuple[int, int], count: int, seed:
 
 
 def instrument_examples(instrument: Instrument, condition: str, shape: tuple[int, int], count: int) -> list[Example]:
-    """`count` pairs of an instrument under a condition of `models.simulate`, for frames of (H, W).
+    """`count` pairs of an instrument under a condition of `models.training.simulate`, for frames of (H, W).
 
     The seeds below 10⁶ belong to the benches: folders of pairs begin there.
     """

@@ -19,18 +19,17 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import typer
-
-from bench.engine_floors import Floors
-from bench.frames import Example, optics_of, simulated_examples
-from bench.line import LineFailed, overlapped_uploads, saturated_fps, serialized
-from bench.report import console, finish, latency_table, peers_or_none, summarise
-from bench.torch_rows import torch_times_ms
-from camera.device import DeviceError
-from camera.frame import Frame
-from models.classical.carrier import find_carrier
-from models.classical.takeda import TakedaRetriever
-from models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
-from models.errors import EngineError
+from qpi_live.bench.floors.engines import Floors
+from qpi_live.bench.frames import Example, optics_of, simulated_examples
+from qpi_live.bench.line import LineFailed, overlapped_uploads, saturated_fps, serialized
+from qpi_live.bench.report import console, finish, latency_table, peers_or_none, summarise
+from qpi_live.bench.torch_rows import torch_times_ms
+from qpi_live.camera.device import DeviceError
+from qpi_live.camera.frame import Frame
+from qpi_live.models.classical.carrier import find_carrier
+from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
+from qpi_live.models.errors import EngineError
 
 _DIFFERENT_FRAMES = 8
 _PEER_REPEATS = 7

@@ -8,18 +8,17 @@ from itertools import pairwise
 from time import monotonic_ns, perf_counter, time_ns
 
 from prometheus_client import CollectorRegistry
+from qpi_live.bench.report import console
+from qpi_live.camera.account import FrameAccount
+from qpi_live.camera.device import Device, Event
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.source import CameraIdentity
+from qpi_live.models.engine import DeviceEngine, EngineIdentity, PhaseEngine, PhaseFrame
+from qpi_live.service.line.frame_queue import queue_for
+from qpi_live.service.line.hub import Hub
+from qpi_live.service.line.latency import LatencyBook
+from qpi_live.service.line.pipeline import Pipeline
 from rich.progress import track
-
-from bench.report import console
-from camera.account import FrameAccount
-from camera.device import Device, Event
-from camera.frame import Frame
-from camera.source import CameraIdentity
-from models.engine import DeviceEngine, EngineIdentity, PhaseEngine, PhaseFrame
-from service.frame_queue import queue_for
-from service.hub import Hub
-from service.latency import LatencyBook
-from service.pipeline import Pipeline
 
 _WARM_UP_FRAMES = 10
 

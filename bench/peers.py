@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.camera.frame import Frame
 from skimage.restoration import unwrap_phase
-
-from camera.frame import Frame
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it announces each optional transform that is not installed

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-
-from camera.frame import Frame
-from models.metrics import PHASE_RANGE_RAD
+from qpi_live.camera.frame import Frame
+from qpi_live.models.metrics import PHASE_RANGE_RAD
 
 _PANEL_PX = 512
 _COLUMNS = 4

@@ -14,10 +14,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from qpi_live.models.classical.bands import available_cores
 from rich.console import Console
 from rich.table import Table
-
-from models.classical.bands import available_cores
 
 STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "max")
 _PACKAGES = (
@@ -85,7 +84,7 @@ def versions() -> dict[str, str]:
 def peers_or_none() -> ModuleType | None:
     """The module `bench.peers`, or None and a line that says how to get it."""
     try:
-        return import_module("bench.peers")
+        return import_module("qpi_live.bench.peers")
     except ModuleNotFoundError as missing:
         console.print(f"{missing.name} is missing, so the peers are left out: pip install 'qpi-live[peers]'")
         return None

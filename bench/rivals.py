@@ -20,16 +20,15 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from qpi_live.bench.report import console, finish
+from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, ssim
+from qpi_live.models.nets.connections import load_connections, random_connections
+from qpi_live.models.training.checkpoint import Checkpoint, NetSpec
+from qpi_live.models.training.loop import TrainingPlan, pick_device
+from qpi_live.models.training.pairs import PairSet
+from qpi_live.models.training.train import train
 from rich.progress import track
 from rich.table import Table
-
-from bench.report import console, finish
-from models.checkpoint import Checkpoint, NetSpec
-from models.data import PairSet
-from models.metrics import PHASE_RANGE_RAD, psnr_db, ssim
-from models.nets.connections import load_connections, random_connections
-from models.train import train
-from models.training import TrainingPlan, pick_device
 
 SHIPPED_CONNECTIONS = Path(__file__).parent.parent / "models" / "weights" / "nasprnet-connections.json"
 

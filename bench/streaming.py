@@ -26,11 +26,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import typer
+from qpi_live.bench.report import console, finish
+from qpi_live.service.api.schemas import Account, Stats
+from qpi_live.service.client import PhaseClient, ReceivedFrame
 from rich.table import Table
-
-from bench.report import console, finish
-from service.client import PhaseClient, ReceivedFrame
-from service.schemas import Account, Stats
 
 _ALONE_SHARE = 0.5  # of the time with the stuck client
 _SETTLE_FRAMES = 20  # what had gathered in the buffers on the way is read before the clock starts

@@ -13,9 +13,8 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-
-from models.checkpoint import Checkpoint
-from models.export_onnx import GreyToPhase
+from qpi_live.models.export.onnx_file import GreyToPhase
+from qpi_live.models.training.checkpoint import Checkpoint
 
 _WARM_UP = 3
 

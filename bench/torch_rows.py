@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-from bench.report import console
-from camera.frame import Frame
+from qpi_live.bench.report import console
+from qpi_live.camera.frame import Frame
 
 # The C library keeps large blocks instead of giving them back to the system after each layer.
 _TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": "268435456"}
@@ -33,7 +32,15 @@ def torch_times_ms(
         pixels = Path(scratch) / "frames.npy"
         np.save(pixels, np.stack([frame.pixels for frame in frames]))
         for name, (environment, flags) in _WAYS.items():
-            command = [sys.executable, "-m", "bench.torch_peer", str(checkpoint), str(pixels), "--count", str(count)]
+            command = [
+                sys.executable,
+                "-m",
+                "qpi_live.bench.torch_peer",
+                str(checkpoint),
+                str(pixels),
+                "--count",
+                str(count),
+            ]
             command += [*flags, *(["--threads", str(threads)] if threads else [])]
             done = subprocess.run(
                 command,

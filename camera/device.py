@@ -1,7 +1,7 @@
 """What the GPU line needs of a compute device: memory, streams, events, kernels. No driver is imported here.
 
-`camera.cuda_device` opens a CUDA device, which PyCUDA drives. The tests run the same line on a device that executes the
-kernels' own source on the host, so that all but the driver's calls is tested wherever a C++ compiler is.
+`camera.gpu.cuda_device` opens a CUDA device, which PyCUDA drives. The tests run the same line on a device that executes
+the kernels' own source on the host, so that all but the driver's calls is tested wherever a C++ compiler is.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from camera.errors import CameraUnavailable
+from qpi_live.camera.errors import CameraUnavailable
 
 FeatureValue = bool | int | float | str
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from camera.device import Device, DeviceMemory, Event
-from camera.features import FeatureValue
+from qpi_live.camera.device import Device, DeviceMemory, Event
+from qpi_live.camera.features import FeatureValue
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic, sleep
 
-from camera.errors import CameraTimeout
+from qpi_live.camera.errors import CameraTimeout
 
 
 class Pace:

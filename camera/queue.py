@@ -6,8 +6,8 @@ from collections import deque
 from threading import Condition
 from typing import Protocol
 
-from camera.account import FrameAccount
-from camera.frame import Frame
+from qpi_live.camera.account import FrameAccount
+from qpi_live.camera.frame import Frame
 
 
 class FrameQueue(Protocol):

@@ -10,11 +10,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-
-from camera.errors import CameraUnavailable
-from camera.features import FeatureValue
-from camera.frame import Frame
-from camera.optics import Optics
+from qpi_live.camera.errors import CameraUnavailable
+from qpi_live.camera.features import FeatureValue
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.optics import Optics
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +108,9 @@ class CameraAdapter(Protocol):
 
 
 _ADAPTERS = {
-    "simulated": "camera.simulated:SimulatedCamera",
-    "replay": "camera.replay:ReplayCamera",
-    "gentl": "camera.genicam:GenicamCamera",
+    "simulated": "qpi_live.camera.simulation.camera:SimulatedCamera",
+    "replay": "qpi_live.camera.files.replay:ReplayCamera",
+    "gentl": "qpi_live.camera.genicam.camera:GenicamCamera",
 }
 _EXTRAS = {"gentl": "camera"}
 

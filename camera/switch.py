@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from camera.errors import CameraUnavailable
-from camera.frame import Frame
-from camera.source import Camera, CameraIdentity
+from qpi_live.camera.errors import CameraUnavailable
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.source import Camera, CameraIdentity
 
 
 class CameraSwitch:

@@ -6,12 +6,12 @@ container's own copy.
 
 import http.client  # the health check's
 
-import service.cli
-from camera.replay import ReplayCamera
-from camera.simulated import SimulatedCamera
-from models.engine import EngineOptions, open_engine
+import qpi_live.service.cli.main.main
+from qpi_live.camera.files.replay import ReplayCamera
+from qpi_live.camera.simulation.camera import SimulatedCamera
+from qpi_live.models.engine import EngineOptions, open_engine
 
-USED = (http.client, service.cli, ReplayCamera, SimulatedCamera)
+USED = (http.client, qpi_live.service.cli.main, ReplayCamera, SimulatedCamera)
 
 for bit_depth in (8, 12):  # frames of uint8, and of uint16
     engine = open_engine("goldstein", EngineOptions())

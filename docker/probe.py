@@ -11,10 +11,9 @@ from urllib.parse import urljoin
 
 import httpx
 import numpy as np
+from qpi_live.service.wire import unpack
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
-
-from service.wire import unpack
 
 LINKS = re.compile(r"""(?:\b(?:src|href)=|\bfrom\s+|\bimport\s+)["']([^"'#]+\.\w+)["']""")
 CLOSED_ON_PURPOSE = (1001, 1012)  # RFC 6455: going away; service restart

@@ -10,11 +10,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-
-from camera.device import Device
-from camera.frame import Frame
-from camera.optics import Optics
-from models.errors import EngineUnavailable
+from qpi_live.camera.device import Device
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.optics import Optics
+from qpi_live.models.errors import EngineUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +160,15 @@ class EngineOptions:
 
 
 _ADAPTERS = {
-    "auto": "models.engines.auto:AutoEngine",
-    "goldstein": "models.engines.classical:ClassicalEngine",
-    "goldstein-cuda": "models.engines.classical_cuda:ClassicalCudaEngine",
-    "nasprnet": "models.engines.onnx:OnnxEngine",
+    "auto": "qpi_live.models.engines.auto:AutoEngine",
+    "goldstein": "qpi_live.models.engines.classical:ClassicalEngine",
+    "goldstein-cuda": "qpi_live.models.engines.classical_cuda:ClassicalCudaEngine",
+    "nasprnet": "qpi_live.models.engines.onnx:OnnxEngine",
 }
-_FROM_FILE = {".onnx": "models.engines.onnx:OnnxEngine", ".trt": "models.engines.tensorrt:TensorRtEngine"}
+_FROM_FILE = {
+    ".onnx": "qpi_live.models.engines.onnx:OnnxEngine",
+    ".trt": "qpi_live.models.engines.tensorrt:TensorRtEngine",
+}
 
 
 def engine_names() -> tuple[str, ...]:

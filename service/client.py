@@ -15,12 +15,11 @@ from urllib.parse import urlencode
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.service.api.schemas import Comparison, EngineAnswer, Stats
+from qpi_live.service.view import Dtype, Layer
+from qpi_live.service.wire import FrameHeader, unpack
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.sync.client import connect
-
-from service.layers import Dtype, Layer
-from service.schemas import Comparison, EngineAnswer, Stats
-from service.wire import FrameHeader, unpack
 
 _API = "/api/v1"
 _LARGEST_MESSAGE = 1 << 30

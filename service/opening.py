@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns, time_ns
 
-from camera.frame import Frame
-from camera.image_file import read_image
-from camera.source import open_camera
-from camera.switch import CameraSwitch
-from models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
-from models.errors import EngineError
-from service.remembered import RememberedSidebands
-from service.settings import Settings, SettingsError
-from service.station import Station
-from service.tuning import NotTunable
+from qpi_live.camera.files.image_file import read_image
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.source import open_camera
+from qpi_live.camera.switch import CameraSwitch
+from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
+from qpi_live.models.errors import EngineError
+from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.tuning import NotTunable
+from qpi_live.service.settings import Settings, SettingsError
+from qpi_live.service.station import Station
 
 _ON_GPU, _ON_CPU = "goldstein-cuda", "goldstein"
 _log = logging.getLogger(__name__)

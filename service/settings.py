@@ -13,10 +13,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-
-from camera.optics import Optics
-from camera.source import CameraOptions
-from models.engine import EngineOptions
+from qpi_live.camera.optics import Optics
+from qpi_live.camera.source import CameraOptions
+from qpi_live.models.engine import EngineOptions
 
 DEFAULT_FILE = Path("qpi.toml")
 

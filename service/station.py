@@ -9,25 +9,24 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-
-from camera.account import FrameAccount
-from camera.errors import CameraUnavailable
-from camera.gpu_queue import GpuFrameQueue, Uploads
-from camera.source import Camera
-from camera.switch import CameraSwitch
-from models.engine import PhaseEngine
-from service.audience import Audience
-from service.baseline import Baseline
-from service.frame_queue import queue_for
-from service.hub import Hub
-from service.latency import LatencyBook
-from service.metrics import StationCollector
-from service.on_demand import OnDemand
-from service.pipeline import Pipeline
-from service.rates import Rates
-from service.remembered import RememberedSidebands
-from service.settings import Settings
-from service.tuning import Tuning
+from qpi_live.camera.account import FrameAccount
+from qpi_live.camera.errors import CameraUnavailable
+from qpi_live.camera.gpu.queue import GpuFrameQueue, Uploads
+from qpi_live.camera.source import Camera
+from qpi_live.camera.switch import CameraSwitch
+from qpi_live.models.engine import PhaseEngine
+from qpi_live.service.line.audience import Audience
+from qpi_live.service.line.baseline import Baseline
+from qpi_live.service.line.frame_queue import queue_for
+from qpi_live.service.line.hub import Hub
+from qpi_live.service.line.latency import LatencyBook
+from qpi_live.service.line.metrics import StationCollector
+from qpi_live.service.line.on_demand import OnDemand
+from qpi_live.service.line.pipeline import Pipeline
+from qpi_live.service.line.rates import Rates
+from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.tuning import Tuning
+from qpi_live.service.settings import Settings
 
 _STOP_S = 1.5
 

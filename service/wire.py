@@ -23,8 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
-
-from camera.features import FeatureValue
+from qpi_live.camera.features import FeatureValue
 
 MAGIC = b"QPIF"
 VERSION = 1

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from camera.virtual_gentl.build import BuildError, build
+from qpi_live.camera.virtual_gentl.build import BuildError, build
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -25,8 +25,7 @@ import platformdirs
 import pytest
 import scipy.fft
 from numpy.typing import NDArray
-
-from camera.device import (
+from qpi_live.camera.device import (
     Array,
     DeviceError,
     DeviceIdentity,

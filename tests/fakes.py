@@ -8,14 +8,13 @@ from threading import Condition
 from time import monotonic_ns, time_ns
 
 import numpy as np
-
-from camera.device import Device, DeviceError
-from camera.errors import CameraError, CameraTimeout
-from camera.frame import Frame
-from camera.optics import Optics
-from camera.source import CameraIdentity
-from models.engine import EngineIdentity, PhaseFrame, PhaseQuality
-from models.errors import InferenceError
+from qpi_live.camera.device import Device, DeviceError
+from qpi_live.camera.errors import CameraError, CameraTimeout
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.optics import Optics
+from qpi_live.camera.source import CameraIdentity
+from qpi_live.models.engine import EngineIdentity, PhaseFrame, PhaseQuality
+from qpi_live.models.errors import InferenceError
 
 OPTICS = Optics(532e-9, 4e-6, 20.0, 0.4)
 CARRIER = (0.11, 0.17)

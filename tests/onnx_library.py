@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnxruntime
+from qpi_live.camera.device import DeviceError, DeviceIdentity, DeviceMemory, Stream
+from qpi_live.models.artifacts.compiler import Capability, Progress
+from qpi_live.models.artifacts.sizes import Shape, Sizes
+from qpi_live.models.errors import EngineUnavailable
 
-from camera.device import DeviceError, DeviceIdentity, DeviceMemory, Stream
-from models.engine_library import Capability, Progress
-from models.errors import EngineUnavailable
-from models.sizes import Shape, Sizes
 from tests.cuda_host import HostDevice, HostMemory, HostStream
 
 _MAGIC = b"onnx on the host:"

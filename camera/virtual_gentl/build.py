@@ -1,4 +1,4 @@
-"""Build the virtual camera: `python -m camera.virtual_gentl.build [OUTPUT.cti]` with gcc, clang or MSVC.
+"""Build the virtual camera: `python -m qpi_live.camera.virtual_gentl.build [OUTPUT.cti]` with gcc, clang or MSVC.
 
 CC names another compiler, one for another system included (`CC=x86_64-w64-mingw32-gcc`); CFLAGS adds to its options.
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
-SOURCES = Path(__file__).parent
+SOURCES = Path(__file__).parent / "source"
 DEFAULT_OUTPUT = Path("build") / "virtual-camera.cti"
 _SCHEMA = "{http://www.genicam.org/GenApi/Version_1_1}"
 _REGISTER_BYTES = 0x1000
@@ -74,11 +74,12 @@ def find_compiler() -> str:
 
 
 def _command(compiler: str, generated: Path, made: Path) -> list[str]:
-    sources = [str(path) for path in (*sorted(SOURCES.glob("*.c")), generated / "description.c")]
+    sources = [str(path) for path in (*sorted(SOURCES.rglob("*.c")), generated / "description.c")]
+    folders = (generated, SOURCES, SOURCES / "platform")
     asked = shlex.split(os.environ.get("CFLAGS", ""))
     if Path(compiler).stem.lower() == "cl":
-        return [compiler, *_MSVC_FLAGS, *asked, f"/I{generated}", f"/I{SOURCES}", *sources, f"/Fe{made}"]
-    common = [compiler, *_GCC_FLAGS, *asked, f"-I{generated}", f"-I{SOURCES}", *sources, "-o", str(made)]
+        return [compiler, *_MSVC_FLAGS, *asked, *(f"/I{folder}" for folder in folders), *sources, f"/Fe{made}"]
+    common = [compiler, *_GCC_FLAGS, *asked, *(f"-I{folder}" for folder in folders), *sources, "-o", str(made)]
     target = subprocess.run([compiler, "-dumpmachine"], capture_output=True, text=True, check=False).stdout
     return common + next(flags for system, flags in _GCC_FLAGS_BY_SYSTEM.items() if system in target)
 

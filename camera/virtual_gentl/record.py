@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
-from camera.errors import CameraError
-from camera.frame import Pixels
-from camera.source import CameraOptions, open_camera
+from qpi_live.camera.errors import CameraError
+from qpi_live.camera.frame import Pixels
+from qpi_live.camera.source import CameraOptions, open_camera
 
 
 def record(source: str, frames: int, shape: tuple[int, int] | None) -> Pixels:

@@ -11,8 +11,7 @@ from functools import cached_property
 import numba
 import numpy as np
 from numpy.typing import NDArray
-
-from models.classical.bands import RowBands
+from qpi_live.models.classical.bands import RowBands
 
 _LARGEST_BLOCK_PX = 16  # samples are means over blocks, which takes the noise off and the number down
 _FEWEST_BLOCKS = 32  # along an edge; small frames have smaller blocks, so that there is enough to fit

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import NDArray
-
-from models.classical.bands import RowBands
+from qpi_live.models.classical.bands import RowBands
 
 _PER_TURN = np.float32(1 / (2 * np.pi))
 _BORDER = -1

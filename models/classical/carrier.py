@@ -8,9 +8,8 @@ from math import hypot, inf
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-
-from camera.frame import Pixels
-from models.errors import InferenceError
+from qpi_live.camera.frame import Pixels
+from qpi_live.models.errors import InferenceError
 
 LONGEST_PERIOD_PX = 25.0  # fringes coarser than this drown in the object's own spectrum
 WEAKEST_CARRIER = 20.0  # peak over ring median; noise alone reaches about 5, the weakest real hologram at hand 120

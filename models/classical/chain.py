@@ -8,12 +8,11 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from camera.frame import Frame
-from models.classical import goldstein
-from models.classical.background import BackgroundFit
-from models.classical.bands import RowBands
-from models.classical.takeda import TakedaRetriever
+from qpi_live.camera.frame import Frame
+from qpi_live.models.classical import goldstein
+from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.takeda import TakedaRetriever
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import NDArray
-
-from models.classical.bands import RowBands
-from models.classical.branch_cuts import BranchCuts, find_residues, place_cuts, turns_between
-from models.classical.regions import join_regions, link_runs
+from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.branch_cuts import BranchCuts, find_residues, place_cuts, turns_between
+from qpi_live.models.classical.regions import join_regions, link_runs
 
 _TWO_PI = np.float32(2 * np.pi)
 WIDEST = 32_000  # a row's turns are kept in int16

@@ -8,11 +8,10 @@ import numba
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-
-from camera.frame import Pixels
-from models.classical.bands import RowBands
-from models.classical.carrier import Carrier
-from models.errors import InferenceError
+from qpi_live.camera.frame import Pixels
+from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.carrier import Carrier
+from qpi_live.models.errors import InferenceError
 
 _TAPER = 0.2  # share of the pass band's radius over which it falls from 1 to 0
 _PI = np.float32(np.pi)

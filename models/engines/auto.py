@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from camera.frame import Frame
-from models.engine import EngineIdentity, EngineOptions, PhaseEngine, PhaseFrame
-from models.engines.classical import ClassicalEngine
-from models.errors import EngineUnavailable
+from qpi_live.camera.frame import Frame
+from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseEngine, PhaseFrame
+from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.errors import EngineUnavailable
 
 if TYPE_CHECKING:
-    from models.engines.onnx import OnnxEngine
+    from qpi_live.models.engines.onnx import OnnxEngine
 
 _UNDECIDED = "the next frame decides"
 
@@ -133,7 +133,7 @@ class AutoEngine:
 def _network(options: EngineOptions) -> tuple[OnnxEngine | None, str]:
     """The shipped network, or None and why there is none."""
     try:
-        from models.engines.onnx import OnnxEngine  # noqa: PLC0415 - onnxruntime may be missing
+        from qpi_live.models.engines.onnx import OnnxEngine  # noqa: PLC0415 - onnxruntime may be missing
 
         return OnnxEngine(options), ""
     except (EngineUnavailable, ImportError) as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from models.classical.background import BackgroundFit
-from models.classical.chain import Chain, HostChain
-from models.classical.takeda import TakedaRetriever
-from models.engines.off_axis import OffAxisEngine
+from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.chain import Chain, HostChain
+from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.engines.off_axis import OffAxisEngine
 
 
 class ClassicalEngine(OffAxisEngine):

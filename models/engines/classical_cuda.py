@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
-from camera.cuda_device import open_device as open_cuda_device
-from camera.device import Device, DeviceError
-from camera.frame import Frame
-from models.classical.background import BackgroundFit
-from models.classical.chain import Chain
-from models.classical.chain_cuda import CudaChain
-from models.classical.takeda import TakedaRetriever
-from models.engine import EngineOptions, PhaseFrame
-from models.engines.off_axis import OffAxisEngine
-from models.errors import EngineUnavailable, InferenceError
+from qpi_live.camera.device import Device, DeviceError
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.gpu.cuda_device import open_device as open_cuda_device
+from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.chain import Chain
+from qpi_live.models.classical.cuda.chain import CudaChain
+from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.engine import EngineOptions, PhaseFrame
+from qpi_live.models.engines.off_axis import OffAxisEngine
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 
 _TALLEST = 65_535  # rows: as many blocks as a grid may have along y
 

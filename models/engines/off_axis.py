@@ -9,15 +9,14 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-
-from camera.frame import Frame, Pixels
-from models.classical import goldstein
-from models.classical.background import BackgroundFit
-from models.classical.carrier import Carrier, find_carrier
-from models.classical.chain import Chain, Inverted
-from models.classical.takeda import TakedaRetriever, band_radius
-from models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
-from models.errors import EngineUnavailable, InferenceError
+from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.models.classical import goldstein
+from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.carrier import Carrier, find_carrier
+from qpi_live.models.classical.chain import Chain, Inverted
+from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
+from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 
 _SIDEBANDS = ("auto", "upper", "lower")
 _SMALLEST_PX = 64

@@ -8,11 +8,10 @@ from time import perf_counter
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-
-from camera.frame import Frame, Pixels
-from models.engine import EngineIdentity, EngineOptions, PhaseFrame
-from models.errors import EngineUnavailable, InferenceError
-from models.identity import NetworkIdentity
+from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
 SHIPPED = _WEIGHTS / "nasprnet.onnx"

@@ -10,9 +10,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-
-from camera.cuda_device import open_device as open_cuda_device
-from camera.device import (
+from qpi_live.camera.device import (
     Array,
     Device,
     DeviceError,
@@ -22,13 +20,14 @@ from camera.device import (
     Graph,
     Stream,
 )
-from camera.frame import Frame, Pixels
-from models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
-from models.engine_library import EngineLibrary, Execution
-from models.engine_manifest import EngineManifest
-from models.errors import EngineUnavailable, InferenceError
-from models.sizes import Shape
-from models.tensorrt_library import library_named
+from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.camera.gpu.cuda_device import open_device as open_cuda_device
+from qpi_live.models.artifacts.compiled_network import EngineManifest
+from qpi_live.models.artifacts.compiler import EngineLibrary, Execution
+from qpi_live.models.artifacts.sizes import Shape
+from qpi_live.models.artifacts.tensorrt_library import library_named
+from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 
 _MOST_GRAPHS = 64  # one for each place that frames lie in; a queue has a few
 _LOOK_EVERY_NS = 10**9

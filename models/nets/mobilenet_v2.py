@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from qpi_live.models.nets.blocks import LEVELS
 from torch import Tensor, nn
-
-from models.nets.blocks import LEVELS
 
 ENCODER_DEPTHS = (16, 24, 32, 64, 96, 160, 320, 1280)
 """Channels of E₁ … E₈."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from torch import Tensor, nn
-
-from models.nets.blocks import (
+from qpi_live.models.nets.blocks import (
     LEVEL_STRIDES,
     LEVELS,
     FusedStage,
@@ -18,9 +16,10 @@ from models.nets.blocks import (
     require_interferogram,
     resize,
 )
-from models.nets.connections import Connection, live_connections
-from models.nets.mobilenet_v2 import MobileNetV2
-from models.nets.super_prnet import source_depth
+from qpi_live.models.nets.connections import Connection, live_connections
+from qpi_live.models.nets.mobilenet_v2 import MobileNetV2
+from qpi_live.models.nets.super_prnet import source_depth
+from torch import Tensor, nn
 
 
 class NasPRNet(nn.Module):

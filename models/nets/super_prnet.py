@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
-
-from models.nets.blocks import (
+from qpi_live.models.nets.blocks import (
     LEVEL_STRIDES,
     LEVELS,
     FusedStage,
@@ -19,8 +17,9 @@ from models.nets.blocks import (
     require_interferogram,
     resize,
 )
-from models.nets.connections import ALL_CONNECTIONS, Connection
-from models.nets.mobilenet_v2 import ENCODER_DEPTHS, MobileNetV2
+from qpi_live.models.nets.connections import ALL_CONNECTIONS, Connection
+from qpi_live.models.nets.mobilenet_v2 import ENCODER_DEPTHS, MobileNetV2
+from torch import Tensor, nn
 
 INITIAL_WEIGHT = 0.5
 """Undecided: the binary loss has no slope there, so the phase loss and the sparsity loss choose the side."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from qpi_live.models.nets.blocks import require_interferogram
 from torch import Tensor, nn
 from torch.nn import functional
-
-from models.nets.blocks import require_interferogram
 
 PAPER_WIDTH = 64
 NARROW_WIDTH = 6

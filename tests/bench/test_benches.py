@@ -94,7 +94,8 @@ def test_accuracy_of_an_unknown_condition_is_refused_with_those_there_are() -> N
 
 def test_rivals_trained_alike_see_the_same_crops_and_go_on_where_they_stopped(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training needs torch: pip install 'qpi-live[train]'")
-    from models.simulate import simulate_pairs
+    from qpi_live.models.training.simulate import simulate_pairs
+
     from tests.models.small_network import BENCH
 
     simulate_pairs(replace(BENCH, shape=(128, 128)), tmp_path / "pairs", {"train": 4, "validation": 3}, seed=1)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qpi_live.bench.floors import gpu as gpu_floors
+from qpi_live.bench.floors.gpu import GpuRates, device_floors_ms, measured_rates
+from qpi_live.bench.line import LineFailed, Span, overlapped_uploads, overlapping_part, saturated_fps, serialized
+from qpi_live.camera.device import DeviceUnavailable, Event
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.gpu.cuda_device import open_device
 
-from bench import gpu_floors
-from bench.gpu_floors import GpuRates, device_floors_ms, measured_rates
-from bench.line import LineFailed, Span, overlapped_uploads, overlapping_part, saturated_fps, serialized
-from camera.cuda_device import open_device
-from camera.device import DeviceUnavailable, Event
-from camera.frame import Frame
 from tests.cuda_host import HostDevice, needs_compiler
 from tests.fakes import DeviceFakeEngine, FakeEngine
 
@@ -135,7 +135,7 @@ def test_work_of_a_network_is_counted_from_its_graph(tmp_path: Path) -> None:
         "onnx", reason="networks' arithmetic is counted with onnx: pip install 'qpi-live[train]'"
     )
     pytest.importorskip("sympy", reason="shapes are inferred with sympy: pip install 'qpi-live[train]'")
-    from bench.network_floors import network_work
+    from qpi_live.bench.floors.network import network_work
 
     helper, number = onnx.helper, onnx.TensorProto
     weights = {

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-
-from camera.errors import CameraError, CameraTimeout
-from camera.instrument import Instrument, Sensor
-from camera.source import Camera, CameraOptions, open_camera
+from qpi_live.camera.errors import CameraError, CameraTimeout
+from qpi_live.camera.simulation.instrument import Instrument, Sensor
+from qpi_live.camera.source import Camera, CameraOptions, open_camera
 
 SHAPE = (72, 96)  # taller and wider than nothing in particular, so that swapped axes show
 

@@ -1,9 +1,8 @@
 """A frame rate on a clock that the test turns by hand."""
 
 import pytest
-
-from camera.errors import CameraTimeout
-from camera.pace import Pace
+from qpi_live.camera.errors import CameraTimeout
+from qpi_live.camera.pace import Pace
 
 
 class HandTurnedClock:

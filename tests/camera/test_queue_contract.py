@@ -5,13 +5,13 @@ from threading import Barrier, Event, Thread
 
 import numpy as np
 import pytest
+from qpi_live.camera.account import AccountSnapshot, FrameAccount
+from qpi_live.camera.device import DeviceUnavailable
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.gpu.cuda_device import open_device
+from qpi_live.camera.gpu.queue import GpuFrameQueue
+from qpi_live.camera.queue import FrameQueue, HostFrameQueue
 
-from camera.account import AccountSnapshot, FrameAccount
-from camera.cuda_device import open_device
-from camera.device import DeviceUnavailable
-from camera.frame import Frame
-from camera.gpu_queue import GpuFrameQueue
-from camera.queue import FrameQueue, HostFrameQueue
 from tests.cuda_host import HostDevice
 
 

@@ -1,10 +1,9 @@
 """Several cameras on one line."""
 
 import pytest
-
-from camera.errors import CameraUnavailable
-from camera.source import CameraOptions, open_camera
-from camera.switch import CameraSwitch
+from qpi_live.camera.errors import CameraUnavailable
+from qpi_live.camera.source import CameraOptions, open_camera
+from qpi_live.camera.switch import CameraSwitch
 
 RECORDING, SIMULATED = "replay:glioblastoma", "simulated:glioblastoma"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from qpi_live.camera.device import Device, DeviceUnavailable
+from qpi_live.camera.gpu.cuda_device import open_device
 
-from camera.cuda_device import open_device
-from camera.device import Device, DeviceUnavailable
 from tests.cuda_host import HostDevice, needs_compiler
 
 

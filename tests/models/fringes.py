@@ -2,8 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-
-from camera.frame import Frame, Pixels
+from qpi_live.camera.frame import Frame, Pixels
 
 SHAPE = (256, 320)
 

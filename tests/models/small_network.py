@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-
-from camera.instrument import Fringes, Instrument, Sensor
-from camera.optics import Optics
-from models.identity import NetworkIdentity
-from models.onnx_precision import stamp
+from qpi_live.camera.optics import Optics
+from qpi_live.camera.simulation.instrument import Fringes, Instrument, Sensor
+from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.export.precision import stamp
 
 SHAPE = (96, 128)
 BENCH = Instrument(

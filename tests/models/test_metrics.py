@@ -6,8 +6,7 @@ from math import inf
 
 import numpy as np
 import pytest
-
-from models.metrics import psnr_db, rms_rad, ssim, without_level
+from qpi_live.models.metrics import psnr_db, rms_rad, ssim, without_level
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from qpi_live.models.engine import PhaseEngine
+from qpi_live.service.api.app import build_app
+from qpi_live.service.http.server import listen, make_server, url_of
+from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.settings import load_settings
+from qpi_live.service.station import Station
 
-from models.engine import PhaseEngine
-from service.app import build_app
-from service.live import LiveFrame
-from service.remembered import RememberedSidebands
-from service.server import listen, make_server, url_of
-from service.settings import load_settings
-from service.station import Station
 from tests.fakes import FakeCamera, FakeEngine
 
 PATIENCE_S = 30.0

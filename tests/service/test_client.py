@@ -10,12 +10,12 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from qpi_live.models.engine import EngineOptions, open_engine
+from qpi_live.service.client import PhaseClient, ServiceError
+from qpi_live.service.station import Station
+from qpi_live.service.wire import unpack
 from websockets.sync.client import connect
 
-from models.engine import EngineOptions, open_engine
-from service.client import PhaseClient, ServiceError
-from service.station import Station
-from service.wire import unpack
 from tests.fakes import OPTICS, FakeCamera, fringes
 from tests.service.conftest import PATIENCE_S, Serving, until
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from service.settings import Settings, SettingsError, load_settings
+from qpi_live.service.settings import Settings, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-
-from service.wire import EngineField, FrameHeader, WireError, pack, unpack
+from qpi_live.service.wire import EngineField, FrameHeader, WireError, pack, unpack
 
 
 def header(payload: np.ndarray, **changes: object) -> FrameHeader:

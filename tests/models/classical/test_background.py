@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from models.classical.background import BackgroundFit
+from qpi_live.models.classical.background import BackgroundFit
 
 SHAPE = (512, 480)
 

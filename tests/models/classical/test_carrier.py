@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from qpi_live.models.classical.carrier import find_carrier
+from qpi_live.models.errors import InferenceError
 
-from models.classical.carrier import find_carrier
-from models.errors import InferenceError
 from tests.models.fringes import bump, interferogram
 
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.branch_cuts import find_residues, place_cuts
+from qpi_live.models.classical.goldstein import integrate, unwrap
 from skimage.restoration import unwrap_phase
 
-from models.classical.bands import RowBands
-from models.classical.branch_cuts import find_residues, place_cuts
-from models.classical.goldstein import integrate, unwrap
 from tests.models.phase_maps import MAPS, cells, enclosed, vortex, wrap
 
 TWO_PI = 2 * np.pi

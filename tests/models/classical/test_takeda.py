@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.carrier import Carrier
+from qpi_live.models.classical.takeda import TakedaRetriever, band_radius, wrap_angle
+from qpi_live.models.errors import InferenceError
 
-from models.classical.bands import RowBands
-from models.classical.carrier import Carrier
-from models.classical.takeda import TakedaRetriever, band_radius, wrap_angle
-from models.errors import InferenceError
 from tests.models.fringes import SHAPE, bump, interferogram
 
 

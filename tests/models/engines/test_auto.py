@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qpi_live.camera.frame import Frame
+from qpi_live.models.engine import EngineOptions, PhaseFrame, TunableEngine
+from qpi_live.models.engines import onnx
+from qpi_live.models.engines.auto import AutoEngine
 
-from camera.frame import Frame
-from models.engine import EngineOptions, PhaseFrame, TunableEngine
-from models.engines import onnx
-from models.engines.auto import AutoEngine
 from tests.fakes import FakeEngine
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 

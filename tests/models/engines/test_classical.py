@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from qpi_live.camera.optics import Optics
+from qpi_live.models.engine import EngineOptions, TunableEngine
+from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 from scipy.ndimage import gaussian_filter
 
-from camera.optics import Optics
-from models.engine import EngineOptions, TunableEngine
-from models.engines.classical import ClassicalEngine
-from models.errors import EngineUnavailable, InferenceError
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 INSIDE = (slice(16, -16), slice(16, -16))

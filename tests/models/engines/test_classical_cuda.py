@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qpi_live.camera
+from qpi_live.camera.device import Device, DeviceError, DeviceOutOfMemory, DeviceUnavailable
+from qpi_live.camera.frame import Frame, OnDevice
+from qpi_live.models.engine import DeviceEngine, EngineOptions, TunableEngine, open_engine
+from qpi_live.models.engines import classical_cuda
+from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 from scipy.ndimage import gaussian_filter
 
-import camera
-from camera.device import Device, DeviceError, DeviceOutOfMemory, DeviceUnavailable
-from camera.frame import Frame, OnDevice
-from models.engine import DeviceEngine, EngineOptions, TunableEngine, open_engine
-from models.engines import classical_cuda
-from models.engines.classical import ClassicalEngine
-from models.engines.classical_cuda import ClassicalCudaEngine
-from models.errors import EngineUnavailable, InferenceError
 from tests.cuda_host import HostDevice, needs_compiler
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
@@ -67,7 +67,7 @@ def test_phase_equals_the_hosts_engines(engine: ClassicalCudaEngine, shape: tupl
 
 @pytest.mark.parametrize("is_calibrated", [False, True])
 def test_phase_of_a_real_cell_equals_the_hosts_engines(engine: ClassicalCudaEngine, is_calibrated: bool) -> None:
-    pair = np.load(Path(camera.__file__).parent / "data" / "hl60_pair.npz")
+    pair = np.load(Path(qpi_live.camera.__file__).parent / "data" / "hl60_pair.npz")
     given, empty = (frame(pair[name].astype(np.uint8)) for name in ("data", "bg_data"))
     host = ClassicalEngine(EngineOptions())
     if is_calibrated:

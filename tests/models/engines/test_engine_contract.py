@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from qpi_live.models.engine import EngineOptions, PhaseEngine, engine_names, open_engine
+from qpi_live.models.engines import classical_cuda
+from qpi_live.models.errors import EngineError, EngineUnavailable
 
-from models.engine import EngineOptions, PhaseEngine, engine_names, open_engine
-from models.engines import classical_cuda
-from models.errors import EngineError, EngineUnavailable
 from tests.cuda_host import HostDevice, needs_compiler
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 

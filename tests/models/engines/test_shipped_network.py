@@ -6,15 +6,14 @@ from statistics import median
 import numpy as np
 import onnxruntime
 import pytest
-
-from bench.frames import recorded_windows
-from camera.frame import Frame
-from camera.instrument import Instrument
-from models.engine import EngineOptions
-from models.engines.classical import ClassicalEngine
-from models.engines.onnx import SHIPPED, SHIPPED_INT8, OnnxEngine
-from models.metrics import psnr_db, rms_rad
-from models.simulate import SimulatedPair, simulate_pair
+from qpi_live.bench.frames import recorded_windows
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.models.engine import EngineOptions
+from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.engines.onnx import SHIPPED, SHIPPED_INT8, OnnxEngine
+from qpi_live.models.metrics import psnr_db, rms_rad
+from qpi_live.models.training.simulate import SimulatedPair, simulate_pair
 
 INSTRUMENT = Path(__file__).parents[3] / "camera" / "data" / "glioblastoma.json"
 LEAST_DB = {"nominal": 37.0, "dense": 30.0, "harsh": 27.0}

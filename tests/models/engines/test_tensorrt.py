@@ -10,22 +10,23 @@ import pytest
 
 pytest.importorskip("onnx", reason="compiling needs onnx: pip install 'qpi-live[gpu]'")
 
-from camera.account import FrameAccount
-from camera.cuda_device import open_device
-from camera.device import Device, DeviceOutOfMemory, DeviceUnavailable
-from camera.frame import Frame, OnDevice, Pixels
-from camera.gpu_queue import GpuFrameQueue
-from camera.instrument import Fringes
-from camera.interferogram import ForwardModel
-from models.compile_trt import Plan, compile_engine
-from models.engine import DeviceEngine, EngineOptions, open_engine
-from models.engine_manifest import manifest_path
-from models.engines.onnx import OnnxEngine
-from models.engines.tensorrt import TensorRtEngine
-from models.errors import EngineUnavailable, InferenceError
-from models.simulate import simulate_pair
-from models.sizes import Sizes
-from models.tensorrt_library import choose_library
+from qpi_live.camera.account import FrameAccount
+from qpi_live.camera.device import Device, DeviceOutOfMemory, DeviceUnavailable
+from qpi_live.camera.frame import Frame, OnDevice, Pixels
+from qpi_live.camera.gpu.cuda_device import open_device
+from qpi_live.camera.gpu.queue import GpuFrameQueue
+from qpi_live.camera.simulation.instrument import Fringes
+from qpi_live.camera.simulation.interferogram import ForwardModel
+from qpi_live.models.artifacts.compiled_network import manifest_path
+from qpi_live.models.artifacts.sizes import Sizes
+from qpi_live.models.artifacts.tensorrt_library import choose_library
+from qpi_live.models.engine import DeviceEngine, EngineOptions, open_engine
+from qpi_live.models.engines.onnx import OnnxEngine
+from qpi_live.models.engines.tensorrt import TensorRtEngine
+from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.export.compilation import Plan, compile_engine
+from qpi_live.models.training.simulate import simulate_pair
+
 from tests.cuda_host import HostDevice
 from tests.models.small_network import BENCH, SHAPE, small_network, written
 from tests.onnx_library import OnnxLibrary, host_gpu

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from models.nets.connections import (
+from qpi_live.models.nets.connections import (
     ALL_CONNECTIONS,
     Connection,
     live_connections,

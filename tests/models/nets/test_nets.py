@@ -6,14 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the networks need torch: pip install 'qpi-live[train]'")
 
+from qpi_live.models.nets.blocks import DECODER_DEPTHS, ground, resize  # noqa: E402
+from qpi_live.models.nets.connections import ALL_CONNECTIONS, SPARSEMASK_CONNECTIONS, Connection  # noqa: E402
+from qpi_live.models.nets.mobilenet_v2 import MobileNetV2  # noqa: E402
+from qpi_live.models.nets.nas_prnet import NasPRNet  # noqa: E402
+from qpi_live.models.nets.super_prnet import SuperPRNet  # noqa: E402
+from qpi_live.models.nets.unet import NARROW_WIDTH, UNet  # noqa: E402
 from torch import nn  # noqa: E402
-
-from models.nets.blocks import DECODER_DEPTHS, ground, resize  # noqa: E402
-from models.nets.connections import ALL_CONNECTIONS, SPARSEMASK_CONNECTIONS, Connection  # noqa: E402
-from models.nets.mobilenet_v2 import MobileNetV2  # noqa: E402
-from models.nets.nas_prnet import NasPRNet  # noqa: E402
-from models.nets.super_prnet import SuperPRNet  # noqa: E402
-from models.nets.unet import NARROW_WIDTH, UNet  # noqa: E402
 
 CHAIN = tuple(Connection.named(name) for name in ("E1_D1", "D2_D1", "E2_D2", "D4_D2", "E4_D4"))
 

@@ -1,0 +1,1 @@
+"""Lower bounds: what the machine, a GPU or a network's arithmetic cannot beat, measured beside each figure."""

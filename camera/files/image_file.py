@@ -1,0 +1,209 @@
+"""One interferogram out of a file's bytes: `.npy`, TIFF, PNG, JPEG or BMP, told apart by content.
+
+Files come from strangers as well as from microscopes, so what a header promises is bounded before anything is
+decoded, nothing is ever unpickled, and whatever a decoder trips over becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from qpi_live.camera.frame import Pixels
+
+LARGEST_IMAGE_PX = 2**26  # 8192 × 8192
+_SMALLEST_EDGE_PX = 16
+_BIT_DEPTHS = (8, 10, 12, 14, 16)
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PILLOW = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
+_PILLOW_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I;16L", "I", "F")
+
+
+class ImageFileError(ValueError):
+    """Bytes that are no interferogram: the text says what was expected, what came, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GreyImage:
+    """A decoded interferogram.
+
+    Attributes:
+        pixels: (H, W) uint8 or uint16, C-contiguous, owned by the caller.
+        bit_depth: 8, 10, 12, 14 or 16: the least that holds the largest grey value.
+    """
+
+    pixels: Pixels
+    bit_depth: int
+
+
+def decode_image(data: bytes, max_px: int = LARGEST_IMAGE_PX) -> GreyImage:
+    """The interferogram in a file's bytes.
+
+    Args:
+        data: the whole file; the format is told by its first bytes.
+        max_px: the most pixels that are decoded.
+
+    Raises:
+        ImageFileError: no known format, truncated, not a single two-dimensional image, too small or too large, or
+            values that are complex, not finite, or Python objects.
+    """
+    if data.startswith(b"\x93NUMPY"):
+        return to_grey(_decode_npy(data, max_px))
+    if data.startswith(_TIFF_MAGIC):
+        return to_grey(_decode_tiff(data, max_px))
+    for magic, kind in _PILLOW.items():
+        if data.startswith(magic):
+            return to_grey(_decode_with_pillow(data, kind, max_px))
+    found = "a zip archive (.npz?)" if data.startswith(b"PK") else f"{len(data)} bytes that begin {data[:8]!r}"
+    raise ImageFileError(f"expected a .npy, TIFF, PNG, JPEG or BMP image, got {found}; save one array as .npy")
+
+
+def read_image(path: Path, max_px: int = LARGEST_IMAGE_PX) -> GreyImage:
+    """The interferogram in the file `path`; see `decode_image`.
+
+    Raises:
+        ImageFileError: it cannot be read, or see `decode_image`; the text names the file.
+    """
+    try:
+        return decode_image(path.read_bytes(), max_px)
+    except OSError as error:
+        raise ImageFileError(f"expected a readable image at {path}, got: {error.strerror or error}") from error
+    except ImageFileError as error:
+        raise ImageFileError(f"{path.name}: {error}") from error
+
+
+def to_grey(values: NDArray[np.generic]) -> GreyImage:
+    """Any real two-dimensional image as an interferogram's grey values.
+
+    Whole numbers in 0 … 65535 stay what they are, whatever their type (int64 and float64 files exist). All other
+    values are mapped linearly on 16 bits, which leaves an interferogram's phase as it is.
+
+    Raises:
+        ImageFileError: not two-dimensional, smaller than 16 pixels, complex, boolean, or not finite.
+    """
+    if values.ndim != 2:
+        raise ImageFileError(f"expected one two-dimensional image, got shape {values.shape}; send one frame at a time")
+    if min(values.shape) < _SMALLEST_EDGE_PX:
+        raise ImageFileError(f"expected at least {_SMALLEST_EDGE_PX} pixels along each axis, got shape {values.shape}")
+    if values.dtype.kind not in "uif":
+        raise ImageFileError(f"expected real grey values, got {values.dtype}; send the recorded intensity")
+    if values.dtype == np.uint8:
+        return GreyImage(np.array(values, np.uint8, order="C"), 8)
+    lowest, highest = float(values.min()), float(values.max())
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        raise ImageFileError("expected finite grey values, got NaN or infinity; replace those pixels first")
+    if not _are_grey_values(values, lowest, highest):
+        span = highest - lowest
+        if not math.isfinite(span):
+            raise ImageFileError(f"expected grey values of a usable range, got {lowest:g} … {highest:g}")
+        values = np.rint((values.astype(np.float64) - lowest) * (65535 / span if span else 0.0))
+        highest = float(values.max())
+    pixels = np.array(values, np.uint16, order="C")
+    return GreyImage(pixels, next(depth for depth in _BIT_DEPTHS if highest < 2**depth))
+
+
+def _are_grey_values(values: NDArray[np.generic], lowest: float, highest: float) -> bool:
+    if lowest < 0 or highest > 65535:
+        return False
+    return values.dtype.kind != "f" or bool(np.all(values == np.rint(values)))
+
+
+def _decode_npy(data: bytes, max_px: int) -> NDArray[np.generic]:
+    stream = BytesIO(data)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in readers:
+            raise ImageFileError(f"expected .npy version 1.0 or 2.0, got {version[0]}.{version[1]}; save a plain array")
+        shape, fortran_order, dtype = readers[version](stream)
+    except ImageFileError:
+        raise
+    except Exception as error:  # NumPy's header parser lets many kinds out; none may reach a client as a crash
+        raise ImageFileError(f"expected a sound .npy header, got one that NumPy refuses ({error})") from error
+    if dtype.kind not in "uif":
+        raise ImageFileError(f"expected real grey values, got {dtype}; pickled or structured arrays are never read")
+    _check_size(shape, max_px)
+    expected = math.prod(shape) * dtype.itemsize
+    if len(data) - stream.tell() != expected:
+        raise ImageFileError(f"expected {expected} bytes of pixels, got {len(data) - stream.tell()}; is it truncated?")
+    flat = np.frombuffer(data, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _decode_tiff(data: bytes, max_px: int) -> NDArray[np.generic]:
+    try:
+        with tifffile.TiffFile(BytesIO(data)) as tiff:
+            if len(tiff.pages) != 1:
+                raise ImageFileError(f"expected a TIFF of one image, got {len(tiff.pages)}; send one frame at a time")
+            return tiff_page(tiff.pages[0], max_px)
+    except ImageFileError:
+        raise
+    except Exception as error:  # a malformed TIFF trips tifffile and its codecs in every imaginable way
+        raise ImageFileError(f"expected a sound TIFF, got one that cannot be read ({_first_line(error)})") from error
+
+
+def tiff_page(page: tifffile.TiffPage | tifffile.TiffFrame, max_px: int = LARGEST_IMAGE_PX) -> NDArray[np.generic]:
+    """The (H, W) image of a TIFF page. The page's own tags count; descriptions that contradict them do not.
+
+    Raises:
+        ImageFileError: too large, or not one image; tifffile's own errors pass through.
+    """
+    keyframe = page.keyframe
+    if keyframe is None or keyframe.dtype is None:
+        raise ImageFileError("expected a TIFF of grey values, got samples of an unknown type")
+    _check_size((keyframe.imagelength, keyframe.imagewidth), max_px)
+    if keyframe.is_tiled and keyframe.tilewidth * keyframe.tilelength > max(max_px, 2**20):
+        raise ImageFileError(f"expected tiles within the image, got {keyframe.tilelength} × {keyframe.tilewidth} ones")
+    if keyframe.samplesperpixel > 4 or keyframe.imagedepth > 1:
+        raise ImageFileError(f"expected one grey image in a TIFF page, got shape {keyframe.shape}")
+    return _without_colour(np.asarray(page.asarray()), keyframe.axes.find("S"))
+
+
+def _decode_with_pillow(data: bytes, kind: str, max_px: int) -> NDArray[np.generic]:
+    try:
+        with Image.open(BytesIO(data), formats=[kind]) as image:
+            _check_size((image.height, image.width), max_px)
+            if image.mode not in _PILLOW_MODES:
+                raise ImageFileError(f"expected a grey {kind}, got mode {image.mode}")
+            if image.mode in ("1", "LA", "P", "CMYK", "YCbCr"):
+                return np.asarray(image.convert("L"))
+            return _without_colour(np.asarray(image), 2 if image.mode in ("RGB", "RGBA") else -1)
+    except ImageFileError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageFileError(f"expected at most {max_px} pixels, got a {kind} of far more; crop the image") from error
+    except UnidentifiedImageError as error:
+        raise ImageFileError(f"expected a sound {kind}, got one whose header makes no sense") from error
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, … on malformed files
+        raise ImageFileError(f"expected a sound {kind}, got one that cannot be read ({_first_line(error)})") from error
+
+
+def _without_colour(values: NDArray[np.generic], sample_axis: int) -> NDArray[np.generic]:
+    """A grey image out of one stored as colours: their mean, which is any one of them where all are alike."""
+    if sample_axis < 0:
+        return values
+    colours = np.moveaxis(values, sample_axis, -1)[..., :3]
+    first = colours[..., 0]
+    if all(np.array_equal(first, colours[..., k]) for k in range(1, colours.shape[-1])):
+        return first
+    grey: NDArray[np.generic] = np.rint(colours.mean(axis=-1, dtype=np.float64)).astype(values.dtype)
+    return grey
+
+
+def _check_size(shape: tuple[int, ...], max_px: int) -> None:
+    if len(shape) != 2:
+        raise ImageFileError(f"expected one two-dimensional image, got shape {shape}; send one frame at a time")
+    if min(shape) < _SMALLEST_EDGE_PX:
+        raise ImageFileError(f"expected at least {_SMALLEST_EDGE_PX} pixels along each axis, got shape {shape}")
+    if math.prod(shape) > max_px:
+        raise ImageFileError(f"expected at most {max_px} pixels, got {shape[0]} × {shape[1]}; crop the image")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,198 @@
+"""The service's side of the capture process: start it, ask it, hear of its frames, end it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe, reduction
+from threading import Lock
+from typing import Any
+
+from qpi_live.camera.errors import CameraLost
+from qpi_live.camera.features import FeatureValue
+from qpi_live.camera.genicam.frame_ids import GAP, INCOMPLETE, LATE, UNDERRUN
+from qpi_live.camera.genicam.slots import SlotLayout, Slots, create_slots
+
+NO_SLOT = "no slot free"
+REASONS = (GAP, INCOMPLETE, UNDERRUN, LATE, NO_SLOT)
+"""Why the capture process lost frames, in the order of `Slots.losses`."""
+
+FRAME, LOST, SETTINGS = b"F", b"L", b"S"
+FRAME_MESSAGE = "<cIIqqqq"
+"""FRAME, session, slot, captured_ns, captured_monotonic_ns, device id, device time stamp (−1 for none).
+
+SETTINGS and a JSON object go ahead of the first frame that they hold for, so that nothing of them is sent per frame and
+none can be taken for another's. LOST and a sentence is the last message of a stream.
+"""
+
+_ANSWER_S = 30.0  # opening a camera on a network takes seconds
+_CLOSE_S = 3.0
+
+if sys.platform == "win32":
+    from multiprocessing.connection import PipeConnection as Connection
+else:
+    from multiprocessing.connection import Connection
+
+__all__ = ["Connection"]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """What an open camera is set to: (H, W) and PFNC name of its frames, their rate, and its main settings."""
+
+    shape: tuple[int, int]
+    pixel_format: str
+    frame_rate_hz: float | None
+    settings: Mapping[str, FeatureValue]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMessage:
+    """A frame that lies in a slot of the session's slots, and the settings that were in force for it."""
+
+    session: int
+    slot: int
+    captured_ns: int
+    captured_monotonic_ns: int
+    device_id: int | None
+    device_timestamp_ns: int | None
+    settings: Mapping[str, FeatureValue]
+
+
+def connection_of(handle: int) -> Connection:
+    """The connection behind a handle that was inherited."""
+    return Connection(handle)
+
+
+class CaptureLink:
+    """A capture process that runs, from construction until `close`.
+
+    `ask` may be called from any thread; `receive` from one.
+    """
+
+    def __init__(self) -> None:
+        control, far_control = Pipe()
+        frames, far_frames = Pipe()
+        self._control = control
+        self._frames = frames
+        self._asking = Lock()
+        self._settings: Mapping[str, FeatureValue] = {}  # of the frames that come now
+        self._process = _start_process(far_control.fileno(), far_frames.fileno())
+        far_control.close()
+        far_frames.close()
+
+    def ask(self, verb: str, *arguments: object) -> Any:
+        """What the process answers to a request (see `capture_process`).
+
+        Raises:
+            CameraError: what the process raised; `CameraLost` when it does not answer any more.
+        """
+        with self._asking:
+            try:
+                self._control.send((verb, arguments))
+                return self._answer(verb)
+            except (EOFError, OSError) as error:
+                raise CameraLost(self._how_it_ended()) from error
+
+    def attach(self, layout: SlotLayout) -> Slots:
+        """New slots that the process fills.
+
+        Raises:
+            CameraLost: it does not answer any more.
+        """
+        slots, token = create_slots(layout)
+        if isinstance(token, str):
+            self.ask("attach", layout, token)
+            return slots
+        with self._asking:
+            try:
+                self._control.send(("attach", (layout, None)))
+                reduction.send_handle(self._control, token, self._process.pid)
+                self._answer("attach")
+            except (EOFError, OSError) as error:
+                raise CameraLost(self._how_it_ended()) from error
+            finally:
+                os.close(token)
+        return slots
+
+    def receive(self, timeout_s: float) -> FrameMessage | None:
+        """The next frame's message, or None when none came within `timeout_s`.
+
+        Raises:
+            CameraLost: the camera or the process is gone; the text says which.
+        """
+        try:
+            if not self._frames.poll(timeout_s):
+                return None
+            message = self._frames.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise CameraLost(self._how_it_ended()) from error
+        if message[:1] == SETTINGS:
+            self._settings = json.loads(message[1:])
+            return self.receive(timeout_s)  # the frame that they were sent for follows at once
+        if message[:1] == LOST:
+            raise CameraLost(message[1:].decode())
+        _, session, slot, captured_ns, captured_monotonic_ns, *stamps = struct.unpack(FRAME_MESSAGE, message)
+        device_id, timestamp_ns = (None if stamp < 0 else stamp for stamp in stamps)
+        return FrameMessage(session, slot, captured_ns, captured_monotonic_ns, device_id, timestamp_ns, self._settings)
+
+    def close(self) -> None:
+        """End the process: it is asked, and killed if it does not comply."""
+        with suppress(OSError):
+            self._control.send(("close", ()))
+        try:
+            self._process.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process at once, as one whose driver hangs needs it."""
+        self._process.kill()
+        self._process.wait()
+
+    def drop_connections(self) -> None:
+        """Let go of the connections, once the last frame was received."""
+        with self._asking:  # whoever still asks hears that the process ended, not of a handle that is closed
+            self._control.close()
+        self._frames.close()
+
+    def _answer(self, verb: str) -> Any:
+        if not self._control.poll(_ANSWER_S):
+            self.kill()
+            raise CameraLost(f"the camera's driver did not return from {verb!r} within {_ANSWER_S:.0f} s; it was ended")
+        succeeded, answer = self._control.recv()
+        if not succeeded:
+            raise answer
+        return answer
+
+    def _how_it_ended(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_CLOSE_S)
+        code = self._process.returncode
+        if code is None:
+            return "the capture process closed its connection"
+        # Windows has no signals; its exceptions end a process with codes such as 0xc0000005.
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code if code < 256 else hex(code)}"
+        return f"the capture process ended ({how}); the camera's driver may have crashed"
+
+
+def _start_process(*handles: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "qpi_live.camera.genicam.capture_process", *map(str, handles)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    if sys.platform == "win32":
+        for handle in handles:
+            os.set_handle_inheritable(handle, True)
+        startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": list(handles)})
+        group = subprocess.CREATE_NEW_PROCESS_GROUP
+        # With stdin given, stdout and stderr are handed on, too, also where the service's own are files or pipes.
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, startupinfo=startup, creationflags=group
+        )
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=handles)

@@ -1,0 +1,137 @@
+"""The frame queue of an engine that works on a device: frames are on their way there before the engine asks."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock
+from time import monotonic
+
+from qpi_live.camera.account import FrameAccount
+from qpi_live.camera.device import Device, DeviceError, DeviceLost, DeviceUnavailable
+from qpi_live.camera.frame import Frame, OnDevice
+from qpi_live.camera.gpu.ring import CameraMemory, DeviceRing
+from qpi_live.camera.queue import HostFrameQueue
+
+# Beside the frames that wait: the one put while the queue is full, the one the engine works on, the one it takes before
+# it lets go of that, and a dropped one whose upload still runs.
+_SPARE_SLOTS = 4
+_ALL_IN_USE = "no free slot"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """How many frames were put on the device, and how many stayed in host memory alone, by reason."""
+
+    on_device: int
+    through_host: dict[str, int]
+
+
+class GpuFrameQueue:
+    """`FrameQueue` that has each frame's upload under way when the engine gets it, as `Frame.on_device`.
+
+    `put` never waits: it copies the pixels into page-locked staging, or leaves them where they are if the camera's
+    memory is page-locked, enqueues the upload on a stream of its own, and so overlaps it with the engine's work on the
+    frame before. Grey values go up as they are. Which frames wait, which must make room, and how each is counted is
+    `HostFrameQueue`'s business.
+
+    A frame that cannot be put on the device is not lost: it passes with its pixels on the host alone, for the engine to
+    upload or to fail on, and is counted in `uploads`. After a device was lost, it is opened again.
+
+    Args:
+        open_device: the engine's device (`DeviceEngine.open_device`), asked for at the first frame and after a loss.
+        account: where each frame's fate is counted.
+        capacity: frames that may wait.
+        camera_memory: see `DeviceRing`.
+        retry_s: how long to leave a device alone that was lost, in s.
+    """
+
+    def __init__(
+        self,
+        open_device: Callable[[], Device],
+        account: FrameAccount,
+        capacity: int = 2,
+        camera_memory: CameraMemory | None = None,
+        retry_s: float = 1.0,
+    ) -> None:
+        self._waiting = HostFrameQueue(account, capacity)
+        self._open_device = open_device
+        self._most_slots = capacity + _SPARE_SLOTS
+        self._camera_memory = camera_memory
+        self._retry_s = retry_s
+        self._lock = Lock()
+        self._ring: DeviceRing | None = None
+        self._closed = False
+        self._next_try = -float("inf")
+        self._fault = ""  # what the device cannot at present; empty while it can
+        self._on_device = 0
+        self._through_host: Counter[str] = Counter()
+
+    @property
+    def uploads(self) -> Uploads:
+        """What became of the frames' uploads so far."""
+        with self._lock:
+            return Uploads(self._on_device, dict(self._through_host))
+
+    def put(self, frame: Frame) -> None:
+        """See `FrameQueue.put`."""
+        on_device = self._upload(frame)
+        self._waiting.put(frame if on_device is None else replace(frame, on_device=on_device))
+
+    def get(self, timeout_s: float) -> Frame | None:
+        """See `FrameQueue.get`. The pixels stay on the device as long as somebody holds the frame's `on_device`."""
+        return self._waiting.get(timeout_s)
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """See `FrameQueue.wait_for_room`."""
+        return self._waiting.wait_for_room(timeout_s)
+
+    def close(self) -> None:
+        """See `FrameQueue.close`."""
+        self._waiting.close()
+        with self._lock:
+            self._closed = True
+            self._close_ring()
+
+    def _upload(self, frame: Frame) -> OnDevice | None:
+        with self._lock:
+            if self._closed:
+                return None
+            on_device, reason = self._try_upload(frame)
+            if on_device is None:
+                self._through_host[reason] += 1
+            else:
+                self._on_device += 1
+            return on_device
+
+    def _try_upload(self, frame: Frame) -> tuple[OnDevice | None, str]:
+        """The frame on the device, or None and why not."""
+        if self._ring is None and monotonic() < self._next_try:
+            return None, self._fault
+        try:
+            on_device = self._opened_ring().upload(frame.pixels)
+        except DeviceError as error:
+            if isinstance(error, DeviceLost | DeviceUnavailable):
+                self._next_try = monotonic() + self._retry_s
+                self._close_ring()
+            if error.reason != self._fault:
+                _log.warning("frames go through host memory: %s", error)
+            self._fault = error.reason
+            return None, error.reason
+        if self._fault:
+            _log.warning("frames go to the device again")
+        self._fault = ""
+        return on_device, _ALL_IN_USE
+
+    def _opened_ring(self) -> DeviceRing:
+        if self._ring is None:
+            self._ring = DeviceRing(self._open_device(), self._most_slots, self._camera_memory)
+        return self._ring
+
+    def _close_ring(self) -> None:
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()

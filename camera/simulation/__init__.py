@@ -1,0 +1,1 @@
+"""The simulator: `instrument` has the numbers, `interferogram` the forward model, `camera` plays it live."""

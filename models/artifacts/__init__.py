@@ -1,0 +1,1 @@
+"""What exported and compiled networks say of themselves, read before they are run. Start at `identity`."""

@@ -1,0 +1,129 @@
+"""The classical chain on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from qpi_live.camera.device import Array, Device, DeviceMemory, Event, Graph
+from qpi_live.camera.frame import Frame
+from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.chain import Inverted
+from qpi_live.models.classical.cuda.background import CudaBackground
+from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
+from qpi_live.models.classical.cuda.takeda import CudaRetriever
+from qpi_live.models.classical.takeda import TakedaRetriever
+
+_WIDEST_GREY = np.dtype(np.uint16)
+_Piece = TypeVar("_Piece", CudaUnwrapper, CudaRetriever, CudaBackground, DeviceMemory)
+
+
+class CudaChain:
+    """`Chain` on a device. Stages, by the device's clock: `upload`, `retrieve`, `unwrap`, `background`, `download`.
+
+    Retrieval and unwrapping are one graph each. A frame that lies on the device already is taken from there. The phase
+    comes down once; before it, the means over blocks of pixels do, to which the host fits the background.
+
+    Args:
+        device: where.
+        retriever: what the first step shall do.
+        background: what the last one shall.
+
+    Raises:
+        DeviceError: the device has no room for frames of this size, or cannot run the kernels.
+    """
+
+    def __init__(self, device: Device, retriever: TakedaRetriever, background: BackgroundFit) -> None:
+        self._device = device
+        self._shape = retriever.shape
+        self._stream = device.stream()
+        self._held: list[CudaUnwrapper | CudaRetriever | CudaBackground | DeviceMemory] = []
+        try:
+            self._unwrapper = self._hold(CudaUnwrapper(device, self._shape))
+            self._retriever = self._hold(CudaRetriever(device, retriever, self._stream))
+            self._background = self._hold(CudaBackground(device, background))
+            self._staging = device.page_locked(self._shape, _WIDEST_GREY)
+            self._grey = self._hold(device.allocate(self._staging.nbytes))
+            self._retrieval = self._record(lambda: self._retriever.enqueue(self._stream, self._unwrapper.wrapped))
+            self._unwrapping = self._record(lambda: self._unwrapper.enqueue(self._stream))
+        except BaseException:
+            self.free()
+            raise
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the device is still there."""
+        return not self._device.is_lost
+
+    def invert(self, frame: Frame) -> Inverted:
+        """See `Chain.invert`."""
+        stream, unwrapper = self._stream, self._unwrapper
+        began, uploaded = self._take_in(frame)
+        started = stream.record()
+        self._retrieval.launch(stream)
+        retrieved = stream.record()
+        self._unwrapping.launch(stream)
+        unwrapper.enqueue_counts(stream)
+        unwrapped = stream.record()
+        self._background.enqueue_means(stream, unwrapper.phase)
+        stream.synchronize()
+        counts = unwrapper.counts
+        has_islands = counts.regions > 1
+        if has_islands:
+            unwrapper.join_regions(stream)
+            unwrapped = stream.record()
+            self._background.enqueue_means(stream, unwrapper.phase)
+            stream.synchronize()
+        self._background.enqueue_removal(stream, unwrapper.phase)
+        levelled = stream.record()
+        phase_rad = self._fetch(unwrapper.phase, np.dtype(np.float32))
+        disputed_mask = self._fetch(unwrapper.disputed, np.dtype(np.bool_)) if has_islands else None
+        done = stream.record()
+        done.synchronize()
+        stages_ms = {
+            "upload": uploaded.ms_since(began),
+            "retrieve": retrieved.ms_since(started),
+            "unwrap": unwrapped.ms_since(retrieved),
+            "background": levelled.ms_since(unwrapped),
+            "download": done.ms_since(levelled),
+        }
+        return Inverted(phase_rad, counts.residues, disputed_mask, stages_ms)
+
+    def free(self) -> None:
+        """Give the device's memory back, unless it is gone with the device. Doing it twice is harmless."""
+        while self._held:
+            held = self._held.pop()
+            if self.is_usable:
+                held.free()
+
+    def _take_in(self, frame: Frame) -> tuple[Event, Event]:
+        """Let the retriever have the frame's pixels; the events around their upload, here or by the frame's queue."""
+        stream, there, dtype = self._stream, frame.on_device, frame.pixels.dtype
+        if there is not None and there.device is self._device:
+            stream.wait_for(there.ready)
+            self._retriever.enqueue_grey(stream, there.memory, dtype)
+            return there.began, there.ready
+        began = stream.record()
+        staged = self._staging.reshape(-1).view(dtype)[: frame.pixels.size]
+        np.copyto(staged, frame.pixels.reshape(-1))
+        stream.upload(staged, self._grey)
+        uploaded = stream.record()
+        self._retriever.enqueue_grey(stream, self._grey, dtype)
+        return began, uploaded
+
+    def _fetch(self, memory: DeviceMemory, dtype: np.dtype[Any]) -> Array:
+        """An array of the frame's shape that nobody else has; there once the stream's work so far is done."""
+        array = self._device.page_locked(self._shape, dtype)
+        self._stream.download(memory, array)
+        return array
+
+    def _record(self, work: Callable[[], None]) -> Graph:
+        """`work` as a graph, after a first run: a driver loads kernels when they first run, which no recording may."""
+        work()
+        self._stream.synchronize()
+        return self._stream.capture(work)
+
+    def _hold(self, piece: _Piece) -> _Piece:
+        self._held.append(piece)
+        return piece

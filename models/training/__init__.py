@@ -1,0 +1,1 @@
+"""Instrument to network: `measurement`, `simulate` or `label`, `search`, `prune`, `train`, `evaluate`."""

@@ -1,0 +1,435 @@
+"""The loop that search and training share: epochs of random crops, validated, logged, resumable."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec
+from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+_SETTLING_STEPS = 40
+_FROZEN = "batch_norm_frozen"  # in a checkpoint's record
+LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """How a run is trained. The defaults are the paper's (Shu 2022 §2B), but for the learning rate's decay.
+
+    Attributes:
+        crop: edge of the square training crops, in pixels; a multiple of 32.
+        crops_per_frame: random crops that an epoch takes of every frame.
+        batch: crops per step and process.
+        epochs: how many epochs; with `minutes` set, at most.
+        minutes: time to train in all, over every resumption; None: until the epochs are done.
+        learning_rate: of Adam, at its highest.
+        warm_up: part of the run over which the rate rises from zero.
+        decays: whether it then falls to nothing along a cosine, or stays.
+        gradient_limit: longest gradient norm.
+        batch_norm_momentum: share of a new batch in the running statistics.
+        batch_norm_frozen_from: part of the run after which the next epoch, and all that follow, leave the statistics as
+            they are, so that training sees what inference will; 0: as the start brings them; 1: never.
+        validate_every: epochs between validations.
+        validation_frames: how many frames of the split are looked at; None: all.
+        seed: of the initial weights and of every crop.
+        threads: CPU threads; None leaves torch's choice.
+        stop_after: stop once so many epochs are done, to go on another time; None: the plan's end.
+        device: `auto`, `cpu` or `cuda`.
+        mixed_precision: forward passes of training in bfloat16; None: on a GPU. Validation is always in float32.
+    """
+
+    crop: int = 512
+    crops_per_frame: int = 1
+    batch: int = 2
+    epochs: int = 200
+    minutes: float | None = None
+    learning_rate: float = 0.008
+    warm_up: float = 0.02
+    decays: bool = True
+    gradient_limit: float = 1.0
+    batch_norm_momentum: float = 0.05
+    batch_norm_frozen_from: float = 1.0
+    validate_every: int = 1
+    validation_frames: int | None = None
+    seed: int = 0
+    threads: int | None = None
+    stop_after: int | None = None
+    device: str = "auto"
+    mixed_precision: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.crop < 32 or self.crop % 32:
+            raise ValueError(f"expected a crop that 32 divides, got {self.crop}; 256 and 512 are usual")
+        for name in ("batch", "epochs", "crops_per_frame", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+
+
+Loss = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
+"""loss(net, phase, true_phase, progress) with progress through the run in 0 … 1."""
+
+
+@dataclass(slots=True)
+class TrainingRun:
+    """One run in one folder: `last.pt` goes on where it stopped, `best.pt` validated best, `log.csv` tells the story.
+
+    Args:
+        folder: of the run; made if need be, resumed if it has a checkpoint.
+        data: the folder of pairs.
+        spec: the network.
+        plan: how it is trained.
+        loss: what is made small.
+        after_step: called with the bare network after every optimiser step.
+        columns: further columns of the log, computed from the bare network after every epoch.
+        may_be_best: whether the network at this progress may become `best.pt`.
+        record: further facts for the checkpoint.
+        start: weights to start from where the folder has no checkpoint; see `start_from`.
+    """
+
+    folder: Path
+    data: Path
+    spec: NetSpec
+    plan: TrainingPlan
+    loss: Loss
+    after_step: Callable[[nn.Module], None] = lambda net: None
+    columns: Callable[[nn.Module], Mapping[str, float]] = lambda net: {}
+    may_be_best: Callable[[float], bool] = lambda progress: True
+    record: Mapping[str, Any] = field(default_factory=dict)
+    start: Mapping[str, Tensor] | None = None
+
+    def run(self) -> Checkpoint:
+        """Train to the end of the plan and return the last checkpoint.
+
+        Raises:
+            DataError, CheckpointError: the pairs or the checkpoint do not fit.
+        """
+        # Adam's averages of a quiet channel decay into denormal numbers, which slow a CPU down by half. Set before any
+        # thread is made: threads inherit it.
+        torch.set_flush_denormal(True)
+        try:
+            with _processes() as world:
+                return _Loop(self, world).run()
+        finally:
+            torch.set_flush_denormal(False)
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """torchrun's processes; one where there is no torchrun."""
+
+    rank: int = 0
+    size: int = 1
+
+
+class _Processes(AbstractContextManager[_World]):
+    def __enter__(self) -> _World:
+        self._joined = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if not self._joined:
+            return _World()
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return _World(dist.get_rank(), dist.get_world_size())
+
+    def __exit__(self, *_: object) -> None:
+        if self._joined:
+            dist.destroy_process_group()
+
+
+def _processes() -> _Processes:
+    return _Processes()
+
+
+class _Loop:
+    def __init__(self, run: TrainingRun, world: _World) -> None:
+        self.run_ = run
+        self.plan = run.plan
+        self.world = world
+        if self.plan.threads:
+            torch.set_num_threads(self.plan.threads)
+        self.device = pick_device(self.plan.device)
+        self.train = PairSet(run.data, "train")
+        self.validation = PairSet(run.data, "validation")
+        if min(self.train.shape) < self.plan.crop:
+            raise ValueError(f"expected crops within the frames of {self.train.shape}, got {self.plan.crop}")
+        torch.manual_seed(self.plan.seed)
+        self.net = run.spec.build().to(self.device)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._norms = [module for module in self.net.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in self._norms:
+            norm.momentum = self.plan.batch_norm_momentum
+        self.optimizer = torch.optim.Adam(self.net.parameters(), self.plan.learning_rate, fused=True)
+        self.state = self._restore()
+        self.trained: nn.Module = self.net if world.size == 1 else DistributedDataParallel(self.net)
+        self.began_s = monotonic() - self.state.elapsed_s
+
+    def run(self) -> Checkpoint:
+        """Epochs until the plan is done."""
+        run = self.run_
+        while self.progress() < 1 and self.state.epoch != self.plan.stop_after:
+            if not self.is_frozen and self.progress() >= self.plan.batch_norm_frozen_from:
+                self._freeze_batch_norm()
+            with _bar(self.state.epoch + 1, self._steps_per_epoch(), self.world.rank == 0) as advance:
+                loss = self._train_epoch(advance)
+            self.state.epoch += 1
+            due = self.state.epoch % self.plan.validate_every == 0 or self.progress() >= 1
+            if due and not self.is_frozen:
+                self._settle_batch_norm()
+            psnr_db = self._validate() if due else math.nan
+            self.state.psnr_db = psnr_db
+            progress = self.progress()
+            is_best = psnr_db > self.state.best_psnr_db and run.may_be_best(progress)
+            if is_best:
+                self.state.best_psnr_db = psnr_db
+            if self.world.rank == 0:
+                self._save(is_best)
+                self._log(loss, psnr_db, progress)
+        return self.state
+
+    def progress(self) -> float:
+        """How far through the plan the run is, 0 … 1 (every process has the first one's clock)."""
+        steps = self.state.epoch / self.plan.epochs
+        if self.plan.minutes is None:
+            return steps
+        elapsed = torch.tensor(monotonic() - self.began_s, device=self.device)
+        if self.world.size > 1:
+            dist.broadcast(elapsed, 0)
+        return min(1.0, max(steps, float(elapsed) / (60 * self.plan.minutes)))
+
+    def _train_epoch(self, advance: Callable[[], None]) -> float:
+        self.trained.train()
+        if self.is_frozen:
+            for norm in self._norms:
+                norm.eval()
+        total, steps = 0.0, 0
+        progress = self.progress()
+        for interferogram, true_phase in self._batches():
+            if self.plan.minutes is None:
+                progress = (self.state.epoch + steps / self._steps_per_epoch()) / self.plan.epochs
+            elif steps % 8 == 0:
+                progress = self.progress()
+                if progress >= 1:
+                    break
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(self.plan, progress)
+            with self._precision():
+                phase = self.trained(interferogram)
+            loss = self.run_.loss(self.net, phase.float(), true_phase, progress)
+            self.optimizer.zero_grad(set_to_none=True)
+            # bfloat16's exponents are float32's: no loss scaling is needed.
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.plan.gradient_limit)
+            self.optimizer.step()
+            self.run_.after_step(self.net)
+            total += loss.item()
+            steps += 1
+            self.state.samples += len(phase) * self.world.size
+            advance()
+        return total / max(steps, 1)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        wanted = self.plan.mixed_precision
+        is_mixed = self.device.type == "cuda" if wanted is None else wanted
+        return torch.autocast(self.device.type, torch.bfloat16) if is_mixed else nullcontext()
+
+    def _steps_per_epoch(self) -> int:
+        crops = len(self.train) * self.plan.crops_per_frame
+        return max(1, crops // (self.plan.batch * self.world.size))
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's share of the epoch, a function of seed, epoch and rank: a resumed epoch is the same epoch."""
+        epoch = self.state.epoch
+        rng = np.random.default_rng((self.plan.seed, epoch, self.world.rank))
+        frames = [
+            n for lap in range(self.plan.crops_per_frame) for n in self.train.epoch_order(self.plan.seed + lap, epoch)
+        ]
+        mine = frames[self.world.rank :: self.world.size]
+        for step in range(self._steps_per_epoch()):
+            numbers = [mine[(step * self.plan.batch + i) % len(mine)] for i in range(self.plan.batch)]
+            crops = [self.train.crop(number, self.plan.crop, rng) for number in numbers]
+            yield (
+                self._tensor(np.stack([crop.interferogram for crop in crops])),
+                self._tensor(np.stack([crop.phase for crop in crops])),
+            )
+
+    def _tensor(self, stack: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+        return torch.from_numpy(stack)[:, None].to(self.device, memory_format=torch.channels_last)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the batch statistics stay as they are."""
+        return bool(self.state.record[_FROZEN])
+
+    def _freeze_batch_norm(self) -> None:
+        """From here on train with the statistics that inference uses.
+
+        A crop's own statistics tell the network things that inference does not know: frames of low contrast came out
+        16 dB worse than they were trained until the statistics were frozen for the last part of the training.
+        """
+        if self.state.epoch:  # weights to start from bring theirs, and may have been trained with them
+            self._settle_batch_norm()
+        self.state.record[_FROZEN] = True
+
+    @torch.no_grad()
+    def _settle_batch_norm(self) -> None:
+        """Average the batch statistics of the weights as they are now over many training crops.
+
+        The running ones lag behind the weights and follow the last few crops; at batches of one or two crops that alone
+        moved the background of whole frames by 2 rad (Ioffe & Szegedy 2015, algorithm 2, averages afterwards too).
+        """
+        for norm in self._norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average
+        self.net.train()
+        for interferogram, _ in islice(self._batches(), _SETTLING_STEPS):
+            self.net(interferogram)
+        for norm in self._norms:
+            norm.momentum = self.plan.batch_norm_momentum
+        if self.world.size > 1:
+            for buffer in self.net.buffers():
+                dist.broadcast(buffer, 0)
+
+    @torch.inference_mode()
+    def _validate(self) -> float:
+        """Median PSNR in dB over the validation frames at full size, on the 0–12 rad scale."""
+        self.net.eval()
+        count = min(len(self.validation), self.plan.validation_frames or len(self.validation))
+        # Spread over the split, so that a part of it has the same conditions as the whole.
+        numbers = np.linspace(0, len(self.validation) - 1, count).round().astype(int)
+        scores = []
+        for number in numbers[self.world.rank :: self.world.size]:
+            pair = self.validation.whole(int(number))
+            phase = self.net(self._tensor(pair.interferogram[None])).float()
+            error = torch.mean((phase - self._tensor(pair.phase[None])) ** 2).item()
+            scores.append(-10 * math.log10(max(error, 1e-12)))
+        if self.world.size > 1:
+            gathered: list[list[float]] = [[] for _ in range(self.world.size)]
+            dist.all_gather_object(gathered, scores)
+            scores = [score for part in gathered for score in part]
+        return float(np.median(scores))
+
+    def _restore(self) -> Checkpoint:
+        run = self.run_
+        run.folder.mkdir(parents=True, exist_ok=True)
+        last = run.folder / LAST
+        if last.exists():
+            state = Checkpoint.load(last)
+            if state.spec != run.spec:
+                raise CheckpointError(
+                    f"expected a run of {run.spec.name} with {len(run.spec.connections)} connections in {run.folder}, "
+                    f"got one of {state.spec.name} with {len(state.spec.connections)}; name another folder"
+                )
+            self.net.load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+        else:
+            if run.start is not None:
+                start_from(self.net, run.start)
+            state = Checkpoint(run.spec, {})
+        state.record = {
+            _FROZEN: state.record.get(_FROZEN, False),
+            **run.record,
+            "plan": asdict(self.plan),
+            "phase_range_rad": PHASE_RANGE_RAD,
+            "data": json.dumps({key: self.train.manifest[key] for key in ("shape", "bit_depth", "origin")}),
+            "training_pairs": len(self.train),
+            "device": str(self.device),
+            "torch": str(torch.__version__),
+        }
+        return state
+
+    def _save(self, is_best: bool) -> None:
+        self.state.model = self.net.state_dict()
+        self.state.optimizer = self.optimizer.state_dict()
+        self.state.elapsed_s = monotonic() - self.began_s
+        self.state.save(self.run_.folder / LAST)
+        if is_best:
+            self.state.save(self.run_.folder / BEST)
+
+    def _log(self, loss: float, psnr_db: float, progress: float) -> None:
+        row = {
+            "epoch": self.state.epoch,
+            "samples": self.state.samples,
+            "elapsed_s": round(self.state.elapsed_s, 1),
+            "learning_rate": f"{learning_rate(self.plan, progress):.3g}",
+            "loss": f"{loss:.6g}",
+            "validation_psnr_db": f"{psnr_db:.2f}",
+            **{name: f"{value:.5g}" for name, value in self.run_.columns(self.net).items()},
+        }
+        path = self.run_.folder / LOG
+        is_new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def start_from(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy `weights` into `net` by name; parts of the net that they do not name keep their random start.
+
+    Raises:
+        CheckpointError: a name or a shape that the net has not.
+    """
+    try:
+        unexpected = net.load_state_dict(dict(weights), strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise CheckpointError(f"expected weights of this network's shapes, got others: {error}") from error
+    if unexpected:
+        raise CheckpointError(
+            f"expected weights of this network, got {len(unexpected)} others, first {unexpected[0]!r}"
+        )
+
+
+def learning_rate(plan: TrainingPlan, progress: float) -> float:
+    """The rate at `progress` 0 … 1: a linear rise, then constant or half a cosine down to a thousandth."""
+    if progress < plan.warm_up:
+        return plan.learning_rate * max(progress / plan.warm_up, 0.01)
+    if not plan.decays:
+        return plan.learning_rate
+    through = (progress - plan.warm_up) / (1 - plan.warm_up)
+    return plan.learning_rate * max(0.001, 0.5 * (1 + math.cos(math.pi * min(through, 1.0))))
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto`: this process's GPU where there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return torch.device(name)
+
+
+class _bar(AbstractContextManager[Callable[[], None]]):  # noqa: N801 - reads as a function
+    """A progress bar over one epoch's steps; silent in all processes but the first."""
+
+    def __init__(self, epoch: int, steps: int, is_shown: bool) -> None:
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            disable=not is_shown,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=steps, epoch=epoch)
+
+    def __enter__(self) -> Callable[[], None]:
+        self._progress.start()
+        return lambda: self._progress.advance(self._task)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

@@ -1,0 +1,218 @@
+"""Pairs of interferogram and true phase on disk: one format, however they were made.
+
+A folder with
+
+    manifest.json        what it is: splits, shape, bit depth, phase range, origin and condition of every pair
+    interferograms.npy   (N, H, W) uint8 or uint16 grey values
+    phases.npy           (N, H, W) float16 rad
+
+Both arrays are read memory-mapped, so a set may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from qpi_live.camera.frame import Pixels
+
+PHASE_RANGE_RAD = 12.0
+"""Phases are cut to 0 … 12 rad and divided by 12 for the networks (Shu 2022 §2B)."""
+
+PAPER_SPLITS = {"train": 276, "validation": 60, "test": 62}
+_FORMAT = "qpi pairs 1"
+_MANIFEST = "manifest.json"
+
+
+class DataError(ValueError):
+    """A folder of pairs is not what it should be; the text says what was expected, what came, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One training sample: (size, size) interferogram over full scale and phase over 12 rad, both float32 in [0, 1]."""
+
+    interferogram: NDArray[np.float32]
+    phase: NDArray[np.float32]
+
+
+class PairSet:
+    """One split of a folder of pairs.
+
+    Args:
+        folder: what a `PairWriter` wrote.
+        split: `train`, `validation` or `test`.
+
+    Raises:
+        DataError: the folder is not such a set, or has no such split.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder = folder
+        self.manifest = _read_manifest(folder)
+        splits = self.manifest["splits"]
+        if split not in splits:
+            raise DataError(f"expected a split among {', '.join(splits)}, got {split!r}")
+        self._indices: list[int] = list(splits[split])
+        self._interferograms: Pixels = np.load(folder / "interferograms.npy", mmap_mode="r")
+        self._phases: NDArray[np.float16] = np.load(folder / "phases.npy", mmap_mode="r")
+        self.bit_depth: int = self.manifest["bit_depth"]
+        for array in (self._interferograms, self._phases):
+            if list(array.shape) != [self.manifest["count"], *self.manifest["shape"]]:
+                raise DataError(
+                    f"expected {self.manifest['count']} frames of {self.manifest['shape']} in {folder}, "
+                    f"got an array of {array.shape}; make the set again"
+                )
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of every pair."""
+        height, width = self.manifest["shape"]
+        return height, width
+
+    @property
+    def numbers(self) -> list[int]:
+        """The place of each pair of the split in the whole set, in order."""
+        return list(self._indices)
+
+    @property
+    def conditions(self) -> list[str]:
+        """The condition each pair of the split was made under, in order."""
+        everything = self.manifest["conditions"]
+        return [everything[index] for index in self._indices]
+
+    def pixels(self, number: int) -> Pixels:
+        """(H, W) uint8 or uint16 grey values of pair `number` of the split, a copy."""
+        return np.array(self._interferograms[self._indices[number]])
+
+    def phase_rad(self, number: int) -> NDArray[np.float32]:
+        """(H, W) float32 true phase of pair `number` of the split, in rad, not cut."""
+        return np.array(self._phases[self._indices[number]], dtype=np.float32)
+
+    def crop(self, number: int, size: int, rng: np.random.Generator) -> Crop:
+        """A (size, size) piece of pair `number` at a place that `rng` chooses."""
+        height, width = self.shape
+        top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+        return self._piece(number, slice(top, top + size), slice(left, left + size))
+
+    def whole(self, number: int) -> Crop:
+        """Pair `number` at full size."""
+        return self._piece(number, slice(None), slice(None))
+
+    def epoch_order(self, seed: int, epoch: int) -> Iterator[int]:
+        """Every pair once, in an order that depends on `seed` and `epoch` only."""
+        order = np.random.default_rng((seed, epoch)).permutation(len(self))
+        return (int(number) for number in order)
+
+    def _piece(self, number: int, rows: slice, columns: slice) -> Crop:
+        index = self._indices[number]
+        full_scale = np.float32(2**self.bit_depth - 1)
+        interferogram = self._interferograms[index, rows, columns].astype(np.float32) / full_scale
+        phase = self._phases[index, rows, columns].astype(np.float32) / np.float32(PHASE_RANGE_RAD)
+        return Crop(interferogram, np.clip(phase, 0, 1, out=phase))
+
+
+class PairWriter:
+    """Writes a folder of pairs, in order; a context manager. Nothing is readable there until it ends well.
+
+    Args:
+        folder: to be made; it may exist but not hold a finished set.
+        splits: how many pairs each split has, in the order they will be written.
+        shape: (H, W) of every pair.
+        bit_depth: significant bits of a grey value.
+        origin: where the pairs come from, for the manifest (instrument, seed, recording, …).
+
+    Raises:
+        DataError: a finished set is there already.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        splits: Mapping[str, int],
+        shape: tuple[int, int],
+        bit_depth: int,
+        origin: Mapping[str, Any],
+    ) -> None:
+        if (folder / _MANIFEST).exists():
+            raise DataError(f"expected a folder without pairs, got {folder}, which has some; name another")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._splits = dict(splits)
+        self._shape = shape
+        self._bit_depth = bit_depth
+        self._origin = dict(origin)
+        self._conditions: list[str] = []
+        count = sum(splits.values())
+        pixel_type = np.uint8 if bit_depth <= 8 else np.uint16
+        self._interferograms = open_memmap(folder / "interferograms.npy", "w+", pixel_type, (count, *shape))
+        self._phases = open_memmap(folder / "phases.npy", "w+", np.float16, (count, *shape))
+
+    def __enter__(self) -> PairWriter:
+        return self
+
+    def add(self, pixels: Pixels, phase_rad: NDArray[np.floating[Any]], condition: str) -> None:
+        """Write the next pair: (H, W) grey values and their phase in rad."""
+        index = len(self._conditions)
+        if pixels.shape != self._shape or phase_rad.shape != self._shape:
+            raise DataError(f"expected pairs of {self._shape}, got {pixels.shape} and {phase_rad.shape}")
+        self._interferograms[index] = pixels
+        self._phases[index] = phase_rad
+        self._conditions.append(condition)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            return
+        count = sum(self._splits.values())
+        if len(self._conditions) != count:
+            raise DataError(f"expected {count} pairs, got {len(self._conditions)}")
+        self._interferograms.flush()
+        self._phases.flush()
+        manifest = {
+            "format": _FORMAT,
+            "count": count,
+            "shape": list(self._shape),
+            "bit_depth": self._bit_depth,
+            "splits": _ranges(self._splits),
+            "conditions": self._conditions,
+            "origin": self._origin,
+        }
+        partial = self._folder / f"{_MANIFEST}.partial"
+        partial.write_text(json.dumps(manifest) + "\n")
+        os.replace(partial, self._folder / _MANIFEST)
+
+
+def _ranges(splits: Mapping[str, int]) -> dict[str, Sequence[int]]:
+    ranges: dict[str, Sequence[int]] = {}
+    start = 0
+    for name, count in splits.items():
+        ranges[name] = list(range(start, start + count))
+        start += count
+    return ranges
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+    except FileNotFoundError:
+        raise DataError(
+            f"expected a folder of pairs, got {folder} without {_MANIFEST}; `qpi pairs` makes one"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"expected JSON in {folder / _MANIFEST}, got something else: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise DataError(f"expected format {_FORMAT!r} in {folder / _MANIFEST}, got {manifest!r:.80}")
+    return manifest

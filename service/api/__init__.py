@@ -1,0 +1,1 @@
+"""What the service offers over HTTP and WebSocket. `app` puts the routes together around one station."""

@@ -1,0 +1,139 @@
+"""The web application around one station."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic.json_schema import models_json_schema
+from qpi_live.models.errors import EngineError
+from qpi_live.service.api.camera_routes import answer_camera_errors
+from qpi_live.service.api.camera_routes import router as camera_router
+from qpi_live.service.api.routes import health, router
+from qpi_live.service.api.sent_frames import router as sent_frames
+from qpi_live.service.api.stream import stream
+from qpi_live.service.http.body_limit import BodyLimit
+from qpi_live.service.http.guard import Guard
+from qpi_live.service.line.audience import Choice
+from qpi_live.service.line.on_demand import Busy
+from qpi_live.service.line.tuning import NotTunable
+from qpi_live.service.station import Station
+from qpi_live.service.wire import FrameHeader
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+API = "/api/v1"
+_WEB = Path(__file__).parents[1] / "web"
+_EVERYWHERE = ("0.0.0.0", "::", "")
+_ABOUT = f"""
+Live phase of an off-axis quantitative phase microscope.
+
+**Stream.** WebSocket `{API}/stream?layer=phase&dtype=float32&max_fps=0&downscale=1` sends one binary message per frame:
+16 bytes of preamble (magic `QPIF`, version, reserved, header length, payload length; little-endian), a JSON header with
+the fields of `FrameHeader`, the array. `layer` is phase, wrapped or interferogram; `dtype` float32 (exact values) or
+uint8 (a preview, value = offset + scale × payload; `lo` and `hi` set its range). With `beside=interferogram` each frame
+comes as two messages, that layer of the same frame right after the first. A client may send a JSON object with
+any of these at any time to change what it gets.
+
+**Errors** are 4xx or 5xx with one sentence in `detail`; a request that failed has changed nothing.
+"""
+
+
+def build_app(station: Station) -> FastAPI:
+    """The application; the station's line runs while the application does."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with station.running():
+            yield
+
+    settings = station.settings
+    own_name = () if settings.host in _EVERYWHERE else (settings.host,)
+    guard = Middleware(
+        Guard,
+        hosts=(*own_name, *settings.allowed_hosts),
+        origins=settings.allowed_origins,
+        any_address=settings.host in _EVERYWHERE,
+    )
+    app = FastAPI(
+        title="qpi-live",
+        version=version("qpi-live"),
+        description=_ABOUT,
+        lifespan=lifespan,
+        middleware=[guard, Middleware(BodyLimit, limit_mb=settings.max_upload_mb)],
+        docs_url=None,  # its page loads scripts from a CDN
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+    )
+    app.state.station = station
+    _answer_errors(app)
+    answer_camera_errors(app)
+    app.include_router(health)
+    app.include_router(router, prefix=API)
+    app.include_router(camera_router, prefix=API)
+    app.include_router(sent_frames, prefix=API)
+
+    @app.websocket(f"{API}/stream")
+    async def _stream(websocket: WebSocket) -> None:
+        await stream(websocket, station)
+
+    @app.get("/metrics", tags=["health"], response_class=Response, summary="Prometheus metrics")
+    def _metrics() -> Response:
+        return Response(generate_latest(station.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/", include_in_schema=False)
+    def _page() -> FileResponse:
+        return FileResponse(_WEB / "index.html", headers={"cache-control": "no-cache"})
+
+    _describe_stream(app)
+    app.mount("/web", StaticFiles(directory=_WEB), name="web")
+    return app
+
+
+def _describe_stream(app: FastAPI) -> None:
+    """Add to OpenAPI what travels beside its routes: the frames' header, and a stream client's choice."""
+    described = app.openapi()
+    _, definitions = models_json_schema(
+        [(FrameHeader, "serialization"), (Choice, "validation")], ref_template="#/components/schemas/{model}"
+    )
+    described["components"]["schemas"] |= definitions["$defs"]
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Whatever goes wrong on purpose is answered with one sentence in `detail`."""
+
+    def answer(status: int, sentence: str) -> JSONResponse:
+        return JSONResponse({"detail": sentence}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = " ".join(str(part) for part in first["loc"])
+        return answer(422, f"{where}: {first['msg']}, got {str(first.get('input'))[:100]!r}")
+
+    @app.exception_handler(EngineError)
+    async def _engine(_: Request, error: EngineError) -> JSONResponse:
+        return answer(422, str(error))
+
+    @app.exception_handler(NotTunable)
+    async def _not_tunable(_: Request, error: NotTunable) -> JSONResponse:
+        return answer(409, str(error))
+
+    @app.exception_handler(Busy)
+    async def _busy(_: Request, error: Busy) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503, {"retry-after": "1"})
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
+        return answer(500, f"the service failed unexpectedly ({type(error).__name__}); its log has the details")
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)

@@ -1,0 +1,171 @@
+"""The camera over REST: its features by name, start and stop, its settings as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from qpi_live.camera.errors import CameraError, FeatureMissing, FeatureRefused
+from qpi_live.camera.features import ConfigurableCamera, FeatureValue
+from qpi_live.service.api import schemas
+from qpi_live.service.api.routes import AtStation, problems
+from qpi_live.service.station import Station
+
+Kind = Literal["integer", "float", "boolean", "string", "enumeration", "command"]
+
+
+class Feature(BaseModel):
+    """One feature of the camera, as it is now."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    kind: Kind
+    value: FeatureValue | None = Field(description="null for a command, and for what cannot be read now")
+    unit: str
+    minimum: float | None = Field(description="of the range it takes now; null where there is none")
+    maximum: float | None = Field(description="of the range it takes now; null where there is none")
+    increment: int | None = Field(description="step from the minimum on; null where there is none")
+    choices: tuple[str, ...] = Field(description="what an enumeration takes now")
+    readable: bool
+    writable: bool
+    stored: bool = Field(description="whether it belongs into saved settings")
+    category: str
+    description: str
+
+
+class NewValue(BaseModel):
+    """What to set a feature to; a command is executed, whatever the value."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    value: FeatureValue
+
+
+class CameraAnswer(BaseModel):
+    """Who the camera is, and what can be done with it."""
+
+    configurable: bool = Field(description="whether it has features to set, and can be stopped and started")
+    paused: bool = Field(description="whether it was stopped by a person")
+    camera: schemas.Camera
+    sources: tuple[str, ...] = Field(description="the cameras that can be switched to, this one included")
+
+
+class Source(BaseModel):
+    """Which camera to take frames from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str = Field(max_length=600, description="one of `sources`")
+
+
+class NotConfigurable(Exception):
+    """The camera has no features."""
+
+
+def _camera(station: AtStation) -> ConfigurableCamera:
+    camera = station.camera
+    if isinstance(camera, ConfigurableCamera):
+        return camera
+    raise NotConfigurable(
+        f"expected a camera with features, such as a GenICam camera (gentl:…), got {camera.identity.source!r}"
+    )
+
+
+Configurable = Annotated[ConfigurableCamera, Depends(_camera)]
+FeatureName = Annotated[str, Path(max_length=200, description="the feature's name, as in the list of all")]
+
+router = APIRouter(prefix="/camera", tags=["camera"], responses=problems(422))
+_of_features = problems(409, 503)
+
+
+@router.get("", summary="The camera, and whether it can be set")
+def camera(station: AtStation) -> CameraAnswer:
+    """Who it is, what it sends, and whether a person has stopped it."""
+    return _answer(station)
+
+
+@router.put("/source", summary="Switch to another camera")
+def switch(station: AtStation, new: Source) -> CameraAnswer:
+    """Frames come from it after a moment, with the sideband remembered for it and without a calibration frame."""
+    if new.source not in station.sources:
+        raise HTTPException(422, f"expected a camera among {', '.join(station.sources)}, got {new.source!r}")
+    station.switch_camera(new.source)
+    return _answer(station)
+
+
+@router.get("/features", summary="All features", responses=_of_features)
+def features(camera: Configurable) -> list[Feature]:
+    """All that the camera has, in its own order, with type, unit, range and access."""
+    return [Feature.model_validate(feature) for feature in camera.features()]
+
+
+@router.get("/features/{name}", summary="One feature", responses=_of_features | problems(404))
+def feature(camera: Configurable, name: FeatureName) -> Feature:
+    """Read from the camera now."""
+    return Feature.model_validate(camera.feature(name))
+
+
+@router.put("/features/{name}", summary="Set a feature", responses=_of_features | problems(404))
+def set_feature(camera: Configurable, name: FeatureName, new: NewValue) -> Feature:
+    """The feature as read back; a value that is refused says what the camera takes, and changes nothing.
+
+    Size and pixel format can be set while the camera is stopped.
+    """
+    return Feature.model_validate(camera.set_feature(name, new.value))
+
+
+@router.post("/stop", summary="Stop the camera", responses=_of_features)
+def stop(camera: Configurable, station: AtStation) -> CameraAnswer:
+    """It sends no frames until it is started; the service goes on."""
+    camera.pause()
+    return _answer(station)
+
+
+@router.post("/start", summary="Start the camera again", responses=_of_features)
+def start(camera: Configurable, station: AtStation) -> CameraAnswer:
+    """Frames come in the size and format set now."""
+    camera.resume()
+    return _answer(station)
+
+
+@router.get("/settings", summary="What to save", responses=_of_features)
+def save_settings(camera: Configurable) -> dict[str, FeatureValue]:
+    """All that makes the camera what it is now, in the order to set it; also what `--camera-settings` reads."""
+    return camera.save_settings()
+
+
+@router.put("/settings", summary="Load what was saved", responses=_of_features | problems(404))
+def load_settings(camera: Configurable, station: AtStation, settings: dict[str, FeatureValue]) -> CameraAnswer:
+    """All are set, in order; if the camera refuses one, the answer says which, and the others stay set."""
+    camera.load_settings(settings)
+    return _answer(station)
+
+
+def answer_camera_errors(app: FastAPI) -> None:
+    """Whatever a camera refuses is answered with one sentence in `detail`."""
+    statuses: dict[type[Exception], int] = {
+        FeatureMissing: 404,
+        FeatureRefused: 422,
+        NotConfigurable: 409,
+        CameraError: 503,
+    }
+    for error, status in statuses.items():
+        app.exception_handler(error)(_answer_with(status))
+
+
+def _answer_with(status: int):  # type: ignore[no-untyped-def]  # Starlette's own type of handlers is private
+    async def answer(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status)
+
+    return answer
+
+
+def _answer(station: Station) -> CameraAnswer:
+    camera = station.camera
+    identity = schemas.Camera.of(camera.identity)
+    if isinstance(camera, ConfigurableCamera):
+        return CameraAnswer(configurable=True, paused=camera.is_paused, camera=identity, sources=station.sources)
+    return CameraAnswer(configurable=False, paused=False, camera=identity, sources=station.sources)

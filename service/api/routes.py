@@ -1,0 +1,189 @@
+"""The REST interface: health, the newest frame, statistics, the engine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from qpi_live.models.engine import engine_names
+from qpi_live.service.api import schemas
+from qpi_live.service.api.image_formats import Format
+from qpi_live.service.api.rendering import FRAME_ANSWER, frame_answer
+from qpi_live.service.line.layers import LayerMissing, check_downscale, layers_of
+from qpi_live.service.line.rates import LOOP_STAGE
+from qpi_live.service.station import Station
+from qpi_live.service.view import Layer, View
+
+
+def _station(request: Request) -> Station:
+    station: Station = request.app.state.station
+    return station
+
+
+AtStation = Annotated[Station, Depends(_station)]
+Downscale = Annotated[int, Query(ge=1, le=64, description="edge of the pixel blocks that are averaged into one")]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors a route may answer with, for OpenAPI."""
+    return {status: {"model": schemas.Problem} for status in (403, *statuses)}
+
+
+health = APIRouter(tags=["health"], responses=problems())
+router = APIRouter(responses=problems(422))
+
+
+@health.get("/health/live", summary="Whether the process answers")
+async def live() -> schemas.Live:
+    """Always 200 while the event loop runs."""
+    return schemas.Live()
+
+
+@health.get("/health/ready", summary="Whether frames can be expected", responses={503: {"model": schemas.Ready}})
+async def ready(station: AtStation, response: Response) -> schemas.Ready:
+    """200 once the engine is warm and while the camera is there, else 503."""
+    pipeline = station.pipeline
+    state, is_ready = pipeline.state, pipeline.is_ready
+    response.status_code = 200 if is_ready else 503
+    return schemas.Ready(ready=is_ready, state=state.name, sentence=state.sentence)
+
+
+@router.get(
+    "/frames/latest",
+    tags=["frames"],
+    summary="The newest frame",
+    response_class=Response,
+    responses={**FRAME_ANSWER, **problems(409, 503)},
+)
+def latest(
+    station: AtStation,
+    layer: Annotated[
+        Layer,
+        Query(
+            description="phase, wrapped (rad) or interferogram (grey values); baseline (the baseline's phase, rad) and "
+            "true (rad) where `layers` of the statistics names them"
+        ),
+    ] = "phase",
+    image_format: Annotated[
+        Format, Query(alias="format", description="npy and tiff are exact; png is an 8-bit grey preview")
+    ] = "npy",
+    downscale: Downscale = 1,
+) -> Response:
+    """The array as a file; what is known of the frame stands in the header `QPI-Frame`, as `FrameHeader` in JSON."""
+    newest = station.hub.latest
+    if newest is None:
+        raise HTTPException(503, f"expected a frame, and none has come yet: {station.pipeline.state.sentence}")
+    try:
+        check_downscale(downscale, newest.frame.shape)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    view = View(layer, "uint8" if image_format == "png" else "float32", downscale)
+    try:
+        return newest.once(
+            ("file", view, image_format), lambda: frame_answer(newest, view, image_format, station.baseline)
+        )
+    except LayerMissing as missing:
+        raise HTTPException(409, str(missing)) from missing
+
+
+@router.get("/stats", tags=["stream"], summary="Everything about the stream at this moment")
+def stats(station: AtStation) -> schemas.Stats:
+    """Rates, latencies, the frame account by reason, the audience, who the camera and the engine are."""
+    pipeline = station.pipeline
+    stages = {name: schemas.StagePercentiles.of(took) for name, took in station.latencies.percentiles().items()}
+    event_loop = stages.pop(LOOP_STAGE, None)
+    state, newest = pipeline.state, station.hub.latest
+    ended, departed = station.audience.departed()
+    return schemas.Stats(
+        state=schemas.State.model_validate(state),
+        ready=pipeline.is_ready,
+        uptime_s=station.uptime_s,
+        fps=schemas.Rate(captured=station.rates.captured_hz, delivered=station.latencies.rate_hz("total")),
+        latency_ms=stages,
+        event_loop_ms=event_loop,
+        account=schemas.Account.of(pipeline.account.snapshot()),
+        uploads=schemas.Uploads.model_validate(station.uploads) if station.uploads else None,
+        subscribers=_subscribers(station),
+        departed=schemas.Departed(connections=ended, account=schemas.Account.of(departed)),
+        engine=schemas.Engine.of(pipeline.engine.identity),
+        camera=schemas.Camera.of(station.camera.identity),
+        baseline=_baseline(station),
+        last_failure=pipeline.last_failure,
+        quality=schemas.Quality.of(newest.phase.quality) if newest else None,
+        layers=list(layers_of(newest, station.baseline)) if newest else [],
+    )
+
+
+def _subscribers(station: Station) -> list[schemas.Subscriber]:
+    return [
+        schemas.Subscriber(
+            name=listener.name,
+            layer=listener.choice.layer,
+            beside=listener.choice.beside,
+            dtype=listener.choice.dtype,
+            max_fps=listener.choice.max_fps,
+            downscale=listener.choice.downscale,
+            account=schemas.Account.of(listener.mailbox.account.snapshot()),
+        )
+        for listener in station.audience.present()
+    ]
+
+
+def _baseline(station: Station) -> schemas.Baseline | None:
+    baseline = station.baseline
+    if baseline is None:
+        return None
+    agreement = baseline.agreement
+    return schemas.Baseline(
+        engine=baseline.engine.identity.name,
+        fraction=baseline.fraction,
+        frames=agreement.frames,
+        rms_rad=agreement.rms_rad,
+        psnr_db=agreement.psnr_db,
+        latency_ms=agreement.latency_ms,
+        engine_error_rad=agreement.engine_error_rad,
+        baseline_error_rad=agreement.baseline_error_rad,
+        account=schemas.Account.of(baseline.account),
+        last_failure=baseline.last_failure,
+    )
+
+
+@router.get("/engine", tags=["engine"], summary="The engine, and what can be tuned")
+def engine(station: AtStation) -> schemas.EngineAnswer:
+    """Who the engine is, and the adjustments in force."""
+    return engine_answer(station)
+
+
+@router.post("/engine/carrier", tags=["engine"], summary="Find the carrier again", responses=problems(409))
+def refind_carrier(station: AtStation) -> schemas.EngineAnswer:
+    """The carrier is found again on the next frame."""
+    station.tuning.refind_carrier()
+    return engine_answer(station)
+
+
+@router.put("/engine/sideband", tags=["engine"], summary="Choose the sideband", responses=problems(409))
+def use_sideband(station: AtStation, sideband: schemas.Sideband) -> schemas.EngineAnswer:
+    """The phase's sign flips between upper and lower; the choice is remembered for this camera."""
+    station.tuning.use_sideband(sideband.sideband)
+    return engine_answer(station)
+
+
+@router.delete(
+    "/engine/calibration", tags=["engine"], summary="Go on without a calibration frame", responses=problems(409)
+)
+def drop_calibration(station: AtStation) -> schemas.EngineAnswer:
+    """The background is fitted in each frame again."""
+    station.tuning.use_calibration(None)
+    return engine_answer(station)
+
+
+def engine_answer(station: Station) -> schemas.EngineAnswer:
+    """The engine and the adjustments in force."""
+    tuned = station.tuning.now
+    return schemas.EngineAnswer(
+        engine=schemas.Engine.of(station.pipeline.engine.identity),
+        engines=list(engine_names()),
+        tunable=station.tuning.is_possible,
+        sideband=tuned.sideband,
+        calibration_ns=tuned.calibration_ns,
+    )

@@ -1,0 +1,239 @@
+"""The JSON that the service answers with; OpenAPI is made from these."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from qpi_live.camera.account import AccountSnapshot
+from qpi_live.camera.features import FeatureValue
+from qpi_live.camera.source import CameraIdentity
+from qpi_live.models.engine import EngineIdentity, PhaseQuality
+from qpi_live.service.line.latency import Percentiles
+from qpi_live.service.view import Layer
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Problem(_Answer):
+    """Why a request was not done; nothing has changed."""
+
+    detail: str = Field(description="one sentence: what was expected, what came, what to do")
+
+
+class Live(_Answer):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(_Answer):
+    """Whether frames can be expected."""
+
+    ready: bool
+    state: str = Field(description="starting, live, waiting, failing, reconnecting, ended, failed or stopped")
+    sentence: str
+
+
+class State(_Answer):
+    """What the line is doing."""
+
+    name: str
+    sentence: str
+
+
+class Account(_Answer):
+    """Frames: captured = delivered + dropped + failed + in_flight, always."""
+
+    captured: int
+    delivered: int
+    in_flight: int
+    dropped: dict[str, int] = Field(description="by reason")
+    failed: dict[str, int] = Field(description="by reason")
+
+    @classmethod
+    def of(cls, snapshot: AccountSnapshot) -> Account:
+        """The answer for a snapshot."""
+        return cls.model_validate(snapshot)
+
+
+class StagePercentiles(_Answer):
+    """What a stage took over the last 30 s, in ms."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    frames: int
+
+    @classmethod
+    def of(cls, percentiles: Percentiles) -> StagePercentiles:
+        """The answer for measured percentiles."""
+        return cls.model_validate(percentiles)
+
+
+class Engine(_Answer):
+    """Which engine makes the phase."""
+
+    name: str
+    kind: str
+    device: str
+    version: str
+    detail: dict[str, str | int | float | bool | None]
+
+    @classmethod
+    def of(cls, identity: EngineIdentity) -> Engine:
+        """The answer for an identity."""
+        return cls(
+            name=identity.name,
+            kind=identity.kind,
+            device=identity.device,
+            version=identity.version,
+            detail=dict(identity.detail),
+        )
+
+
+class OpticsAnswer(_Answer):
+    """The stream's optics."""
+
+    wavelength_m: float
+    pixel_pitch_m: float | None
+    magnification: float
+    numerical_aperture: float | None
+    object_pixel_m: float | None
+
+
+class Camera(_Answer):
+    """Who the camera is and what it sends."""
+
+    source: str
+    vendor: str
+    model: str
+    serial: str
+    shape: tuple[int, int]
+    bit_depth: int
+    frame_rate_hz: float | None
+    optics: OpticsAnswer | None
+    settings: dict[str, FeatureValue] = Field(description="of a camera that has features, as read back from it")
+
+    @classmethod
+    def of(cls, identity: CameraIdentity) -> Camera:
+        """The answer for an identity."""
+        return cls.model_validate(identity)
+
+
+class Subscriber(_Answer):
+    """One client of the stream."""
+
+    name: str
+    layer: str
+    beside: str | None
+    dtype: str
+    max_fps: float
+    downscale: int
+    account: Account
+
+
+class Departed(_Answer):
+    """The stream's clients that are gone, summed."""
+
+    connections: dict[str, int] = Field(description="by why they ended")
+    account: Account
+
+
+class Rate(_Answer):
+    """Frames per second over the last two seconds."""
+
+    captured: float
+    delivered: float
+
+
+class Baseline(_Answer):
+    """How the live engine agrees with the baseline, over the last frames that both did."""
+
+    engine: str
+    fraction: float
+    frames: int = Field(description="frames behind the means")
+    rms_rad: float | None = Field(description="root mean square difference without the level")
+    psnr_db: float | None = Field(description="on the 0–12 rad scale")
+    latency_ms: float | None = Field(description="what the baseline took for its last frame")
+    engine_error_rad: float | None = Field(description="the engine's RMS error; null unless the frames are simulated")
+    baseline_error_rad: float | None = Field(description="the baseline's RMS error; null unless they are simulated")
+    account: Account
+    last_failure: str | None
+
+
+class Uploads(_Answer):
+    """Frames on their way to the engine's device."""
+
+    on_device: int = Field(description="frames that the queue put there")
+    through_host: dict[str, int] = Field(description="frames that it left to the engine to upload, by reason")
+
+
+class Quality(_Answer):
+    """How far the newest phase can be trusted."""
+
+    residues: int | None
+    disputed_pixels: int | None
+    carrier_strength: float | None
+    warning: str | None
+
+    @classmethod
+    def of(cls, quality: PhaseQuality) -> Quality:
+        """The answer for a phase's quality."""
+        return cls.model_validate(quality)
+
+
+class Stats(_Answer):
+    """Everything about the stream at one moment."""
+
+    state: State
+    ready: bool
+    uptime_s: float
+    fps: Rate
+    latency_ms: dict[str, StagePercentiles] = Field(
+        description="queue_wait, the engine's stages, retrieval (all of them), total (capture to publication), encode"
+    )
+    event_loop_ms: StagePercentiles | None = Field(description="how late the server's event loop wakes")
+    account: Account
+    uploads: Uploads | None = Field(description="null where the engine works on no device")
+    subscribers: list[Subscriber]
+    departed: Departed
+    engine: Engine
+    camera: Camera
+    baseline: Baseline | None
+    last_failure: str | None
+    quality: Quality | None
+    layers: list[Layer] = Field(description="what the newest frame can be shown as")
+
+
+class EngineAnswer(_Answer):
+    """The engine, and what can be tuned."""
+
+    engine: Engine
+    engines: list[str] = Field(description="the engines that can be asked for by name")
+    tunable: bool = Field(description="whether carrier, sideband and calibration can be adjusted")
+    sideband: str = Field(description="auto, upper or lower")
+    calibration_ns: int | None = Field(description="when the calibration frame was captured; null: none in force")
+
+
+class Sideband(BaseModel):
+    """Which sideband to take; the phase's sign flips between upper and lower."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sideband: Literal["auto", "upper", "lower"]
+
+
+class Comparison(_Answer):
+    """Two engines on one frame; a constant level between them is taken off first."""
+
+    a: str
+    b: str
+    rms_rad: float
+    psnr_db: float | None = Field(description="on the 0–12 rad scale; null where the two are equal")
+    ssim: float
+    latency_ms: dict[Literal["a", "b"], float]
+    shape: tuple[int, int]

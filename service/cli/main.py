@@ -1,0 +1,114 @@
+"""The command `qpi`."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from pydantic.fields import FieldInfo
+from qpi_live.camera.errors import CameraError
+from qpi_live.models.errors import EngineError
+from qpi_live.service.api.app import build_app
+from qpi_live.service.cli.cameras import table_of_cameras
+from qpi_live.service.cli.info import tables
+from qpi_live.service.cli.network_commands import add_commands
+from qpi_live.service.http.server import listen, make_server, url_of
+from qpi_live.service.opening import open_station
+from qpi_live.service.settings import Settings, SettingsError, load_settings
+from rich.console import Console
+from rich.markup import escape
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _qpi() -> None:
+    """Live phase for off-axis quantitative phase microscopes."""
+
+
+add_commands(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with one option per setting, so that each is named and explained in one place, `Settings`."""
+    options = {name: _option(name, field) for name, field in Settings.model_fields.items()}
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    kept = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in options.items()
+    ]
+    command.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in kept} | options
+    return command
+
+
+def _option(name: str, field: FieldInfo) -> Any:
+    plain = {get_args(field.annotation)[0]} if isinstance(field.annotation, types.UnionType) else {field.annotation}
+    kind = next((known for known in (bool, int, float) if known in plain), str)
+    flags = [f"--{name.replace('_', '-')}"]
+    if kind is bool:
+        flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
+    default = "" if field.default in (None, ()) else f" [dim]\\[default: {field.default}][/dim]"
+    return Annotated[kind | None, typer.Option(*flags, help=f"{field.description}{default}", show_default=False)]
+
+
+@app.command()
+@_with_settings
+def serve(
+    settings: Annotated[
+        Path | None, typer.Option(envvar="QPI_SETTINGS", help="settings file (TOML); qpi.toml here if there is one")
+    ] = None,
+    **given: Any,
+) -> None:
+    """Serve live phase: the page, REST and the stream.
+
+    Every option may also stand in the environment (QPI_CAMERA=…) or in a settings file (camera = "…").
+    """
+    try:
+        chosen = load_settings({name: value for name, value in given.items() if value is not None}, settings)
+        logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+        listening = listen(chosen.host, chosen.port)
+        station = open_station(chosen)
+    except (SettingsError, CameraError, EngineError) as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]Cannot serve:[/] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+    print(f"Live phase at {url_of(listening)} (stop with Ctrl+C)", flush=True)
+    make_server(build_app(station), chosen.log_level == "debug").run(sockets=[listening])
+
+
+@app.command()
+def cameras(
+    producer: Annotated[
+        str, typer.Argument(help="a GenTL producer (.cti file); those in GENICAM_GENTL64_PATH without one")
+    ] = "",
+) -> None:
+    """List the GenICam cameras that are there: vendor, model, serial number, whether they are free."""
+    try:
+        Console(soft_wrap=True).print(table_of_cameras(producer))
+    except CameraError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]No cameras:[/] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+
+
+@app.command()
+def info() -> None:
+    """Say what this machine can do, what is missing, and the command that adds it."""
+    console = Console(soft_wrap=True)
+    for table in tables():
+        console.print(table)

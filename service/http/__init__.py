@@ -1,0 +1,1 @@
+"""HTTP and WebSocket as this service needs them, without knowing what is served: server, guard, limits."""

@@ -1,0 +1,1 @@
+"""The live path from camera to clients. Read `pipeline` first."""

@@ -1,0 +1,183 @@
+"""A part of the live frames once more through a second engine, beside the line, to see how far the two agree."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from math import isfinite
+from statistics import fmean
+from threading import Event, Lock, Thread
+from time import perf_counter
+
+from qpi_live.camera.account import AccountSnapshot, FrameAccount
+from qpi_live.models.engine import PhaseEngine, PhaseFrame
+from qpi_live.models.errors import EngineError, InferenceError
+from qpi_live.models.metrics import psnr_db, rms_rad, without_level
+from qpi_live.service.line.hub import Hub, Mailbox
+from qpi_live.service.line.live import LiveFrame
+
+NAME = "baseline"
+_POLL_S = 0.2
+_WINDOW_FRAMES = 30
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Means over the newest `frames` that both engines did; None before the first, `psnr_db` also for no difference.
+
+    The two errors are root mean squares against the true phase, None for frames that were not simulated.
+    """
+
+    frames: int
+    rms_rad: float | None = None
+    psnr_db: float | None = None
+    latency_ms: float | None = None
+    engine_error_rad: float | None = None
+    baseline_error_rad: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    rms_rad: float
+    psnr_db: float
+    latency_ms: float
+    engine_error_rad: float | None
+    baseline_error_rad: float | None
+
+
+class Baseline:
+    """Runs `engine` on a part of the hub's frames in a thread of its own; it never delays the line.
+
+    Args:
+        engine: the baseline's from now on; tuned by any thread.
+        fraction: part of the frames to check, 0 … 1. Frames that come while one is being checked are not waited for.
+        hub: where the frames come from.
+    """
+
+    def __init__(self, engine: PhaseEngine, fraction: float, hub: Hub) -> None:
+        self.engine = engine
+        self.fraction = fraction
+        self.last_failure: str | None = None
+        self._mailbox: Mailbox[LiveFrame] = hub.subscribe(NAME)
+        self._hub = hub
+        self._recent: deque[_Compared] = deque(maxlen=_WINDOW_FRAMES)
+        self._recent_source = ""
+        self._one_at_a_time = Lock()
+        self._stop = Event()
+        self._warm_shape: tuple[int, int] | None = None
+        self._thread = Thread(target=self._run, name=NAME, daemon=True)
+
+    @property
+    def account(self) -> AccountSnapshot:
+        """What became of the frames it was offered."""
+        return self._mailbox.account.snapshot()
+
+    @property
+    def agreement(self) -> Agreement:
+        """How far the two engines agree at present."""
+        recent = list(self._recent)
+        if not recent:
+            return Agreement(0)
+        psnr = fmean(one.psnr_db for one in recent)
+        return Agreement(
+            len(recent),
+            fmean(one.rms_rad for one in recent),
+            psnr if isfinite(psnr) else None,
+            recent[-1].latency_ms,
+            _mean_or_none([one.engine_error_rad for one in recent]),
+            _mean_or_none([one.baseline_error_rad for one in recent]),
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End, and close the engine."""
+        self._stop.set()
+        self._hub.unsubscribe(NAME)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def is_beside(self, live: LiveFrame) -> bool:
+        """Whether it is another engine than the one that made the frame's phase."""
+        return live.phase.engine.name != self.engine.identity.name
+
+    def phase(self, live: LiveFrame) -> PhaseFrame:
+        """What the baseline makes of the frame, computed once for all who ask, in the thread of the first.
+
+        Raises:
+            EngineError: it cannot.
+        """
+        return self._timed_phase(live)[0]
+
+    def _run(self) -> None:
+        account, credit = self._mailbox.account, 0.0
+        while not self._stop.is_set():
+            live = self._mailbox.wait(_POLL_S)
+            if live is None:
+                continue
+            if not self.is_beside(live):
+                account.dropped("same engine")
+                self._recent.clear()
+                continue
+            credit += self.fraction
+            if credit < 1:
+                account.dropped("not sampled")
+                continue
+            credit -= 1
+            self._check(live, account)
+        with self._one_at_a_time:
+            self.engine.close()
+
+    def _check(self, live: LiveFrame, account: FrameAccount) -> None:
+        try:
+            self._recent.append(self._compare(live))
+        except InferenceError as error:
+            self.last_failure = str(error)
+            account.failed(error.reason)
+        except EngineError as error:
+            self.last_failure = str(error)
+            account.failed("engine unavailable")
+        except Exception as error:
+            self.last_failure = repr(error)
+            account.failed("internal error")
+            _log.exception("the baseline failed on frame %d", live.frame.sequence)
+        else:
+            account.delivered()
+
+    def _timed_phase(self, live: LiveFrame) -> tuple[PhaseFrame, float]:
+        """The baseline's phase of the frame, and how long it took in ms."""
+
+        def retrieve() -> tuple[PhaseFrame, float]:
+            frame = live.frame
+            with self._one_at_a_time:
+                if self._warm_shape != frame.shape:
+                    self.engine.warm_up(frame.shape, frame.bit_depth)
+                    self._warm_shape = frame.shape
+                start = perf_counter()
+                return self.engine.retrieve(frame), (perf_counter() - start) * 1e3
+
+        return live.once(NAME, retrieve)
+
+    def _compare(self, live: LiveFrame) -> _Compared:
+        if live.frame.source != self._recent_source:
+            self._recent.clear()
+            self._recent_source = live.frame.source
+        reference, took_ms = self._timed_phase(live)
+        phase_rad = without_level(live.phase.phase_rad, reference.phase_rad)
+        true_rad = live.frame.true_phase_rad() if live.frame.true_phase_rad else None
+        return _Compared(
+            rms_rad(phase_rad, reference.phase_rad),
+            psnr_db(phase_rad, reference.phase_rad),
+            took_ms,
+            None if true_rad is None else rms_rad(live.phase.phase_rad, true_rad),
+            None if true_rad is None else rms_rad(reference.phase_rad, true_rad),
+        )
+
+
+def _mean_or_none(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

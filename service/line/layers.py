@@ -1,0 +1,195 @@
+"""The layers a frame can be shown as: which values, at what scale, in which dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, pi
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qpi_live.models.engine import EngineIdentity, PhaseFrame, wrap
+from qpi_live.models.errors import EngineError
+from qpi_live.service.line.baseline import Baseline
+from qpi_live.service.line.latency import LatencyBook
+from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.view import Layer, View
+from qpi_live.service.wire import EngineField, FrameHeader, pack
+
+_PREVIEW_PERCENTILES = (0.5, 99.5)
+_LONGEST_TEXT = 600
+_PREVIEW_STEP = 0.1  # rad; limits are rounded outwards to it, so that they do not flicker with every frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A rendered view: `values` (H, W), read-only, with value = offset + scale × values in rad or grey values."""
+
+    values: NDArray[Any]
+    scale: float
+    offset: float
+
+
+class LayerMissing(ValueError):
+    """The frame has no such layer; the text says what would give it one."""
+
+
+_TRUTH = EngineIdentity("truth", "simulation", "cpu", "1")
+
+
+def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
+    """What the frame can be shown as."""
+    layers: list[Layer] = ["phase", "wrapped", "interferogram"]
+    if baseline is not None and baseline.is_beside(live):
+        layers.append("baseline")
+    if live.frame.true_phase_rad is not None:
+        layers.append("true")
+    return layers
+
+
+def phase_for(live: LiveFrame, layer: Layer, baseline: Baseline | None) -> PhaseFrame:
+    """The phase that `layer` shows: the live engine's, the baseline's, or the true one.
+
+    Raises:
+        LayerMissing: the frame has none.
+    """
+    if layer == "baseline":
+        if baseline is None or not baseline.is_beside(live):
+            raise LayerMissing("expected a baseline beside the engine, got none; start with --baseline goldstein")
+        try:
+            return baseline.phase(live)
+        except EngineError as error:
+            raise LayerMissing(f"expected the baseline's phase, got: {error}") from error
+    if layer == "true":
+        if live.frame.true_phase_rad is None:
+            raise LayerMissing("expected a simulated frame, whose true phase is known, got one of a real camera")
+        return PhaseFrame(live.frame.true_phase_rad(), live.frame, _TRUTH, {})
+    return live.phase
+
+
+def render(phase: PhaseFrame, view: View) -> Picture:
+    """What `view` shows of `phase`.
+
+    Raises:
+        ValueError: the blocks are larger than the frame.
+    """
+    values = _layer_values(phase, view)
+    if view.dtype == "uint8":
+        return _preview(values, view, 2**phase.frame.bit_depth - 1)
+    values.flags.writeable = False
+    return Picture(values, 1.0, 0.0)
+
+
+def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, encode_ms: float) -> FrameHeader:
+    """The header that travels with `picture` of `phase`."""
+    frame, engine, quality = live.frame, phase.engine, phase.quality
+    optics = live.camera.optics
+    object_pixel_m = optics.object_pixel_m if optics else None
+    height, width = picture.values.shape
+    return FrameHeader(
+        sequence=frame.sequence,
+        captured_ns=frame.captured_ns,
+        device_id=frame.device_id,
+        device_timestamp_ns=frame.device_timestamp_ns,
+        camera=live.camera.source[:_LONGEST_TEXT],
+        camera_settings=dict(live.camera.settings),
+        layer=view.layer,
+        shape=(height, width),
+        dtype=picture.values.dtype.name,
+        unit="grey value" if view.layer == "interferogram" else "rad",
+        scale=picture.scale,
+        offset=picture.offset,
+        downscale=view.downscale,
+        bit_depth=frame.bit_depth,
+        wavelength_m=optics.wavelength_m if optics else None,
+        object_pixel_m=object_pixel_m * view.downscale if object_pixel_m else None,
+        engine=EngineField(name=engine.name, kind=engine.kind, device=engine.device, version=engine.version),
+        stages_ms={**live.stages_ms, "encode": encode_ms},
+        residues=quality.residues,
+        disputed_pixels=quality.disputed_pixels,
+        warning=quality.warning and quality.warning[:_LONGEST_TEXT],
+    )
+
+
+def message(live: LiveFrame, view: View, latencies: LatencyBook, baseline: Baseline | None) -> bytearray:
+    """The stream's message for `view`, made once for everyone who asks; nobody may write to it.
+
+    Raises:
+        LayerMissing: the frame has no such layer.
+        ValueError: the blocks are larger than the frame.
+    """
+
+    def encode() -> bytearray:
+        start_ns = perf_counter_ns()
+        phase = phase_for(live, view.layer, baseline)
+        picture = render(phase, view)
+
+        def header() -> FrameHeader:
+            encode_ms = (perf_counter_ns() - start_ns) / 1e6
+            latencies.record({"encode": encode_ms})
+            return describe(live, phase, view, picture, encode_ms)
+
+        return pack(header, picture.values)
+
+    return live.once(("message", view), encode)
+
+
+def check_downscale(downscale: int, shape: tuple[int, int]) -> None:
+    """Raise ValueError where blocks of `downscale` pixels do not fit into a frame of `shape`."""
+    if downscale > min(shape):
+        raise ValueError(f"expected a downscale of at most {min(shape)} for a frame of {shape}, got {downscale}")
+
+
+def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:
+    if view.layer == "interferogram":
+        return block_mean(phase.frame.pixels, view.downscale)
+    unwrapped = block_mean(phase.phase_rad, view.downscale)
+    # A mean of wrapped values would be wrong wherever the phase wraps inside a block: average first, wrap then.
+    return wrap(unwrapped) if view.layer == "wrapped" else unwrapped
+
+
+def block_mean(values: NDArray[Any], edge: int) -> NDArray[Any]:
+    """(H, W) → (H // edge, W // edge) means over blocks, in the dtype that came in (integers rounded)."""
+    if edge == 1:
+        return values
+    check_downscale(edge, (values.shape[0], values.shape[1]))
+    height, width = values.shape[0] // edge, values.shape[1] // edge
+    whole = values[: height * edge, : width * edge]
+    # Rows first: sums of whole rows run at memory speed, and leave little for the slower sums along rows.
+    rows = whole.reshape(height, edge, width * edge).mean(axis=1, dtype=np.float32)
+    means = rows.reshape(height, width, edge).mean(axis=2, dtype=np.float32)
+    blocks: NDArray[Any] = np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means
+    return blocks
+
+
+def _preview(values: NDArray[Any], view: View, full_scale: int) -> Picture:
+    lo, hi = _limits(values, view, full_scale)
+    scale = (hi - lo) / 255
+    if scale == 1.0 and lo == 0.0 and values.dtype == np.uint8:
+        values.flags.writeable = False
+        return Picture(values, 1.0, 0.0)
+    steps = (values - np.float32(lo)) * np.float32(1 / scale)
+    np.clip(np.rint(steps, out=steps), 0, 255, out=steps)
+    preview = steps.astype(np.uint8)
+    preview.flags.writeable = False
+    return Picture(preview, scale, lo)
+
+
+def _limits(values: NDArray[Any], view: View, full_scale: int) -> tuple[float, float]:
+    if view.layer == "interferogram":
+        lo, hi = 0.0, float(full_scale)
+    elif view.layer == "wrapped":
+        lo, hi = -pi, pi
+    else:
+        step = max(1, min(values.shape) // 256)
+        sample = values[::step, ::step].astype(np.float32)
+        low, high = (float(limit) for limit in np.percentile(sample, _PREVIEW_PERCENTILES))
+        lo = floor(low / _PREVIEW_STEP) * _PREVIEW_STEP
+        hi = max(ceil(high / _PREVIEW_STEP) * _PREVIEW_STEP, lo + _PREVIEW_STEP)
+    # A limit that was set beyond the frame's own other one pushes that away: a preview always spans a range.
+    if view.lo is not None:
+        lo, hi = view.lo, max(hi, view.lo + _PREVIEW_STEP)
+    if view.hi is not None:
+        lo, hi = (lo if view.lo is not None else min(lo, view.hi - _PREVIEW_STEP)), view.hi
+    return lo, hi

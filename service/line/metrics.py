@@ -1,0 +1,48 @@
+"""The accounts and rates in Prometheus form, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from qpi_live.camera.account import AccountSnapshot
+from qpi_live.service.line.audience import Audience
+from qpi_live.service.line.baseline import Baseline
+from qpi_live.service.line.pipeline import Pipeline
+
+
+class StationCollector(Collector):
+    """Yields the station's metrics; the stages' histograms are `LatencyBook`'s."""
+
+    def __init__(self, pipeline: Pipeline, audience: Audience, baseline: Baseline | None) -> None:
+        self._pipeline = pipeline
+        self._audience = audience
+        self._baseline = baseline
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client`."""
+        yield GaugeMetricFamily("qpi_ready", "1 while frames can be expected.", self._pipeline.is_ready)
+        yield from _account("qpi", "of the camera", self._pipeline.account.snapshot())
+        yield from _account("qpi_stream", "offered to the stream's clients", self._audience.total())
+        yield GaugeMetricFamily("qpi_stream_clients", "Clients of the stream.", len(self._audience.present()))
+        ended = CounterMetricFamily("qpi_stream_ended", "Clients that are gone, by why.", labels=["reason"])
+        for reason, connections in self._audience.departed()[0].items():
+            ended.add_metric([reason], connections)
+        yield ended
+        if self._baseline is not None:
+            yield from _account("qpi_baseline", "offered to the baseline", self._baseline.account)
+            rms_rad = self._baseline.agreement.rms_rad
+            if rms_rad is not None:
+                yield GaugeMetricFamily("qpi_baseline_rms_radians", "Difference from the baseline.", rms_rad)
+
+
+def _account(prefix: str, whose: str, account: AccountSnapshot) -> Iterator[Metric]:
+    yield CounterMetricFamily(f"{prefix}_frames_captured", f"Frames {whose}.", account.captured)
+    yield CounterMetricFamily(f"{prefix}_frames_delivered", f"Frames {whose} that arrived.", account.delivered)
+    yield GaugeMetricFamily(f"{prefix}_frames_in_flight", f"Frames {whose} on their way.", account.in_flight)
+    for fate, by_reason in (("dropped", account.dropped), ("failed", account.failed)):
+        frames = CounterMetricFamily(f"{prefix}_frames_{fate}", f"Frames {whose} {fate}, by reason.", labels=["reason"])
+        for reason, number in by_reason.items():
+            frames.add_metric([reason], number)
+        yield frames

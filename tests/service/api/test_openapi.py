@@ -1,0 +1,95 @@
+"""The description of the interface: complete, and true when it is tried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from qpi_live.camera.account import AccountSnapshot
+from qpi_live.service.station import Station
+
+from tests.fakes import FakeCamera, TunableFakeEngine
+from tests.service.conftest import Bench, Serving, until
+
+OPENAPI = "/api/v1/openapi.json"
+
+
+def operations(bench: Bench) -> list[tuple[str, str, dict[str, Any]]]:
+    paths = bench.client.get(OPENAPI).json()["paths"]
+    return [
+        (method.upper(), path, operation) for path, methods in paths.items() for method, operation in methods.items()
+    ]
+
+
+def test_openapi_names_every_route_and_describes_it(bench: Bench) -> None:
+    named = {(method, path) for method, path, _ in operations(bench)}
+    assert {
+        ("GET", "/health/live"),
+        ("GET", "/health/ready"),
+        ("GET", "/metrics"),
+        ("GET", "/api/v1/frames/latest"),
+        ("POST", "/api/v1/phase"),
+        ("POST", "/api/v1/compare"),
+        ("GET", "/api/v1/stats"),
+        ("GET", "/api/v1/engine"),
+        ("POST", "/api/v1/engine/carrier"),
+        ("PUT", "/api/v1/engine/sideband"),
+        ("PUT", "/api/v1/engine/calibration"),
+        ("DELETE", "/api/v1/engine/calibration"),
+    } <= named
+    for method, path, operation in operations(bench):
+        assert operation.get("summary"), (method, path)
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (method, path, parameter["name"])
+        for status, response in operation["responses"].items():
+            assert status == "200" or "content" in response, (method, path, status)
+
+
+def test_openapi_describes_the_stream_and_the_frame_header(bench: Bench) -> None:
+    description = bench.client.get(OPENAPI).json()
+    assert "/api/v1/stream" in description["info"]["description"]
+    frame_answer = description["paths"]["/api/v1/frames/latest"]["get"]["responses"]["200"]
+    assert set(frame_answer["content"]) == {"application/x-npy", "image/tiff", "image/png"}
+    assert "QPI-Frame" in frame_answer["headers"]
+    assert "captured_ns" in description["components"]["schemas"]["FrameHeader"]["properties"]
+
+
+@pytest.mark.slow
+def test_openapi_tried_out_at_random_is_true_and_never_a_server_error(
+    make_station: Callable[..., Station], serve: Serving
+) -> None:
+    schemathesis = pytest.importorskip("schemathesis", reason="pip install 'qpi-live[test]'")
+    from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+    camera = FakeCamera((128, 160))
+    station = make_station(camera, TunableFakeEngine("goldstein"), max_upload_mb=1)
+    url = serve(station)
+    camera.send()
+    until(lambda: station.hub.latest is not None)
+    tried = 0
+    for found in schemathesis.openapi.from_url(url + OPENAPI).get_all_operations():
+
+        @settings(
+            max_examples=20,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=found.ok().as_strategy())
+        def try_out(case: Any) -> None:
+            nonlocal tried
+            tried += 1
+            case.call_and_validate(
+                checks=[not_a_server_error, status_code_conformance, response_schema_conformance], timeout=30
+            )
+
+        try_out()
+    assert tried >= 50
+    assert station.pipeline.account.snapshot() == AccountSnapshot(1, 1, 0)
+    camera.send()
+    until(lambda: station.pipeline.account.snapshot().delivered == 2)

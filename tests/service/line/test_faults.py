@@ -1,0 +1,125 @@
+"""Whatever goes wrong at either end: the line goes on where it can, says what is wrong, and the account is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from qpi_live.camera.errors import CameraLost, CameraUnavailable
+from qpi_live.models.errors import InferenceError
+from qpi_live.service.line import pipeline
+
+from tests.fakes import FakeCamera
+from tests.service.conftest import Bench, until
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(pipeline, "_POLL_S", 0.02)
+
+
+def ended(bench: Bench) -> int:
+    account = bench.station.pipeline.account.snapshot()
+    assert account.is_exact
+    return account.captured - account.in_flight
+
+
+def test_line_with_an_engine_that_refuses_a_frame_counts_it_by_reason_and_goes_on(bench: Bench) -> None:
+    bench.engine.failures[1] = InferenceError("no carrier", "expected a carrier, found none")
+    bench.engine.failures[2] = ZeroDivisionError("oops")
+    bench.frames()
+    bench.camera.send()
+    until(lambda: ended(bench) == 2)
+    bench.camera.send()
+    until(lambda: ended(bench) == 3)
+    bench.frames()
+    account = bench.station.pipeline.account.snapshot()
+    assert account.failed == {"no carrier": 1, "internal error": 1}
+    assert (account.captured, account.delivered) == (4, 2)
+    stats = bench.client.get("/api/v1/stats").json()
+    assert stats["last_failure"] == "ZeroDivisionError('oops')"
+    assert stats["ready"] is True
+    bench.assert_exact()
+
+
+def test_line_whose_every_frame_fails_is_not_ready_until_one_succeeds(bench: Bench) -> None:
+    bench.engine.failures |= {n: InferenceError("no carrier", "expected fringes, got none") for n in range(1, 11)}
+    bench.frames()
+    for sent in range(1, 11):
+        bench.camera.send()
+        until(lambda: ended(bench) == 1 + sent)  # noqa: B023
+    ready = bench.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["state"]) == (503, "failing")
+    assert "expected fringes, got none" in ready.json()["sentence"]
+    bench.frames()
+    assert bench.client.get("/health/ready").status_code == 200
+    bench.assert_exact()
+
+
+def test_line_whose_camera_is_lost_says_so_and_comes_back(bench: Bench) -> None:
+    bench.frames(2)
+    bench.camera.refusals = [CameraUnavailable("expected the camera, it is unplugged.")] * 2
+    bench.camera.lose("camera gap", 3)
+    bench.camera.fail(CameraLost("expected a frame, the camera is gone."))
+    until(lambda: bench.camera.starts >= 3)
+    bench.frames(2)
+    account = bench.station.pipeline.account.snapshot()
+    assert (account.captured, account.delivered, account.dropped) == (7, 4, {"camera gap": 3})
+    assert bench.station.pipeline.state.name == "live"
+    bench.assert_exact()
+
+
+def test_line_with_a_camera_that_is_away_is_not_ready(make_bench: Callable[..., Bench]) -> None:
+    camera = FakeCamera()
+    camera.refusals = [CameraUnavailable("expected the camera, it is unplugged.")] * 10_000
+    bench = make_bench(camera=camera)
+    until(lambda: bench.station.pipeline.state.name == "reconnecting")
+    answer = bench.client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["sentence"].startswith("expected the camera, it is unplugged. Trying again in")
+
+
+def test_line_with_a_camera_that_breaks_in_an_unknown_way_comes_back(bench: Bench) -> None:
+    bench.frames()
+    bench.camera.fail(RuntimeError("driver says 0xdead"))
+    until(lambda: bench.camera.starts == 2)
+    bench.frames()
+    assert bench.station.pipeline.account.snapshot().delivered == 2
+
+
+def test_line_without_frames_for_a_while_is_waiting_and_ready(bench: Bench) -> None:
+    bench.frames()
+    until(lambda: bench.station.pipeline.state.name == "waiting")
+    assert bench.client.get("/health/ready").status_code == 200
+    bench.frames()
+    assert bench.station.pipeline.account.snapshot().delivered == 2
+
+
+def test_line_at_the_end_of_a_recording_says_so_and_keeps_the_last_frame(bench: Bench) -> None:
+    (live,) = bench.frames()
+    bench.camera.end()
+    until(lambda: bench.station.pipeline.state.name == "ended")
+    assert bench.client.get("/health/ready").status_code == 200
+    assert bench.client.get("/api/v1/stats").json()["state"]["sentence"] == "The recording is over."
+    assert str(live.frame.sequence) in bench.client.get("/api/v1/frames/latest").headers["QPI-Frame"]
+
+
+def test_line_under_more_frames_than_the_engine_takes_drops_and_counts_them(bench: Bench) -> None:
+    bench.camera.send(200)
+    until(lambda: ended(bench) == 200)
+    account = bench.station.pipeline.account.snapshot()
+    assert account.delivered + account.dropped.get("queue full", 0) == 200
+    bench.assert_exact()
+
+
+def test_line_that_is_stopped_leaves_nothing_in_flight(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.frames(3)
+    bench.camera.send(50)
+    bench.station.pipeline.stop()
+    account = bench.station.pipeline.account.snapshot()
+    assert account.is_exact
+    assert account.in_flight == 0
+    assert bench.engine.closed
+    assert bench.station.pipeline.state.name == "stopped"
