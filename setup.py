@@ -1,4 +1,4 @@
-"""The folders at the top are packages of one namespace: `camera/` is `qpi_live.camera`. The rest is in pyproject.toml."""
+"""The folders at the top are packages of one namespace: `camera/` is `qpi_live.camera`. See pyproject.toml, too."""
 
 from setuptools import find_packages, setup
 
