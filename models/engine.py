@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -27,6 +28,32 @@ class EngineIdentity:
     detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
 
 
+class FringeState(StrEnum):
+    """What a frame's fringes are like, in one word for programs; the sentence beside it is for people.
+
+    The phase of a frame whose state is not `is_usable` is no phase at all: the engine raises `InferenceError` with the
+    state as its reason. The other states come with a phase, all but `CLEAR` with a warning.
+    """
+
+    CLEAR = "clear"
+    MOVED = "fringes moved"  # on the first frames after the carrier was found again
+    OVERLAPPING = "bands overlap"
+    SATURATED = "saturated"
+    DARK = "dark"
+    UNIFORM = "uniform"
+    NO_FRINGES = "no fringes"
+    TOO_COARSE = "fringes too coarse"
+    CURVED = "curved reference"
+    IN_LINE = "in-line hologram"
+    MOSAIC = "colour mosaic"
+    OTHER_PICTURE = "not an interferogram"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a phase can be made of such a frame."""
+        return self in (self.CLEAR, self.MOVED, self.OVERLAPPING, self.SATURATED)
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseQuality:
     """How far a phase can be trusted. A poor phase is no error; these numbers say so.
@@ -34,13 +61,19 @@ class PhaseQuality:
     Attributes:
         residues: points around which the wrapped phase does not sum to zero; None if the engine has no such idea.
         disputed_pixels: pixels in regions that branch cuts enclose, joined by the best-supported multiple of 2π.
-        carrier_strength: the carrier's spectral peak over the median of the ring around it; None if not measured.
+        carrier_strength: this frame's spectral peak at the carrier over its surroundings; None if not measured.
+        fringe_contrast: (maximum − minimum) / (maximum + minimum) of the fringes, 0 … 1; None if not measured.
+        saturated_share: of the pixels, 0 … 1; None if not measured.
+        fringes: what the fringes are like; None if the engine does not look at them.
         warning: one sentence for the person at the screen, or None.
     """
 
     residues: int | None = None
     disputed_pixels: int | None = None
     carrier_strength: float | None = None
+    fringe_contrast: float | None = None
+    saturated_share: float | None = None
+    fringes: FringeState | None = None
     warning: str | None = None
 
 

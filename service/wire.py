@@ -71,6 +71,14 @@ class FrameHeader(BaseModel):
     stages_ms: dict[str, float] = Field(description="what each stage took for this frame, ms")
     residues: int | None = Field(default=None, description="residues of the wrapped phase")
     disputed_pixels: int | None = Field(default=None, description="pixels inside regions that branch cuts enclose")
+    carrier_strength: float | None = Field(
+        default=None, description="the frame's spectral peak at the carrier over its surroundings"
+    )
+    fringe_contrast: float | None = Field(default=None, description="contrast of the fringes, 0 … 1")
+    saturated_share: float | None = Field(default=None, description="share of saturated pixels, 0 … 1")
+    fringes: str | None = Field(
+        default=None, description="clear, fringes moved, bands overlap or saturated; null where no engine looks at them"
+    )
     warning: str | None = Field(default=None, description="why this phase should not be trusted")
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.source import CameraIdentity
-from qpi_live.models.engine import EngineIdentity, PhaseQuality
+from qpi_live.models.engine import EngineIdentity, FringeState, PhaseQuality
 from qpi_live.service.line.latency import Percentiles
 from qpi_live.service.view import Layer
 
@@ -177,7 +177,10 @@ class Quality(_Answer):
 
     residues: int | None
     disputed_pixels: int | None
-    carrier_strength: float | None
+    carrier_strength: float | None = Field(description="the frame's spectral peak at the carrier over its surroundings")
+    fringe_contrast: float | None = Field(description="contrast of the fringes, 0 … 1")
+    saturated_share: float | None = Field(description="share of saturated pixels, 0 … 1")
+    fringes: FringeState | None = Field(description="what the fringes are like; null where no engine looks at them")
     warning: str | None
 
     @classmethod

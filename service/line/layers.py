@@ -108,6 +108,10 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         stages_ms={**live.stages_ms, "encode": encode_ms},
         residues=quality.residues,
         disputed_pixels=quality.disputed_pixels,
+        carrier_strength=quality.carrier_strength,
+        fringe_contrast=quality.fringe_contrast,
+        saturated_share=quality.saturated_share,
+        fringes=quality.fringes,
         warning=quality.warning and quality.warning[:_LONGEST_TEXT],
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from qpi_live.camera.account import AccountSnapshot
+from qpi_live.models.engine import FringeState, PhaseQuality
 from qpi_live.service.line.audience import Audience
 from qpi_live.service.line.baseline import Baseline
 from qpi_live.service.line.pipeline import Pipeline
@@ -30,11 +31,30 @@ class StationCollector(Collector):
         for reason, connections in self._audience.departed()[0].items():
             ended.add_metric([reason], connections)
         yield ended
+        newest = self._pipeline.hub.latest
+        if newest is not None:
+            yield from _fringes(newest.phase.quality)
         if self._baseline is not None:
             yield from _account("qpi_baseline", "offered to the baseline", self._baseline.account)
             rms_rad = self._baseline.agreement.rms_rad
             if rms_rad is not None:
                 yield GaugeMetricFamily("qpi_baseline_rms_radians", "Difference from the baseline.", rms_rad)
+
+
+def _fringes(quality: PhaseQuality) -> Iterator[Metric]:
+    """Of the newest frame; an engine that does not look at fringes has none."""
+    for name, what, value in (
+        ("qpi_carrier_strength", "The carrier's peak over its surroundings.", quality.carrier_strength),
+        ("qpi_fringe_contrast", "Contrast of the fringes, 0 to 1.", quality.fringe_contrast),
+        ("qpi_saturated_share", "Share of saturated pixels, 0 to 1.", quality.saturated_share),
+    ):
+        if value is not None:
+            yield GaugeMetricFamily(name, what, value)
+    if quality.fringes is not None:
+        state = GaugeMetricFamily("qpi_fringes", "1 for what the fringes are like.", labels=["state"])
+        for each in FringeState:
+            state.add_metric([each], each is quality.fringes)
+        yield state
 
 
 def _account(prefix: str, whose: str, account: AccountSnapshot) -> Iterator[Metric]:
