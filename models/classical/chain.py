@@ -21,12 +21,14 @@ class Inverted:
 
     Attributes:
         phase_rad: (H, W) float32 on the host in rad, background at zero, owned by the caller.
+        amplitude: (H, W) float32 on the host in grey values, as in `takeda.WrappedField`, owned by the caller.
         residues: how many the wrapped phase has.
         disputed_mask: (H, W) bool as in `goldstein.Unwrapped`, or None.
         stages_ms: how long each stage took, in ms, in order.
     """
 
     phase_rad: NDArray[np.float32]
+    amplitude: NDArray[np.float32]
     residues: int
     disputed_mask: NDArray[np.bool_] | None
     stages_ms: dict[str, float]
@@ -69,9 +71,9 @@ class HostChain:
     def invert(self, frame: Frame) -> Inverted:
         """See `Chain.invert`."""
         clock = perf_counter()
-        wrapped = self._retriever.wrapped_phase(frame.pixels)
+        wrapped = self._retriever.wrapped_field(frame.pixels)
         retrieved = perf_counter()
-        unwrapped = goldstein.unwrap(wrapped, self._bands)
+        unwrapped = goldstein.unwrap(wrapped.phase_rad, self._bands)
         done = perf_counter()
         self._background.remove(unwrapped.phase_rad)
         stages_ms = {
@@ -79,7 +81,9 @@ class HostChain:
             "unwrap": (done - retrieved) * 1e3,
             "background": (perf_counter() - done) * 1e3,
         }
-        return Inverted(unwrapped.phase_rad, len(unwrapped.residues), unwrapped.disputed_mask, stages_ms)
+        return Inverted(
+            unwrapped.phase_rad, wrapped.amplitude, len(unwrapped.residues), unwrapped.disputed_mask, stages_ms
+        )
 
     def free(self) -> None:
         """Nothing to give back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import hypot
 
 import numba
@@ -36,6 +37,20 @@ def band_radius(carrier: Carrier, band_limit_cycles_per_px: float | None = None)
 
 def _wrap_frequency(cycles_per_px: float) -> float:
     return cycles_per_px - round(cycles_per_px)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrappedField:
+    """The object field of one interferogram, as its wrapped phase and its amplitude.
+
+    Attributes:
+        phase_rad: (H, W) float32 in rad, in [−π, π], less the reference.
+        amplitude: (H, W) float32 in grey values: the field's modulus, half of what the fringes' cosine swings by.
+            Where it is small, the phase is noise.
+    """
+
+    phase_rad: NDArray[np.float32]
+    amplitude: NDArray[np.float32]
 
 
 class TakedaRetriever:
@@ -88,16 +103,20 @@ class TakedaRetriever:
         """Subtract the phase of this sample-free interferogram from now on; None: only the carrier's own ramp."""
         self.reference_rad = self._carrier_ramp() if pixels is None else wrap_angle(self.field(pixels), self._bands)
 
-    def wrapped_phase(self, pixels: Pixels) -> NDArray[np.float32]:
-        """The wrapped phase less the reference, (H, W) float32 in rad, in [−π, π].
+    def wrapped_field(self, pixels: Pixels) -> WrappedField:
+        """The wrapped phase less the reference, and the amplitude.
 
         Raises:
             InferenceError: `wrong shape`: the frame is not of this retriever's shape.
         """
         field = self.field(pixels)
-        wrapped = np.empty(self.shape, np.float32)
-        self._bands.run(_subtract_reference, field, self.reference_rad, wrapped)
-        return wrapped
+        phase, amplitude = np.empty(self.shape, np.float32), np.empty(self.shape, np.float32)
+        self._bands.run(_split_field, field, self.reference_rad, phase, amplitude)
+        return WrappedField(phase, amplitude)
+
+    def wrapped_phase(self, pixels: Pixels) -> NDArray[np.float32]:
+        """The phase alone of `wrapped_field`."""
+        return self.wrapped_field(pixels).phase_rad
 
     def field(self, pixels: Pixels) -> NDArray[np.complex64]:
         """The complex object field on its carrier, (H, W) complex64.
@@ -158,8 +177,8 @@ class TakedaRetriever:
 
 def wrap_angle(field: NDArray[np.complex64], bands: RowBands) -> NDArray[np.float32]:
     """The argument of each point of a field, (H, W) float32 in rad."""
-    angle = np.empty(field.shape, np.float32)
-    bands.run(_subtract_reference, field, np.zeros(field.shape, np.float32), angle)
+    angle, amplitude = np.empty(field.shape, np.float32), np.empty(field.shape, np.float32)
+    bands.run(_split_field, field, np.zeros(field.shape, np.float32), angle, amplitude)
     return angle
 
 
@@ -191,16 +210,18 @@ _ARCTAN = _fit_arctan()
 
 
 @numba.njit(nogil=True, cache=True)
-def _subtract_reference(
+def _split_field(
     first_row: int,
     last_row: int,
     field: NDArray[np.complex64],
     reference_rad: NDArray[np.float32],
     wrapped: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
 ) -> None:
-    """wrapped = arg(field) − reference, brought back into [−π, π]."""
+    """wrapped = arg(field) − reference, brought back into [−π, π]; amplitude = |field|."""
     for y in range(first_row, last_row):
         for x in range(field.shape[1]):
             value = field[y, x]
             difference = _arctan2(value.imag, value.real) - reference_rad[y, x]
             wrapped[y, x] = difference - _TWO_PI * np.rint(difference * _PER_TURN)
+            amplitude[y, x] = np.sqrt(value.real * value.real + value.imag * value.imag)

@@ -22,8 +22,9 @@ _Piece = TypeVar("_Piece", CudaUnwrapper, CudaRetriever, CudaBackground, DeviceM
 class CudaChain:
     """`Chain` on a device. Stages, by the device's clock: `upload`, `retrieve`, `unwrap`, `background`, `download`.
 
-    Retrieval and unwrapping are one graph each. A frame that lies on the device already is taken from there. The phase
-    comes down once; before it, the means over blocks of pixels do, to which the host fits the background.
+    Retrieval and unwrapping are one graph each. A frame that lies on the device already is taken from there. Phase
+    and amplitude come down once; before them, the means over blocks of pixels do, to which the host fits the
+    background.
 
     Args:
         device: where.
@@ -45,7 +46,7 @@ class CudaChain:
             self._background = self._hold(CudaBackground(device, background))
             self._staging = device.page_locked(self._shape, _WIDEST_GREY)
             self._grey = self._hold(device.allocate(self._staging.nbytes))
-            self._retrieval = self._record(lambda: self._retriever.enqueue(self._stream, self._unwrapper.wrapped))
+            self._retrieval = self._record(self._enqueue_retrieval)
             self._unwrapping = self._record(lambda: self._unwrapper.enqueue(self._stream))
         except BaseException:
             self.free()
@@ -78,6 +79,7 @@ class CudaChain:
         self._background.enqueue_removal(stream, unwrapper.phase)
         levelled = stream.record()
         phase_rad = self._fetch(unwrapper.phase, np.dtype(np.float32))
+        amplitude = self._fetch(unwrapper.amplitude, np.dtype(np.float32))
         disputed_mask = self._fetch(unwrapper.disputed, np.dtype(np.bool_)) if has_islands else None
         done = stream.record()
         done.synchronize()
@@ -88,7 +90,7 @@ class CudaChain:
             "background": levelled.ms_since(unwrapped),
             "download": done.ms_since(levelled),
         }
-        return Inverted(phase_rad, counts.residues, disputed_mask, stages_ms)
+        return Inverted(phase_rad, amplitude, counts.residues, disputed_mask, stages_ms)
 
     def free(self) -> None:
         """Give the device's memory back, unless it is gone with the device. Doing it twice is harmless."""
@@ -111,6 +113,9 @@ class CudaChain:
         uploaded = stream.record()
         self._retriever.enqueue_grey(stream, self._grey, dtype)
         return began, uploaded
+
+    def _enqueue_retrieval(self) -> None:
+        self._retriever.enqueue(self._stream, self._unwrapper.wrapped, self._unwrapper.amplitude)
 
     def _fetch(self, memory: DeviceMemory, dtype: np.dtype[Any]) -> Array:
         """An array of the frame's shape that nobody else has; there once the stream's work so far is done."""

@@ -50,6 +50,7 @@ class CudaUnwrapper:
 
     Attributes:
         wrapped: (H, W) float32 on the device, in rad, |φ| ≤ π, no NaN: what is unwrapped.
+        amplitude: (H, W) float32 on the device, in grey values: how bright the fringes are that it came from.
         phase: (H, W) float32 on the device, in rad: the result.
         disputed: (H, W) uint8 on the device: after `join_regions`, 1 outside of the largest region.
         right, down: (H, W) uint8 on the device: the links that cuts block, as in `BranchCuts`.
@@ -59,7 +60,7 @@ class CudaUnwrapper:
         shape: (H, W) in pixels, at least 2 × 2, at most 65,535 × 32,000.
 
     Raises:
-        DeviceOutOfMemory: there are no 85 bytes a pixel.
+        DeviceOutOfMemory: there are no 89 bytes a pixel.
     """
 
     def __init__(self, device: Device, shape: tuple[int, int]) -> None:
@@ -90,6 +91,7 @@ class CudaUnwrapper:
         self._counts_here = device.page_locked((1,), _COUNTS)
         pixels, allocate = height * width, self._set.allocate
         self.wrapped, self.phase, self.disputed = allocate(4 * pixels), allocate(4 * pixels), allocate(pixels)
+        self.amplitude = allocate(4 * pixels)
         self.right, self.down = allocate(pixels), allocate(pixels)
         self._counts, self._of_rows = allocate(_COUNTS.itemsize), allocate(4 * height)
         # In the worst case there is a residue on every corner, and every pixel is a region of its own.

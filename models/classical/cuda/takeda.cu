@@ -51,11 +51,13 @@ extern "C" __global__ void pass_band(const Complex* half_spectrum, const float* 
     spectrum[i] = value;
 }
 
-// arg(field) − reference, brought back into [−π, π].
-extern "C" __global__ void wrapped_phase(const Complex* field, const float* reference_rad, float* wrapped_rad,
-                                         int pixels) {
+// wrapped = arg(field) − reference, brought back into [−π, π]; amplitude = |field|, over `pixels` since the transforms
+// there and back leave that factor in.
+extern "C" __global__ void wrapped_field(const Complex* field, const float* reference_rad, float* wrapped_rad,
+                                         float* amplitude, int pixels) {
     const int i = this_pixel();
     if (i >= pixels) return;
     const float difference = atan2f(field[i].im, field[i].re) - reference_rad[i];
     wrapped_rad[i] = difference - two_pi * rintf(difference * per_turn);
+    amplitude[i] = sqrtf(field[i].re * field[i].re + field[i].im * field[i].im) / static_cast<float>(pixels);
 }

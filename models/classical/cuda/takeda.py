@@ -26,7 +26,7 @@ class CudaRetriever:
         height, width = plan.shape
         pixels = height * width
         grid = each_pixel(plan.shape)
-        names = ("grey8_to_real", "grey16_to_real", "pass_band", "wrapped_phase")
+        names = ("grey8_to_real", "grey16_to_real", "pass_band", "wrapped_field")
         self._set = KernelSet(device, ("takeda.cu",), dict.fromkeys(names, grid))
         self._transform = device.field_transform(plan.shape)
         self._pixels = np.int32(pixels)
@@ -44,12 +44,12 @@ class CudaRetriever:
         """Take in an interferogram of `dtype` that lies on the device."""
         self._set.launch(stream, f"grey{8 * dtype.itemsize}_to_real", grey, self._real, self._pixels)
 
-    def enqueue(self, stream: Stream, wrapped: DeviceMemory) -> None:
-        """From what was taken in to the wrapped phase less the reference: (H, W) float32 in rad, in [−π, π]."""
+    def enqueue(self, stream: Stream, wrapped: DeviceMemory, amplitude: DeviceMemory) -> None:
+        """From what was taken in to wrapped phase and amplitude, (H, W) float32 each, as in `WrappedField`."""
         self._transform.forward(stream, self._real, self._half_spectrum)
         self._set.launch(stream, "pass_band", self._half_spectrum, self._filter, self._field, *self._band)
         self._transform.inverse(stream, self._field, self._field)
-        self._set.launch(stream, "wrapped_phase", self._field, self._reference, wrapped, self._pixels)
+        self._set.launch(stream, "wrapped_field", self._field, self._reference, wrapped, amplitude, self._pixels)
 
     def free(self) -> None:
         """Give the device's memory back. Doing it twice is harmless."""

@@ -34,6 +34,16 @@ def test_wrapped_phase_of_known_fringes_is_the_known_phase(carrier: tuple[float,
     assert error_rad(wrapped, smooth()).std() < 0.03
 
 
+def test_amplitude_of_known_fringes_is_half_their_swing_in_grey_values() -> None:
+    """Fringes a + b cos φ: the amplitude is b / 2, wherever the border does not ring."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    swing = 80 - 60 * np.exp(-((y - 130) ** 2 + (x - 150) ** 2) / 2 / 35**2)
+    pixels = np.rint(120 + swing * np.cos(2 * np.pi * (0.21 * y + 0.26 * x))).astype(np.uint8)
+    field = TakedaRetriever(SHAPE, Carrier(0.21, 0.26)).wrapped_field(pixels)
+    assert field.amplitude.dtype == np.float32
+    assert np.abs(field.amplitude - swing / 2)[32:-32, 32:-32].max() < 1
+
+
 def test_wrapped_phase_of_the_conjugate_sideband_is_the_negative() -> None:
     pixels = interferogram(smooth())
     carrier = Carrier(0.21, 0.26)

@@ -7,7 +7,7 @@ from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.classical.carrier import Carrier
 from qpi_live.models.classical.cuda.takeda import CudaRetriever
-from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.classical.takeda import TakedaRetriever, WrappedField
 
 from tests.models.fringes import SHAPE, bump, interferogram
 
@@ -24,17 +24,19 @@ CARRIERS = [
 ]
 
 
-def retrieved(device: Device, plan: TakedaRetriever, pixels: Pixels) -> NDArray[np.float32]:
+def retrieved(device: Device, plan: TakedaRetriever, pixels: Pixels) -> WrappedField:
     stream = device.stream()
     retriever = CudaRetriever(device, plan, stream)
-    grey, wrapped = device.allocate(pixels.nbytes), device.allocate(4 * pixels.size)
+    grey = device.allocate(pixels.nbytes)
+    wrapped, amplitude = device.allocate(4 * pixels.size), device.allocate(4 * pixels.size)
     stream.upload(pixels, grey)
     retriever.enqueue_grey(stream, grey, pixels.dtype)
-    retriever.enqueue(stream, wrapped)
-    result = np.empty(plan.shape, np.float32)
-    stream.download(wrapped, result)
+    retriever.enqueue(stream, wrapped, amplitude)
+    result = WrappedField(np.empty(plan.shape, np.float32), np.empty(plan.shape, np.float32))
+    stream.download(wrapped, result.phase_rad)
+    stream.download(amplitude, result.amplitude)
     stream.synchronize()
-    for piece in (retriever, grey, wrapped):
+    for piece in (retriever, grey, wrapped, amplitude):
         piece.free()
     return result
 
@@ -51,9 +53,11 @@ def largest_difference_rad(plan: TakedaRetriever, pixels: Pixels, wrapped: NDArr
 def test_wrapped_phase_equals_the_hosts(device: Device, carrier: tuple[float, float], shape: tuple[int, int]) -> None:
     pixels = interferogram(bump(shape), carrier)
     plan = TakedaRetriever(shape, Carrier(*carrier))
-    wrapped = retrieved(device, plan, pixels)
+    field = retrieved(device, plan, pixels)
+    wrapped = field.phase_rad
     assert np.abs(wrapped).max() <= np.float32(np.pi) + 1e-5
     assert largest_difference_rad(plan, pixels, wrapped) < 1e-5
+    assert np.allclose(field.amplitude, plan.wrapped_field(pixels).amplitude, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("bit_depth", [10, 12, 16])
@@ -61,7 +65,7 @@ def test_wrapped_phase_of_deeper_pixels_equals_the_hosts(device: Device, bit_dep
     pixels = interferogram(bump(), bit_depth=bit_depth)
     assert pixels.dtype == np.uint16
     plan = TakedaRetriever(SHAPE, Carrier(0.21, 0.26))
-    assert largest_difference_rad(plan, pixels, retrieved(device, plan, pixels)) < 1e-5
+    assert largest_difference_rad(plan, pixels, retrieved(device, plan, pixels).phase_rad) < 1e-5
 
 
 def test_wrapped_phase_with_a_calibration_frame_equals_the_hosts(device: Device) -> None:
@@ -70,4 +74,4 @@ def test_wrapped_phase_with_a_calibration_frame_equals_the_hosts(device: Device)
     plan = TakedaRetriever(SHAPE, Carrier(0.21, 0.26))
     plan.use_calibration(interferogram(aberration, seed=1))
     pixels = interferogram(bump() + aberration, seed=2)
-    assert largest_difference_rad(plan, pixels, retrieved(device, plan, pixels)) < 1e-5
+    assert largest_difference_rad(plan, pixels, retrieved(device, plan, pixels).phase_rad) < 1e-5
