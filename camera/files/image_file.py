@@ -15,18 +15,14 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError, ImageTooLarge, check_size
+from qpi_live.camera.files.tiff_page import tiff_page, without_colour
 from qpi_live.camera.frame import Pixels
 
-LARGEST_IMAGE_PX = 2**26  # 8192 × 8192
-_SMALLEST_EDGE_PX = 16
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
 _PILLOW_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I;16L", "I", "F")
-
-
-class ImageFileError(ValueError):
-    """Bytes that are no interferogram: the text says what was expected, what came, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +83,7 @@ def to_grey(values: NDArray[np.generic]) -> GreyImage:
     Raises:
         ImageFileError: not two-dimensional, smaller than 16 pixels, complex, boolean, or not finite.
     """
-    if values.ndim != 2:
-        raise ImageFileError(f"expected one two-dimensional image, got shape {values.shape}; send one frame at a time")
-    if min(values.shape) < _SMALLEST_EDGE_PX:
-        raise ImageFileError(f"expected at least {_SMALLEST_EDGE_PX} pixels along each axis, got shape {values.shape}")
+    check_size(values.shape, values.size)
     if values.dtype.kind not in "uif":
         raise ImageFileError(f"expected real grey values, got {values.dtype}; send the recorded intensity")
     if values.dtype == np.uint8:
@@ -128,7 +121,7 @@ def _decode_npy(data: bytes, max_px: int) -> NDArray[np.generic]:
         raise ImageFileError(f"expected a sound .npy header, got one that NumPy refuses ({error})") from error
     if dtype.kind not in "uif":
         raise ImageFileError(f"expected real grey values, got {dtype}; pickled or structured arrays are never read")
-    _check_size(shape, max_px)
+    check_size(shape, max_px, dtype.itemsize)
     expected = math.prod(shape) * dtype.itemsize
     if len(data) - stream.tell() != expected:
         raise ImageFileError(f"expected {expected} bytes of pixels, got {len(data) - stream.tell()}; is it truncated?")
@@ -148,61 +141,23 @@ def _decode_tiff(data: bytes, max_px: int) -> NDArray[np.generic]:
         raise ImageFileError(f"expected a sound TIFF, got one that cannot be read ({_first_line(error)})") from error
 
 
-def tiff_page(page: tifffile.TiffPage | tifffile.TiffFrame, max_px: int = LARGEST_IMAGE_PX) -> NDArray[np.generic]:
-    """The (H, W) image of a TIFF page. The page's own tags count; descriptions that contradict them do not.
-
-    Raises:
-        ImageFileError: too large, or not one image; tifffile's own errors pass through.
-    """
-    keyframe = page.keyframe
-    if keyframe is None or keyframe.dtype is None:
-        raise ImageFileError("expected a TIFF of grey values, got samples of an unknown type")
-    _check_size((keyframe.imagelength, keyframe.imagewidth), max_px)
-    if keyframe.is_tiled and keyframe.tilewidth * keyframe.tilelength > max(max_px, 2**20):
-        raise ImageFileError(f"expected tiles within the image, got {keyframe.tilelength} × {keyframe.tilewidth} ones")
-    if keyframe.samplesperpixel > 4 or keyframe.imagedepth > 1:
-        raise ImageFileError(f"expected one grey image in a TIFF page, got shape {keyframe.shape}")
-    return _without_colour(np.asarray(page.asarray()), keyframe.axes.find("S"))
-
-
 def _decode_with_pillow(data: bytes, kind: str, max_px: int) -> NDArray[np.generic]:
     try:
         with Image.open(BytesIO(data), formats=[kind]) as image:
-            _check_size((image.height, image.width), max_px)
+            check_size((image.height, image.width), max_px)
             if image.mode not in _PILLOW_MODES:
                 raise ImageFileError(f"expected a grey {kind}, got mode {image.mode}")
             if image.mode in ("1", "LA", "P", "CMYK", "YCbCr"):
                 return np.asarray(image.convert("L"))
-            return _without_colour(np.asarray(image), 2 if image.mode in ("RGB", "RGBA") else -1)
+            return without_colour(np.asarray(image), 2 if image.mode in ("RGB", "RGBA") else -1)
     except ImageFileError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageFileError(f"expected at most {max_px} pixels, got a {kind} of far more; crop the image") from error
+        raise ImageTooLarge(f"expected at most {max_px} pixels, got a {kind} of far more; crop the image") from error
     except UnidentifiedImageError as error:
         raise ImageFileError(f"expected a sound {kind}, got one whose header makes no sense") from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, … on malformed files
         raise ImageFileError(f"expected a sound {kind}, got one that cannot be read ({_first_line(error)})") from error
-
-
-def _without_colour(values: NDArray[np.generic], sample_axis: int) -> NDArray[np.generic]:
-    """A grey image out of one stored as colours: their mean, which is any one of them where all are alike."""
-    if sample_axis < 0:
-        return values
-    colours = np.moveaxis(values, sample_axis, -1)[..., :3]
-    first = colours[..., 0]
-    if all(np.array_equal(first, colours[..., k]) for k in range(1, colours.shape[-1])):
-        return first
-    grey: NDArray[np.generic] = np.rint(colours.mean(axis=-1, dtype=np.float64)).astype(values.dtype)
-    return grey
-
-
-def _check_size(shape: tuple[int, ...], max_px: int) -> None:
-    if len(shape) != 2:
-        raise ImageFileError(f"expected one two-dimensional image, got shape {shape}; send one frame at a time")
-    if min(shape) < _SMALLEST_EDGE_PX:
-        raise ImageFileError(f"expected at least {_SMALLEST_EDGE_PX} pixels along each axis, got shape {shape}")
-    if math.prod(shape) > max_px:
-        raise ImageFileError(f"expected at most {max_px} pixels, got {shape[0]} × {shape[1]}; crop the image")
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,9 @@ import h5py
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from qpi_live.camera.files.image_file import GreyImage, ImageFileError, read_image, tiff_page, to_grey
+from qpi_live.camera.files.image_bounds import ImageFileError
+from qpi_live.camera.files.image_file import GreyImage, read_image, to_grey
+from qpi_live.camera.files.tiff_page import tiff_page
 from qpi_live.camera.optics import Optics
 
 _IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy")

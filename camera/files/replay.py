@@ -10,7 +10,8 @@ from time import monotonic_ns, time_ns
 
 import numpy as np
 from qpi_live.camera.errors import CameraLost, CameraUnavailable
-from qpi_live.camera.files.image_file import GreyImage, ImageFileError
+from qpi_live.camera.files.image_bounds import ImageFileError
+from qpi_live.camera.files.image_file import GreyImage
 from qpi_live.camera.files.recording import Recording, open_recording
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.pace import Pace

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from qpi_live.camera.files.image_file import ImageFileError, decode_image, read_image, to_grey
+from qpi_live.camera.files.image_bounds import ImageFileError
+from qpi_live.camera.files.image_file import decode_image, read_image, to_grey
 
 SHAPE = (24, 40)
 EIGHT_BIT = np.random.default_rng(0).integers(0, 256, SHAPE, np.uint8)
