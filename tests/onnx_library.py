@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import onnxruntime
 from qpi_live.camera.device import DeviceError, DeviceIdentity, DeviceMemory, Stream
 from qpi_live.models.artifacts.compiler import Capability, Progress
+from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.artifacts.sizes import Shape, Sizes
 from qpi_live.models.errors import EngineUnavailable
 
@@ -61,7 +61,7 @@ class OnnxExecution:
     """`Execution` on a host stream."""
 
     def __init__(self, network: bytes, library: OnnxLibrary) -> None:
-        self._session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+        self._session = open_session(network)
         self._library = library
         self._bound: Callable[[], None] | None = None
 

@@ -10,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 
@@ -40,14 +41,8 @@ class OnnxEngine:
         path = path or (SHIPPED if len(providers) > 1 else SHIPPED_INT8)
         if not path.is_file():
             raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
-        session_options = onnxruntime.SessionOptions()
-        # Threads that wait for work by spinning take the cores from the rest of the line: on two cores a frame's
-        # comparison took up to 38 ms instead of 2, and the network itself was slower too.
-        session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if options.threads:
-            session_options.intra_op_num_threads = options.threads
         try:
-            self._session = onnxruntime.InferenceSession(str(path), session_options, providers=providers)
+            self._session = open_session(path, providers, options.threads)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
         self.network = NetworkIdentity.from_metadata(self._session.get_modelmeta().custom_metadata_map)

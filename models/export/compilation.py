@@ -12,7 +12,6 @@ from time import perf_counter
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame, Pixels
@@ -20,6 +19,7 @@ from qpi_live.models.artifacts.agreement import Agreement, Probe, Retrieve, comp
 from qpi_live.models.artifacts.compiled_network import EngineManifest, manifest_path, sha256
 from qpi_live.models.artifacts.compiler import Capability, EngineLibrary, Progress
 from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.artifacts.sizes import Sizes
 from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.tensorrt import TensorRtEngine
@@ -223,7 +223,7 @@ def _measured(
 
 
 def _on_onnx_runtime(network: bytes, *, takes_bytes: bool = False) -> Retrieve:
-    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    session = open_session(network)
     name = session.get_inputs()[0].name
 
     def retrieve(pixels: Pixels) -> NDArray[np.float32]:

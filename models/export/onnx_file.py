@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.artifacts.agreement import Agreement, Probe, compare
 from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.export.precision import PRECISIONS, stamp, to_fp16, to_int8
 from qpi_live.models.nets.blocks import LEVEL_STRIDES
 from qpi_live.models.nets.nas_prnet import NasPRNet
@@ -120,7 +120,7 @@ def describe(checkpoint: Checkpoint, precision: str, shape: tuple[int, int] | No
 
 def _compare(net: nn.Module, path: Path, probes: Sequence[Probe]) -> Agreement:
     """Of ONNX Runtime with torch, the reference."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(path)
 
     def in_torch(pixels: Pixels) -> NDArray[np.float32]:
         with torch.inference_mode():

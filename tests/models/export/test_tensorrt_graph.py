@@ -6,9 +6,9 @@ import pytest
 pytest.importorskip("onnx", reason="compiling needs onnx: pip install 'qpi-live[gpu]'")
 
 import onnx
-import onnxruntime
 from onnx import TensorProto, numpy_helper
 from qpi_live.camera.frame import Pixels
+from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.artifacts.sizes import Sizes
 from qpi_live.models.export.precision import to_fp16, to_int8
 from qpi_live.models.export.tensorrt_graph import as_bytes, for_tensorrt
@@ -25,7 +25,7 @@ def grey(bit_depth: int = 8, seed: int = 0) -> Pixels:
 
 def run(model: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
     onnx.checker.check_model(model, full_check=True)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     return session.run(None, {"interferogram": pixels})[0]
 
 
