@@ -138,7 +138,7 @@ def main(
 
 @contextmanager
 def _service(camera: str, size: int, fps: float) -> Iterator[str]:
-    command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--port", "0"]
+    command = [sys.executable, "-c", "from qpi_live.service.cli.main import main; main()", "serve", "--port", "0"]
     options = ["--camera", camera, "--size", str(size), "--fps", str(fps), "--log-level", "warning"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:

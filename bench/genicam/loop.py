@@ -103,7 +103,7 @@ def _beside_naive_thread(producer: Path, seconds: float, wait_ms: int) -> Sequen
 
 def _beside_service(producer: Path, seconds: float) -> dict[str, float]:
     """What a `qpi serve` says of its own loop, sampled ten times a second."""
-    program = "from service.cli import main; main()"
+    program = "from qpi_live.service.cli.main import main; main()"
     options = ["serve", "--camera", f"gentl:{producer}", "--fps", "100", "--port", "0", "--log-level", "error"]
     with subprocess.Popen([sys.executable, "-c", program, *options], stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -169,7 +169,7 @@ def test_kernel_shares_memory_in_a_block_and_takes_constants(device: Device) -> 
     memory.free()
 
 
-@pytest.mark.parametrize("source", [KERNELS, ROOT / "bench" / "copy.cu"], ids=lambda path: path.name)
+@pytest.mark.parametrize("source", [KERNELS, ROOT / "bench" / "floors" / "copy.cu"], ids=lambda path: path.name)
 def test_kernels_of_tests_and_benches_compile_for_a_gpu(source: Path) -> None:
     pytest.importorskip("cuda.bindings", reason="needs NVRTC: pip install 'qpi-live[gpu]'")
     from qpi_live.camera.gpu.nvrtc import compile_cubin
@@ -254,8 +254,8 @@ _FAULT = """
 import sys
 import numpy as np
 from pathlib import Path
-from camera.cuda_device import open_device
-from camera.device import DeviceLost, DeviceUnavailable
+from qpi_live.camera.gpu.cuda_device import open_device
+from qpi_live.camera.device import DeviceLost, DeviceUnavailable
 
 device = open_device()
 held = device.page_locked((8,), np.dtype(np.uint8))

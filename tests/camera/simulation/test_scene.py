@@ -24,7 +24,7 @@ def _digest(scene: Scene, frame: int) -> str:
 
 def test_scene_of_one_seed_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "from hashlib import sha256; from camera.scene import open_scene; "
+        "from hashlib import sha256; from qpi_live.camera.simulation.scene import open_scene; "
         f"s = open_scene('harsh', {SHAPE}, seed=5); "
         "arrays = s.pixels(9), s.true_phase_rad(9), s.calibration_pixels(9); "
         "print(sha256(b''.join(array.tobytes() for array in arrays)).hexdigest())"
