@@ -13,6 +13,16 @@ from qpi_live.camera.features import FeatureValue
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
+def dtype_for(bit_depth: int) -> type[np.uint8] | type[np.uint16]:
+    """The type that grey values of so many bits are kept in, everywhere: uint8 up to 8 bits, uint16 above."""
+    return np.uint8 if bit_depth <= 8 else np.uint16
+
+
+def as_pixels(values: NDArray[np.generic], bit_depth: int) -> Pixels:
+    """A C-contiguous copy of grey values, which must fit `bit_depth`, in the type that follows from it."""
+    return values.astype(np.uint8, order="C") if bit_depth <= 8 else values.astype(np.uint16, order="C")
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class OnDevice:
     """A frame's pixels on a device. They stay there as long as somebody holds this object, and no longer.
@@ -36,7 +46,7 @@ class Frame:
 
     Attributes:
         pixels: (H, W) uint8 or uint16 grey values on the host, C-contiguous and read-only. It never aliases a
-            driver's buffer.
+            driver's buffer. Its type follows from `bit_depth` (`dtype_for`): 8 bits that came as uint16 are copied.
         bit_depth: significant bits of a grey value (8, 10, 12, …); full scale is 2**bit_depth − 1.
         sequence: the stream's own count of frames read from the camera, from 0, without gaps.
         captured_ns: when the frame reached this program, in ns of Unix time (UTC). For people and files.
@@ -71,6 +81,11 @@ class Frame:
             )
         if not 1 <= self.bit_depth <= 8 * pixels.dtype.itemsize:
             raise ValueError(f"expected a bit depth that {pixels.dtype} can hold, got {self.bit_depth}")
+        if pixels.dtype != dtype_for(self.bit_depth):
+            if pixels.size and int(pixels.max()) > 255:
+                raise ValueError(f"expected grey values of {self.bit_depth} bits, got {int(pixels.max())}")
+            pixels = pixels.astype(np.uint8)
+            object.__setattr__(self, "pixels", pixels)
         if not pixels.flags.c_contiguous:
             raise ValueError("expected C-contiguous pixels; copy them out of the driver's buffer first")
         pixels.flags.writeable = False

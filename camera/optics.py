@@ -11,7 +11,7 @@ class Optics:
     """An off-axis microscope's imaging side.
 
     Attributes:
-        wavelength_m: vacuum wavelength of the illumination, in metres.
+        wavelength_m: vacuum wavelength of the illumination, in metres; None where it is not known.
         pixel_pitch_m: the sensor's pixel pitch, in metres; None where it is not known.
         magnification: lateral magnification from object to sensor (1 where the pitch is already the object's).
         numerical_aperture: the objective's NA; None where it is not known.
@@ -20,13 +20,13 @@ class Optics:
         ValueError: a length or the magnification is beyond what microscopes have, or the NA is outside 0 … 1.7.
     """
 
-    wavelength_m: float
+    wavelength_m: float | None
     pixel_pitch_m: float | None = None
     magnification: float = 1.0
     numerical_aperture: float | None = None
 
     def __post_init__(self) -> None:
-        if not 100e-9 <= self.wavelength_m <= 20e-6:
+        if self.wavelength_m is not None and not 100e-9 <= self.wavelength_m <= 20e-6:
             raise ValueError(
                 f"expected a wavelength in metres between 100 nm and 20 µm, got {self.wavelength_m!r}; "
                 "532 nm is written 532e-9"
@@ -46,11 +46,11 @@ class Optics:
     @property
     def band_limit_cycles_per_px(self) -> float | None:
         """The objective's coherent cut-off NA/λ in cycles per pixel (Goodman 2005, §6.2); None if unknown."""
-        if self.numerical_aperture is None or self.object_pixel_m is None:
+        if self.numerical_aperture is None or self.wavelength_m is None or self.object_pixel_m is None:
             return None
         return self.numerical_aperture / self.wavelength_m * self.object_pixel_m
 
     @property
-    def opd_m_per_rad(self) -> float:
-        """Optical path difference of one radian of phase: λ/2π, in metres."""
-        return self.wavelength_m / tau
+    def opd_m_per_rad(self) -> float | None:
+        """Optical path difference of one radian of phase: λ/2π, in metres; None where the wavelength is not known."""
+        return None if self.wavelength_m is None else self.wavelength_m / tau

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError, ImageTooLarge, check_size
 from qpi_live.camera.files.tiff_page import tiff_page, without_colour
-from qpi_live.camera.frame import Pixels
+from qpi_live.camera.frame import Pixels, as_pixels
 
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -30,7 +30,7 @@ class GreyImage:
     """A decoded interferogram.
 
     Attributes:
-        pixels: (H, W) uint8 or uint16, C-contiguous, owned by the caller.
+        pixels: (H, W) uint8 up to 8 bits, uint16 above, C-contiguous, owned by the caller.
         bit_depth: 8, 10, 12, 14 or 16: the least that holds the largest grey value.
     """
 
@@ -97,8 +97,8 @@ def to_grey(values: NDArray[np.generic]) -> GreyImage:
             raise ImageFileError(f"expected grey values of a usable range, got {lowest:g} … {highest:g}")
         values = np.rint((values.astype(np.float64) - lowest) * (65535 / span if span else 0.0))
         highest = float(values.max())
-    pixels = np.array(values, np.uint16, order="C")
-    return GreyImage(pixels, next(depth for depth in _BIT_DEPTHS if highest < 2**depth))
+    bit_depth = next(depth for depth in _BIT_DEPTHS if highest < 2**depth)
+    return GreyImage(as_pixels(values, bit_depth), bit_depth)
 
 
 def _are_grey_values(values: NDArray[np.generic], lowest: float, highest: float) -> bool:

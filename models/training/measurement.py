@@ -26,6 +26,8 @@ _NOLL_TERMS = 15
 _FIT_STEP_PX = 16
 _RADIUS_STEP = 0.002  # cycles per pixel, of the radial profile in which the band's edge is sought
 _SMALLEST_READ_NOISE_E = 1.0
+_LARGEST_NA = 1.7
+_ANY_PIXEL_M = 1e-6  # of the object, where the scale is not known: only its ratio to the NA counts then
 _WINDOWS = 4  # the frame is cut into 4 × 4 windows, whose contrasts say how far it varies
 
 
@@ -62,11 +64,12 @@ def measure_instrument(frames: Sequence[Frame], optics: Optics, name: str = "") 
         name: for the instrument file.
 
     Raises:
-        ValueError: no frames.
+        ValueError: no frames; no wavelength; a magnification without a pixel pitch; a scale that no objective has.
         InferenceError: `no carrier`: the frames show no fringes.
     """
     if not frames:
         raise ValueError("expected at least one frame of the instrument, got none; name a recording that has some")
+    _check_scale(optics)
     found = [_measure_frame(frame) for frame in frames]
     first = found[0]
     carrier = first.carrier
@@ -76,13 +79,7 @@ def measure_instrument(frames: Sequence[Frame], optics: Optics, name: str = "") 
     level = float(np.median([f.beam.level for f in found]))
     # One frame cannot tell shot from read noise; all of it is taken as shot noise, and a token of read noise.
     full_well_e = float(np.clip(level / max(noise_grey / full_scale, 1e-5) ** 2, 100, 1e6))
-    pitch_m = optics.object_pixel_m or 1e-6
-    known = Optics(
-        optics.wavelength_m,
-        optics.pixel_pitch_m or pitch_m,
-        optics.magnification,
-        min(band_limit * optics.wavelength_m / pitch_m, 1.7),
-    )
+    known = _with_band_limit(optics, band_limit)
     instrument = Instrument(
         shape=frames[0].shape,
         optics=known,
@@ -101,6 +98,31 @@ def measure_instrument(frames: Sequence[Frame], optics: Optics, name: str = "") 
         noise_grey,
         float(np.median([f.background_rms_rad for f in found])),
     )
+
+
+def _check_scale(optics: Optics) -> None:
+    if optics.wavelength_m is None:
+        raise ValueError("expected to know the wavelength, got a recording that does not say; add --wavelength-nm")
+    if optics.pixel_pitch_m is None and optics.magnification != 1:
+        raise ValueError(
+            f"expected the sensor's pixel pitch beside a magnification of {optics.magnification:g}, got none; "
+            "add --pixel-um, or leave both out"
+        )
+
+
+def _with_band_limit(optics: Optics, band_limit: float) -> Optics:
+    """`optics` with the NA that stands for the measured band limit, in cycles per pixel.
+
+    The simulator takes the band limit from the optics alone, so what it computes must be what was measured.
+    """
+    wavelength_m, pixel_m = optics.wavelength_m or 0.0, optics.object_pixel_m or _ANY_PIXEL_M
+    aperture = band_limit * wavelength_m / pixel_m
+    if aperture > _LARGEST_NA:
+        raise ValueError(
+            f"expected a scale at which the band limit of {band_limit:.3f} cycles per pixel is an objective's, got "
+            f"{pixel_m * 1e9:.0f} nm a pixel, which needs an NA of {aperture:.2f}; check --pixel-um and --magnification"
+        )
+    return Optics(wavelength_m, optics.pixel_pitch_m or pixel_m, optics.magnification, aperture)
 
 
 @dataclass(frozen=True, slots=True)

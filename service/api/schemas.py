@@ -98,7 +98,7 @@ class Engine(_Answer):
 class OpticsAnswer(_Answer):
     """The stream's optics."""
 
-    wavelength_m: float
+    wavelength_m: float | None
     pixel_pitch_m: float | None
     magnification: float
     numerical_aperture: float | None

@@ -135,7 +135,7 @@ function cameraRows({ shape: [height, width], bit_depth: bits, optics }) {
   const pixelUm = optics?.pixel_pitch_m ? (optics.pixel_pitch_m / optics.magnification) * 1e6 : null;
   return [
     row("Frame", `${width} × ${height}, ${bits} bit`, "", "Width × height in pixels, bits of a grey value"),
-    row("Wavelength", optics ? `${fixed(optics.wavelength_m * 1e9, 1)} nm` : "not known"),
+    row("Wavelength", optics?.wavelength_m ? `${fixed(optics.wavelength_m * 1e9, 1)} nm` : "not known"),
     row("Pixel", pixelUm ? `${fixed(pixelUm, 3)} µm` : "not known", "", "In the object plane"),
   ];
 }

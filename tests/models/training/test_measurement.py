@@ -75,3 +75,27 @@ def test_simulate_pair_conditions_are_what_their_names_say() -> None:
         assert 0.3 <= harsh.instrument.fringes.contrast <= 0.4
         assert np.linalg.norm(harsh.instrument.aberration.noll_rad[3:]) > 2
     assert not np.array_equal(simulate_pair(TRUE, "nominal", 0).pixels, simulate_pair(TRUE, "nominal", 1).pixels)
+
+
+@pytest.mark.parametrize(
+    "optics",
+    [Optics(532e-9), Optics(532e-9, 3.45e-6), Optics(532e-9, 3.45e-6, 10.0), Optics(633e-9, 200e-9)],
+)
+def test_measure_instrument_at_any_scale_keeps_the_band_limit_that_was_measured(
+    frames: list[Frame], optics: Optics
+) -> None:
+    measured = measure_instrument(frames[:1], optics)
+    assert measured.instrument.optics.band_limit_cycles_per_px == pytest.approx(measured.band_limit_cycles_per_px)
+
+
+@pytest.mark.parametrize(
+    ("optics", "sentence"),
+    [
+        (Optics(532e-9, None, 40.0), "pixel pitch beside a magnification of 40"),
+        (Optics(None, 3.45e-6, 40.0), "add --wavelength-nm"),
+        (Optics(532e-9, 3.45e-6, 400.0), "9 nm a pixel, which needs an NA of"),
+    ],
+)
+def test_measure_instrument_scale_that_cannot_be_is_refused(frames: list[Frame], optics: Optics, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        measure_instrument(frames[:1], optics)
