@@ -76,13 +76,14 @@ class Culture:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def phase_rad(self, turn: float) -> NDArray[np.float32]:
-        """The cells' phase at `turn` (0 and 1 are the same instant).
+    def phase_rad(self, turn: float, step_px: int = 1) -> NDArray[np.float32]:
+        """The cells' phase at `turn` (0 and 1 are the same instant), on every `step_px`-th pixel.
 
         Returns:
-            (H, W) float32 in rad, 0 where there is no cell, owned by the caller.
+            (H, W) float32 in rad, both sides over `step_px` and rounded up; 0 where there is no cell, owned by the
+            caller.
         """
-        phase: NDArray[np.float32] = np.minimum(self._joined(turn) * self._scale, self._peak_rad)
+        phase: NDArray[np.float32] = np.minimum(self._joined(turn, step_px) * self._scale, self._peak_rad)
         return phase
 
     def _joined(self, turn: float, step_px: int = 1) -> NDArray[np.float32]:

@@ -114,7 +114,7 @@ def describe(checkpoint: Checkpoint, precision: str, shape: tuple[int, int] | No
         samples=checkpoint.samples,
         trained_s=checkpoint.elapsed_s,
         instrument=instrument,
-        commit=_commit(),
+        commit=commit(),
     )
 
 
@@ -170,7 +170,7 @@ def _stride(net: nn.Module) -> int:
     return max(LEVEL_STRIDES) if isinstance(net, SuperPRNet) else _UNET_STRIDE
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of this code; `unknown` outside of a clone."""
     try:
         here = Path(__file__).parent

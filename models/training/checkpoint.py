@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from qpi_live.models.nets.aberration_net import AberrationNet
 from qpi_live.models.nets.connections import Connection
 from qpi_live.models.nets.mobilenet_v2 import from_imagenet
 from qpi_live.models.nets.nas_prnet import NasPRNet
@@ -17,7 +18,7 @@ from qpi_live.models.nets.unet import NARROW_WIDTH, UNet
 from torch import Tensor, nn
 
 _FORMAT = "qpi checkpoint 2"
-NETS = ("superprnet", "nasprnet", "sparsemask", "unet", "narrow-unet")
+NETS = ("superprnet", "nasprnet", "sparsemask", "unet", "narrow-unet", "background")
 
 
 class CheckpointError(ValueError):
@@ -45,6 +46,8 @@ class NetSpec:
             return UNet()
         if self.name == "narrow-unet":
             return UNet(NARROW_WIDTH)
+        if self.name == "background":
+            return AberrationNet()
         raise CheckpointError(f"expected a network among {', '.join(NETS)}, got {self.name!r}")
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -183,7 +183,7 @@ class _Loop:
         while self.progress() < 1 and self.state.epoch != self.plan.stop_after:
             if not self.is_frozen and self.progress() >= self.plan.batch_norm_frozen_from:
                 self._freeze_batch_norm()
-            with _bar(self.state.epoch + 1, self._steps_per_epoch(), self.world.rank == 0) as advance:
+            with epoch_bar(self.state.epoch + 1, self._steps_per_epoch(), self.world.rank == 0) as advance:
                 loss = self._train_epoch(advance)
             self.state.epoch += 1
             due = self.state.epoch % self.plan.validate_every == 0 or self.progress() >= 1
@@ -394,7 +394,20 @@ def start_from(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
         )
 
 
-def learning_rate(plan: TrainingPlan, progress: float) -> float:
+class Schedule(Protocol):
+    """What a plan says of its learning rate; see `TrainingPlan`."""
+
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102
+
+    @property
+    def warm_up(self) -> float: ...  # noqa: D102
+
+    @property
+    def decays(self) -> bool: ...  # noqa: D102
+
+
+def learning_rate(plan: Schedule, progress: float) -> float:
     """The rate at `progress` 0 … 1: a linear rise, then constant or half a cosine down to a thousandth."""
     if progress < plan.warm_up:
         return plan.learning_rate * max(progress / plan.warm_up, 0.01)
@@ -413,7 +426,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-class _bar(AbstractContextManager[Callable[[], None]]):  # noqa: N801 - reads as a function
+class epoch_bar(AbstractContextManager[Callable[[], None]]):  # noqa: N801 - reads as a function
     """A progress bar over one epoch's steps; silent in all processes but the first."""
 
     def __init__(self, epoch: int, steps: int, is_shown: bool) -> None:

@@ -12,6 +12,7 @@ from qpi_live.service.cli.train import Folder
 
 if TYPE_CHECKING:
     from qpi_live.models.artifacts.agreement import Probe
+    from qpi_live.models.training.checkpoint import Checkpoint
     from qpi_live.models.training.evaluate import Method
     from qpi_live.models.training.pairs import PairSet
 
@@ -45,7 +46,9 @@ def evaluate(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of `qpi train`, usually RUN/best.pt.")],
     out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
-    data: Annotated[Path, typer.Option(help="Folder of pairs to compare (and calibrate int8) on.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of pairs to compare (and calibrate int8) on; of cultures for a background.")
+    ],
     recording: Annotated[str, typer.Option(help="Camera with real frames to compare on too.")] = "",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     size: Annotated[int | None, typer.Option(help="Fixed edge of the frames; any that fits by default.")] = None,
@@ -60,6 +63,9 @@ def export(
         from qpi_live.models.training.pairs import PairSet
 
         trained = Checkpoint.load(checkpoint)
+        if trained.spec.name == "background":
+            _export_background(trained, out, data)
+            return
         compared = _probes(PairSet(data, "validation"), probes)
         if recording:
             compared += [
@@ -73,6 +79,17 @@ def export(
         f"{out}: {out.stat().st_size / 1e6:.1f} MB, at most {agreement.largest_difference_rad:.2g} rad from torch, "
         f"PSNR {agreement.psnr_db:.2f} dB (torch {agreement.reference_psnr_db:.2f})"
     )
+
+
+def _export_background(trained: Checkpoint, out: Path, data: Path) -> None:
+    from qpi_live.models.export.background_file import export_background
+    from qpi_live.models.export.onnx_file import ExportError
+
+    try:
+        difference_rad = export_background(trained, out, data)
+    except ExportError as error:
+        raise ValueError(str(error)) from error
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, at most {difference_rad:.2g} rad from torch")
 
 
 def _network_method(path: Path, pairs: PairSet) -> Method:

@@ -1,4 +1,4 @@
-"""The commands that make pairs to train on: instrument, pairs, label, gather."""
+"""The commands that make what networks train on: instrument, pairs, label, gather, cultures."""
 
 from __future__ import annotations
 
@@ -125,3 +125,18 @@ def gather(
 
 def _metres(micrometres: float | None) -> float | None:
     return None if micrometres is None else micrometres * 1e-6
+
+
+def cultures(
+    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
+    training: Annotated[int, typer.Option(help="Cultures to train on.")] = 1500,
+    validation: Annotated[int, typer.Option(help="Cultures to validate on.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the whole set.")] = 1,
+    processes: Annotated[int, typer.Option(help="How many render side by side.")] = 2,
+) -> None:
+    """Render cells without a microscope: what the learned background trains on."""
+    from qpi_live.models.training.cultures import render_cultures
+
+    with one_clear_line(), bar("cultures", training + validation) as advance:
+        render_cultures(folder, training, validation, seed, processes, advance)
+    typer.echo(f"{training + validation} cultures → {folder}")

@@ -106,13 +106,18 @@ def prune(
 def train(
     data: Folder,
     run: Run,
-    net: Annotated[str, typer.Option(help="nasprnet, sparsemask, unet or narrow-unet.")] = "nasprnet",
+    net: Annotated[
+        str,
+        typer.Option(help="nasprnet, sparsemask, unet or narrow-unet; or background, on a folder of `qpi cultures`."),
+    ] = "nasprnet",
     connections: Annotated[Path | None, typer.Option(help="Connections file of `qpi prune`.")] = None,
     epochs: Epochs = 200,
     minutes: Minutes = None,
     crop: Crop = 512,
-    batch: Batch = 2,
-    learning_rate: Rate = 0.008,
+    batch: Annotated[int | None, typer.Option(help="Samples per step and process [default: 2; background: 8].")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Highest learning rate of Adam [default: 0.008; background: 0.002].")
+    ] = None,
     validate_every: ValidateEvery = 1,
     validation_frames: ValidationFrames = None,
     seed: Seed = 0,
@@ -134,12 +139,15 @@ def train(
     with one_clear_line():
         from qpi_live.models.training.train import train as run_train
 
+        if net == "background":
+            _train_background(data, run, epochs, minutes, batch, learning_rate, seed, threads, stop_after, start)
+            return
         plan = _plan(
             epochs,
             minutes,
             crop,
-            batch,
-            learning_rate,
+            batch or 2,
+            learning_rate or 0.008,
             validate_every,
             validation_frames,
             seed,
@@ -153,6 +161,25 @@ def train(
         origin = search or start
         started_from = str(origin) if origin else "random weights"
         run_train(run, data, spec, plan, start=first, started_from=started_from, phase_loss=loss)
+
+
+def _train_background(
+    data: Path,
+    run: Path,
+    epochs: int,
+    minutes: float | None,
+    batch: int | None,
+    learning_rate: float | None,
+    seed: int,
+    threads: int | None,
+    stop_after: int | None,
+    start: Path | None,
+) -> None:
+    from qpi_live.models.training.background import BackgroundPlan, train_background
+
+    plan = BackgroundPlan(epochs=epochs, minutes=minutes, seed=seed, threads=threads, stop_after=stop_after)
+    plan = replace(plan, batch=batch or plan.batch, learning_rate=learning_rate or plan.learning_rate)
+    train_background(run, data, plan, _weights(start), str(start) if start else "random weights")
 
 
 def _plan(
@@ -189,8 +216,9 @@ def _spec(net: str, connections: Path | None) -> NetSpec:
     from qpi_live.models.nets.connections import load_connections
     from qpi_live.models.training.checkpoint import NETS, NetSpec
 
-    if net not in NETS or net == "superprnet":
-        raise ValueError(f"expected a network among {', '.join(NETS[1:])}, got {net!r}")
+    trained = [name for name in NETS if name != "superprnet"]
+    if net not in trained:
+        raise ValueError(f"expected a network among {', '.join(trained)}, got {net!r}")
     if net not in ("nasprnet", "sparsemask"):
         return NetSpec(net)
     if connections is None:
