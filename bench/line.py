@@ -14,10 +14,12 @@ from qpi_live.camera.device import Device, Event
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.models.engine import DeviceEngine, EngineIdentity, PhaseEngine, PhaseFrame
+from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.service.line.frame_queue import queue_for
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.pipeline import Pipeline
+from qpi_live.service.line.state import State
 from rich.progress import track
 
 _WARM_UP_FRAMES = 10
@@ -140,13 +142,17 @@ class _Watched(LentDeviceEngine):
 
 def _run_line(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> float:
     hub, account = Hub(), FrameAccount()
-    camera = _EagerCamera(frames, count)
+    camera, switch = _EagerCamera(frames, count), EngineSwitch(engine)
     done = hub.subscribe("bench")
-    queue = queue_for(engine, lambda: camera, account)
-    pipeline = Pipeline(camera, queue, engine, hub, account, LatencyBook(CollectorRegistry()))
+    queue = queue_for(switch, lambda: camera, account)
+    pipeline = Pipeline(camera, queue, switch, hub, account, LatencyBook(CollectorRegistry()))
     first_ns = last_ns = last_sequence = 0
     pipeline.start()
-    while account.snapshot().delivered < count and pipeline.last_failure is None and pipeline.state.name != "failed":
+    while (
+        account.snapshot().delivered < count
+        and pipeline.last_failure is None
+        and pipeline.state.name is not State.FAILED
+    ):
         live = done.wait(1.0)
         if live is None:
             continue
@@ -155,7 +161,7 @@ def _run_line(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> float
         last_ns, last_sequence = live.published_monotonic_ns, live.frame.sequence
     state = pipeline.state
     pipeline.stop()
-    if pipeline.last_failure is not None or state.name == "failed":
+    if pipeline.last_failure is not None or state.name is State.FAILED:
         raise LineFailed(pipeline.last_failure or state.sentence)
     return last_sequence / max(last_ns - first_ns, 1) * 1e9
 

@@ -15,6 +15,7 @@ from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
 from qpi_live.models.errors import EngineUnavailable
+from qpi_live.models.sideband import Sideband
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +151,8 @@ class TunableEngine(Protocol):
     def refind_carrier(self) -> None:
         """Find the carrier again on the next frame."""
 
-    def use_sideband(self, sideband: str) -> None:
-        """Take `upper`, `lower` (the phase's sign flips between the two) or `auto` (cells come out positive)."""
+    def use_sideband(self, sideband: Sideband) -> None:
+        """Take this sideband from the next frame on; the phase's sign flips between upper and lower."""
 
     def use_calibration(self, frame: Frame | None) -> None:
         """Divide a sample-free interferogram out of every frame from now on; None: fit the background instead.
@@ -173,6 +174,25 @@ class DeviceEngine(PhaseEngine, Protocol):
         """
 
 
+class TrainedFor(Protocol):
+    """What an engine was trained for."""
+
+    def why_not(self, shape: tuple[int, int], bit_depth: int) -> str | None:
+        """Why it cannot take frames of this (H, W) and depth at all, in a sentence; None if it can."""
+
+    def mismatch(self, frame: Frame) -> str | None:
+        """How the frame differs from those it was trained for, in a sentence; None if it does not."""
+
+
+@runtime_checkable
+class TrainedEngine(PhaseEngine, Protocol):
+    """An engine that was trained, and so is to be trusted on some streams only."""
+
+    @property
+    def network(self) -> TrainedFor:
+        """What it was trained for."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """What a person may ask of any engine; an engine ignores what it has no use for.
@@ -180,14 +200,14 @@ class EngineOptions:
     Attributes:
         optics: the stream's optics, for the band limit.
         carrier_cycles_per_px: (fy, fx) of the carrier; None: found in the spectrum.
-        sideband: `auto`, `upper` or `lower`.
+        sideband: see `Sideband`.
         background_order: total order of the polynomial background fit, 0 … 6; 0 takes only the level off.
         threads: CPU threads an engine may use; None: all cores it is allowed.
     """
 
     optics: Optics | None = None
     carrier_cycles_per_px: tuple[float, float] | None = None
-    sideband: str = "auto"
+    sideband: Sideband = Sideband.AUTO
     background_order: int = 4
     threads: int | None = None
 

@@ -125,7 +125,7 @@ class PhaseClient:
 
     def frames(
         self,
-        layer: Layer = "phase",
+        layer: Layer | str = Layer.PHASE,
         dtype: Dtype = "float32",
         max_fps: float = 0.0,
         downscale: int = 1,
@@ -134,8 +134,8 @@ class PhaseClient:
         """Live frames as they come, the newest first where this program is slower than the camera.
 
         Args:
-            layer: `phase` (unwrapped) or `wrapped` in rad, `interferogram`, or where there are such `baseline` and
-                `true`.
+            layer: one of `Layer`, or its word: `phase` and `wrapped` in rad, `interferogram`; where frames have them
+                also `baseline` and `true`.
             dtype: `float32` for exact values, `uint8` for previews.
             max_fps: frames per second at most; 0: all that there are.
             downscale: edge of the pixel blocks that are averaged into one.
@@ -176,7 +176,7 @@ class PhaseClient:
             sleep(retry_s)
             retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
 
-    def latest(self, layer: Layer = "phase", downscale: int = 1) -> ReceivedFrame:
+    def latest(self, layer: Layer | str = Layer.PHASE, downscale: int = 1) -> ReceivedFrame:
         """The newest frame, exact.
 
         Raises:
@@ -215,12 +215,20 @@ class PhaseClient:
         return Stats.model_validate_json(self._ask("GET", "/stats").content)
 
     def engine(self) -> EngineAnswer:
-        """The engine, and what can be tuned.
+        """The engine, the engines it can be switched to, and what can be tuned.
 
         Raises:
             ServiceError: see `ServiceError`.
         """
         return EngineAnswer.model_validate_json(self._ask("GET", "/engine").content)
+
+    def use_engine(self, name: str) -> EngineAnswer:
+        """Let another engine make the phase; returns once it is warm and in use.
+
+        Raises:
+            ServiceError: it cannot be opened there or does not take these frames, or see `ServiceError`.
+        """
+        return EngineAnswer.model_validate_json(self._ask("PUT", "/engine", json={"engine": name}).content)
 
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:

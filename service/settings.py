@@ -16,6 +16,7 @@ from pydantic_settings import (
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.source import CameraOptions
 from qpi_live.models.engine import EngineOptions
+from qpi_live.models.sideband import Sideband
 
 DEFAULT_FILE = Path("qpi.toml")
 
@@ -64,9 +65,9 @@ class Settings(BaseSettings):
     na: float | None = Field(default=None, gt=0, le=1.7, description="numerical aperture of the objective")
 
     carrier: str | None = Field(default=None, description="FY,FX of the carrier in cycles per pixel; unset finds it")
-    sideband: Literal["auto", "upper", "lower"] | None = Field(
+    sideband: Sideband | None = Field(
         default=None,
-        description="auto, upper or lower (flips the phase's sign); unset: the last choice for this camera",
+        description=f"{Sideband.listed()} (flips the phase's sign); unset: the last choice for this camera",
     )
     background_order: int = Field(default=4, ge=0, le=6, description="order of the background polynomial taken off")
     calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
@@ -143,7 +144,7 @@ class Settings(BaseSettings):
         shape = (self.size, self.size) if self.size else None
         return CameraOptions(shape, self.fps, self.loop, self.seed, self.optics, self.camera_settings)
 
-    def engine_options(self, optics: Optics | None, sideband: str) -> EngineOptions:
+    def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
         """What an engine of the live stream is asked for; `optics` are the camera's."""
         carrier = None if self.carrier is None else _parse_carrier(self.carrier)
         return EngineOptions(optics, carrier, sideband, self.background_order, self.threads)

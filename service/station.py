@@ -11,13 +11,16 @@ from time import monotonic
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.errors import CameraUnavailable
-from qpi_live.camera.gpu.queue import GpuFrameQueue, Uploads
+from qpi_live.camera.gpu.queue import Uploads
 from qpi_live.camera.source import Camera
 from qpi_live.camera.switch import CameraSwitch
-from qpi_live.models.engine import PhaseEngine
+from qpi_live.models.engine import EngineOptions, PhaseEngine
+from qpi_live.models.engine_switch import EngineSwitch
+from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.audience import Audience
 from qpi_live.service.line.baseline import Baseline
-from qpi_live.service.line.frame_queue import queue_for
+from qpi_live.service.line.engines import Engines
+from qpi_live.service.line.frame_queue import follow, queue_for
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.metrics import StationCollector
@@ -49,7 +52,7 @@ class Station:
         camera: Camera,
         engine: PhaseEngine,
         baseline: PhaseEngine | None,
-        sideband: str,
+        sideband: Sideband,
         remembered: RememberedSidebands,
     ) -> None:
         self.settings = settings
@@ -58,13 +61,23 @@ class Station:
         self.latencies = LatencyBook(self.registry)
         account = FrameAccount()
         self.hub = Hub()
-        self._queue = queue_for(engine, lambda: self.camera, account)
-        self.pipeline = Pipeline(camera, self._queue, engine, self.hub, account, self.latencies)
+        self.engine = EngineSwitch(engine)
+        self._queue = queue_for(self.engine, lambda: self.camera, account)
+        self.pipeline = Pipeline(camera, self._queue, self.engine, self.hub, account, self.latencies)
         self.audience = Audience(self.hub)
         self.encoders = ThreadPoolExecutor(2, "encode")
         self.rates = Rates(account, self.latencies)
-        self.baseline = Baseline(baseline, settings.baseline_fraction, self.hub) if baseline else None
-        self.tuning = Tuning(settings.camera, sideband, remembered, [engine, baseline] if baseline else [engine])
+        beside = EngineSwitch(baseline) if baseline else None
+        self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
+        self.tuning = Tuning(settings.camera, sideband, remembered, self.engine, beside)
+        self.engines = Engines(
+            settings.engine,
+            engine,
+            self._engine_options,
+            lambda: (self.camera.identity.shape, self.camera.identity.bit_depth),
+            self.tuning,
+            lambda: follow(self._queue, self.engine),
+        )
         self.on_demand = OnDemand()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -103,7 +116,7 @@ class Station:
     @property
     def uploads(self) -> Uploads | None:
         """What became of the frames' uploads to the engine's device; None where it works on none."""
-        return self._queue.uploads if isinstance(self._queue, GpuFrameQueue) else None
+        return self._queue.uploads
 
     @property
     def uptime_s(self) -> float:
@@ -122,6 +135,9 @@ class Station:
         finally:
             sampling.cancel()
             await asyncio.to_thread(self._stop)
+
+    def _engine_options(self) -> EngineOptions:
+        return self.settings.engine_options(self.camera.identity.optics, self.tuning.now.sideband)
 
     def _stop(self) -> None:
         if self.baseline:

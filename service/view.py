@@ -5,8 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Layer = Literal["phase", "wrapped", "interferogram", "baseline", "true"]
+from qpi_live.camera.words import Word
+
 Dtype = Literal["float32", "uint8"]
+
+
+class Layer(Word):
+    """What a frame can be shown as."""
+
+    PHASE = "phase", "unwrapped, rad"
+    WRAPPED = "wrapped", "modulo 2π, rad"
+    INTERFEROGRAM = "interferogram", "the camera's grey values"
+    BASELINE = "baseline", "the baseline's phase, rad"
+    TRUE = "true", "the phase that a simulated frame was made from, rad"
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values."""
+        return "grey value" if self is Layer.INTERFEROGRAM else "rad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +30,7 @@ class View:
     """What someone wants to see of every frame.
 
     Attributes:
-        layer: `phase` (unwrapped, rad), `wrapped` (modulo 2π, rad), `interferogram` (the camera's grey values),
-            `baseline` (the baseline's phase, rad) or `true` (the phase that a simulated frame was made from, rad).
+        layer: see `Layer`.
         dtype: `float32` for exact values (an interferogram keeps the camera's uint8 or uint16), `uint8` for a preview
             whose scale and offset stand in the header.
         downscale: edge of the pixel blocks that are averaged into one; what fills no block is left out.
@@ -23,8 +38,11 @@ class View:
         hi: value that a preview shows as 255; None: from the frame.
     """
 
-    layer: Layer = "phase"
+    layer: Layer = Layer.PHASE
     dtype: Dtype = "float32"
     downscale: int = 1
     lo: float | None = None
     hi: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", Layer(self.layer))  # its plain word will do

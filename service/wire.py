@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from qpi_live.camera.features import FeatureValue
+from qpi_live.service.view import Layer
 
 MAGIC = b"QPIF"
 VERSION = 1
@@ -55,7 +56,7 @@ class FrameHeader(BaseModel):
         default_factory=dict,
         description="exposure, gain and so on that were in force for this frame, as read back from the camera",
     )
-    layer: str = Field(description="phase, wrapped, interferogram, baseline or true")
+    layer: str = Field(description=Layer.explained())
     shape: tuple[PositiveInt, PositiveInt] = Field(description="(H, W) of the payload, in pixels")
     dtype: str = Field(description="float32, uint8 or uint16")
     unit: str = Field(description="rad, or grey value")

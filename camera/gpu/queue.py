@@ -33,6 +33,8 @@ class Uploads:
 class GpuFrameQueue:
     """`FrameQueue` that has each frame's upload under way when the engine gets it, as `Frame.on_device`.
 
+    Without a device, as for an engine on the CPU, it is a `HostFrameQueue`.
+
     `put` never waits: it copies the pixels into page-locked staging, or leaves them where they are if the camera's
     memory is page-locked, enqueues the upload on a stream of its own, and so overlaps it with the engine's work on the
     frame before. Grey values go up as they are. Which frames wait, which must make room, and how each is counted is
@@ -42,7 +44,8 @@ class GpuFrameQueue:
     upload or to fail on, and is counted in `uploads`. After a device was lost, it is opened again.
 
     Args:
-        open_device: the engine's device (`DeviceEngine.open_device`), asked for at the first frame and after a loss.
+        open_device: the engine's device (`DeviceEngine.open_device`), asked for at the first frame and after a loss;
+            None: frames wait in host memory. See `use_device`.
         account: where each frame's fate is counted.
         capacity: frames that may wait.
         camera_memory: see `DeviceRing`.
@@ -51,7 +54,7 @@ class GpuFrameQueue:
 
     def __init__(
         self,
-        open_device: Callable[[], Device],
+        open_device: Callable[[], Device] | None,
         account: FrameAccount,
         capacity: int = 2,
         camera_memory: CameraMemory | None = None,
@@ -71,10 +74,17 @@ class GpuFrameQueue:
         self._through_host: Counter[str] = Counter()
 
     @property
-    def uploads(self) -> Uploads:
-        """What became of the frames' uploads so far."""
+    def uploads(self) -> Uploads | None:
+        """What became of the frames' uploads so far; None while there is no device."""
         with self._lock:
-            return Uploads(self._on_device, dict(self._through_host))
+            return Uploads(self._on_device, dict(self._through_host)) if self._open_device else None
+
+    def use_device(self, open_device: Callable[[], Device] | None) -> None:
+        """Put further frames on another engine's device, or on none. Those that wait stay where they are."""
+        with self._lock:
+            self._close_ring()
+            self._open_device = open_device
+            self._fault, self._next_try = "", -float("inf")
 
     def put(self, frame: Frame) -> None:
         """See `FrameQueue.put`."""
@@ -98,21 +108,23 @@ class GpuFrameQueue:
 
     def _upload(self, frame: Frame) -> OnDevice | None:
         with self._lock:
-            if self._closed:
+            if self._closed or self._open_device is None:
                 return None
-            on_device, reason = self._try_upload(frame)
+            on_device, reason = self._try_upload(frame, self._open_device)
             if on_device is None:
                 self._through_host[reason] += 1
             else:
                 self._on_device += 1
             return on_device
 
-    def _try_upload(self, frame: Frame) -> tuple[OnDevice | None, str]:
+    def _try_upload(self, frame: Frame, open_device: Callable[[], Device]) -> tuple[OnDevice | None, str]:
         """The frame on the device, or None and why not."""
         if self._ring is None and monotonic() < self._next_try:
             return None, self._fault
         try:
-            on_device = self._opened_ring().upload(frame.pixels)
+            if self._ring is None:
+                self._ring = DeviceRing(open_device(), self._most_slots, self._camera_memory)
+            on_device = self._ring.upload(frame.pixels)
         except DeviceError as error:
             if isinstance(error, DeviceLost | DeviceUnavailable):
                 self._next_try = monotonic() + self._retry_s
@@ -125,11 +137,6 @@ class GpuFrameQueue:
             _log.warning("frames go to the device again")
         self._fault = ""
         return on_device, _ALL_IN_USE
-
-    def _opened_ring(self) -> DeviceRing:
-        if self._ring is None:
-            self._ring = DeviceRing(self._open_device(), self._most_slots, self._camera_memory)
-        return self._ring
 
     def _close_ring(self) -> None:
         ring, self._ring = self._ring, None

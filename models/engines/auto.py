@@ -10,11 +10,13 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseEngine, PhaseFrame
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import EngineUnavailable
+from qpi_live.models.sideband import Sideband
 
 if TYPE_CHECKING:
     from qpi_live.models.engines.onnx import OnnxEngine
 
 _UNDECIDED = "the next frame decides"
+_Stream = tuple[str, tuple[int, int], int]  # source, shape and bit depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class AutoEngine:
     """`PhaseEngine` and `TunableEngine` that chooses on a camera's first frame, and again when a person adjusts it.
 
     `identity` is the chosen engine's own, with the reason in `detail["chosen"]`. A calibration frame, a carrier or a
-    sideband that a person sets belongs to the classical chain, and so chooses it.
+    sideband that a person sets belongs to the classical chain, and so chooses it: at once, so that whoever set it can
+    be told.
 
     Args:
         options: for either engine.
@@ -42,10 +45,11 @@ class AutoEngine:
         self._classical = ClassicalEngine(options)
         self._lock = Lock()  # so that what a person adjusts while a choice is made is not lost
         self._has_carrier = options.carrier_cycles_per_px is not None
-        self._sideband = options.sideband
+        self._sideband = Sideband(options.sideband)
         self._is_calibrated = False
         self._choice: _Choice | None = None
-        self._stream: tuple[str, tuple[int, int]] | None = None
+        self._stream: _Stream | None = None
+        self._why_not_trained: str | None = None  # why the network is not for that stream
         self._network, self._why_none = _network(options)
 
     @property
@@ -71,8 +75,8 @@ class AutoEngine:
             InferenceError: as the chosen engine does.
         """
         choice = self._choice
-        if choice is None or (frame.source, frame.shape) != self._stream:
-            choice = self._choose(frame)
+        if choice is None or _stream_of(frame) != self._stream:
+            choice = self._look_at(frame)
         made = choice.engine.retrieve(frame)
         return replace(made, engine=choice.explain(made.engine))
 
@@ -80,13 +84,14 @@ class AutoEngine:
         """See `TunableEngine.refind_carrier`."""
         self._classical.refind_carrier()
         with self._lock:
-            self._choice = None
+            self._stream = self._choice = None
 
-    def use_sideband(self, sideband: str) -> None:
+    def use_sideband(self, sideband: Sideband) -> None:
         """See `TunableEngine.use_sideband`; anything but `auto` chooses the classical chain."""
         self._classical.use_sideband(sideband)
         with self._lock:
-            self._sideband, self._choice = sideband, None
+            self._sideband = Sideband(sideband)
+            self._choose()
 
     def use_calibration(self, frame: Frame | None) -> None:
         """See `TunableEngine.use_calibration`; a frame chooses the classical chain.
@@ -96,7 +101,8 @@ class AutoEngine:
         """
         self._classical.use_calibration(frame)
         with self._lock:
-            self._is_calibrated, self._choice = frame is not None, None
+            self._is_calibrated = frame is not None
+            self._choose()
 
     def close(self) -> None:
         """Let go of both engines."""
@@ -104,30 +110,41 @@ class AutoEngine:
         if self._network is not None:
             self._network.close()
 
-    def _choose(self, frame: Frame) -> _Choice:
+    def _look_at(self, frame: Frame) -> _Choice:
+        """Choose for the frame's stream."""
         with self._lock:
-            reason = self._why_classical(frame)
-            if reason is None and self._network is not None:
-                instrument = self._network.network.instrument
-                trained_for = f" ({instrument.name})" if instrument else ""
-                choice = _Choice(self._network, f"the stream is what the network was trained for{trained_for}")
-            else:
-                choice = _Choice(self._classical, reason or self._why_none)
-            self._choice, self._stream = choice, (frame.source, frame.shape)
-            return choice
+            if self._network is not None:
+                network = self._network.network
+                self._why_not_trained = network.why_not(frame.shape, frame.bit_depth) or network.mismatch(frame)
+            self._stream = _stream_of(frame)
+            return self._choose()
 
-    def _why_classical(self, frame: Frame) -> str | None:
-        """Why the network is not for this frame; None where it is."""
+    def _choose(self) -> _Choice:
+        """Choose anew, by what is known of the stream and by what a person set."""
+        reason = self._why_classical()
+        if reason is None and self._network is not None:
+            instrument = self._network.network.instrument
+            trained_for = f" ({instrument.name})" if instrument else ""
+            self._choice = _Choice(self._network, f"the stream is what the network was trained for{trained_for}")
+        else:
+            self._choice = _Choice(self._classical, reason or self._why_none)
+        return self._choice
+
+    def _why_classical(self) -> str | None:
+        """Why the network is not for this stream; None where it is."""
         if self._has_carrier:
             return "a carrier was given"
-        if self._sideband != "auto":
+        if self._sideband is not Sideband.AUTO:
             return "a sideband was chosen"
         if self._is_calibrated:
             return "a calibration frame was given"
         if self._network is None:
             return self._why_none
-        network = self._network.network
-        return network.why_not(frame.shape, frame.bit_depth) or network.mismatch(frame)
+        return _UNDECIDED if self._stream is None else self._why_not_trained
+
+
+def _stream_of(frame: Frame) -> _Stream:
+    return frame.source, frame.shape, frame.bit_depth
 
 
 def _network(options: EngineOptions) -> tuple[OnnxEngine | None, str]:

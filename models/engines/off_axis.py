@@ -17,8 +17,8 @@ from qpi_live.models.classical.chain import Chain, Inverted
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
 from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.sideband import Sideband
 
-_SIDEBANDS = ("auto", "upper", "lower")
 _SMALLEST_PX = 64
 # Shares of the frame's pixels above which a person should be told.
 _MOST_DISPUTED = 0.01
@@ -51,11 +51,12 @@ class OffAxisEngine(ABC):
     """
 
     def __init__(self, options: EngineOptions) -> None:
-        if options.sideband not in _SIDEBANDS:
-            raise EngineUnavailable(f"expected a sideband among {', '.join(_SIDEBANDS)}, got {options.sideband!r}")
+        try:
+            self._sideband = Sideband(options.sideband)
+        except ValueError as error:
+            raise EngineUnavailable(f"sideband: {error}") from error
         self._options = options
         self._lock = Lock()
-        self._sideband = options.sideband
         self._calibration: Frame | None = None
         self._stream: _Stream | None = None
 
@@ -76,7 +77,7 @@ class OffAxisEngine(ABC):
         if calibration is not None:
             fits = stream is None or stream.retriever.shape == calibration.shape
             background = "calibration frame" if fits else f"{background}; the calibration frame has another size"
-        detail: dict[str, str | int | float | bool | None] = {"sideband": self._sideband, "background": background}
+        detail: dict[str, str | int | float | bool | None] = {"sideband": str(self._sideband), "background": background}
         if stream is not None:
             carrier = stream.retriever.carrier
             detail |= {
@@ -138,16 +139,11 @@ class OffAxisEngine(ABC):
         with self._lock:
             self._forget_stream()
 
-    def use_sideband(self, sideband: str) -> None:
-        """See `TunableEngine.use_sideband`.
-
-        Raises:
-            ValueError: `sideband` is none of the three.
-        """
-        if sideband not in _SIDEBANDS:
-            raise ValueError(f"expected a sideband among {', '.join(_SIDEBANDS)}, got {sideband!r}")
+    def use_sideband(self, sideband: Sideband) -> None:
+        """See `TunableEngine.use_sideband`."""
+        chosen = Sideband(sideband)
         with self._lock:
-            self._sideband = sideband
+            self._sideband = chosen
             self._forget_stream()
 
     def use_calibration(self, frame: Frame | None) -> None:
@@ -184,11 +180,11 @@ class OffAxisEngine(ABC):
             carrier = Carrier(*given)
         else:
             carrier = find_carrier(frame.pixels if calibration is None else calibration.pixels)
-        if self._sideband == "lower":
+        if self._sideband is Sideband.LOWER:
             carrier = carrier.conjugate()
         stream = self._stream_for(frame, carrier)
         # A given carrier states its sign. One that was found does not, but cells delay light more than their medium.
-        if self._sideband == "auto" and given is None and _leans_negative(stream.chain.invert(frame)):
+        if self._sideband is Sideband.AUTO and given is None and _leans_negative(stream.chain.invert(frame)):
             stream.chain.free()
             stream = self._stream_for(frame, carrier.conjugate())
         return stream

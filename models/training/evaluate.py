@@ -18,6 +18,7 @@ from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import InferenceError
 from qpi_live.models.metrics import psnr_db, ssim
+from qpi_live.models.sideband import Sideband
 from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
 from qpi_live.models.training.simulate import simulate_pair
 
@@ -69,7 +70,8 @@ def classical_method(pairs: PairSet, *, calibrated: bool) -> Method:
     origin = pairs.manifest["origin"]
     instrument = Instrument.from_json(origin["instrument"])
     numbers: Sequence[int] = pairs.numbers
-    sideband = "upper" if Carrier(*instrument.fringes.carrier_cycles_per_px).is_upper else "lower"
+    is_upper = Carrier(*instrument.fringes.carrier_cycles_per_px).is_upper
+    sideband = Sideband.UPPER if is_upper else Sideband.LOWER
 
     def method(pixels: Pixels, number: int) -> Phase:
         engine = ClassicalEngine(EngineOptions(optics=instrument.optics, sideband=sideband))

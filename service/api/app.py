@@ -25,6 +25,7 @@ from qpi_live.service.line.audience import Choice
 from qpi_live.service.line.on_demand import Busy
 from qpi_live.service.line.tuning import NotTunable
 from qpi_live.service.station import Station
+from qpi_live.service.view import Layer
 from qpi_live.service.wire import FrameHeader
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -37,7 +38,7 @@ Live phase of an off-axis quantitative phase microscope.
 
 **Stream.** WebSocket `{API}/stream?layer=phase&dtype=float32&max_fps=0&downscale=1` sends one binary message per frame:
 16 bytes of preamble (magic `QPIF`, version, reserved, header length, payload length; little-endian), a JSON header with
-the fields of `FrameHeader`, the array. `layer` is phase, wrapped or interferogram; `dtype` float32 (exact values) or
+the fields of `FrameHeader`, the array. `layer` is {Layer.listed()}; `dtype` float32 (exact values) or
 uint8 (a preview, value = offset + scale × payload; `lo` and `hi` set its range). With `beside=interferogram` each frame
 comes as two messages, that layer of the same frame right after the first. A client may send a JSON object with
 any of these at any time to change what it gets.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from qpi_live.models.engine import engine_names
 from qpi_live.service.api import schemas
 from qpi_live.service.api.image_formats import Format
 from qpi_live.service.api.rendering import FRAME_ANSWER, frame_answer
@@ -59,11 +58,8 @@ def latest(
     station: AtStation,
     layer: Annotated[
         Layer,
-        Query(
-            description="phase, wrapped (rad) or interferogram (grey values); baseline (the baseline's phase, rad) and "
-            "true (rad) where `layers` of the statistics names them"
-        ),
-    ] = "phase",
+        Query(description=f"{Layer.explained()}; the last two where `layers` of the statistics names them"),
+    ] = Layer.PHASE,
     image_format: Annotated[
         Format, Query(alias="format", description="npy and tiff are exact; png is an 8-bit grey preview")
     ] = "npy",
@@ -95,7 +91,7 @@ def stats(station: AtStation) -> schemas.Stats:
     state, newest = pipeline.state, station.hub.latest
     ended, departed = station.audience.departed()
     return schemas.Stats(
-        state=schemas.State.model_validate(state),
+        state=schemas.StateAnswer.model_validate(state),
         ready=pipeline.is_ready,
         uptime_s=station.uptime_s,
         fps=schemas.Rate(captured=station.rates.captured_hz, delivered=station.latencies.rate_hz("total")),
@@ -148,24 +144,35 @@ def _baseline(station: Station) -> schemas.Baseline | None:
     )
 
 
-@router.get("/engine", tags=["engine"], summary="The engine, and what can be tuned")
+@router.get("/engine", tags=["engine"], summary="The engine, those it can be switched to, and what can be tuned")
 def engine(station: AtStation) -> schemas.EngineAnswer:
-    """Who the engine is, and the adjustments in force."""
+    """Who the engine is and why, which others there are and whether they suit the stream, the adjustments in force."""
+    return engine_answer(station)
+
+
+@router.put("/engine", tags=["engine"], summary="Switch to another engine")
+def use_engine(station: AtStation, new: schemas.NewEngine) -> schemas.EngineAnswer:
+    """It is opened and warmed up beside the stream, and makes the phase from the next frame on; no frame is lost.
+
+    The answer comes when it is warm. What cannot be opened, or does not take these frames, changes nothing.
+    """
+    station.engines.choose(new.engine)
     return engine_answer(station)
 
 
 @router.post("/engine/carrier", tags=["engine"], summary="Find the carrier again", responses=problems(409))
 def refind_carrier(station: AtStation) -> schemas.EngineAnswer:
     """The carrier is found again on the next frame."""
-    station.tuning.refind_carrier()
-    return engine_answer(station)
+    return engine_answer(station, station.tuning.refind_carrier())
 
 
 @router.put("/engine/sideband", tags=["engine"], summary="Choose the sideband", responses=problems(409))
-def use_sideband(station: AtStation, sideband: schemas.Sideband) -> schemas.EngineAnswer:
-    """The phase's sign flips between upper and lower; the choice is remembered for this camera."""
-    station.tuning.use_sideband(sideband.sideband)
-    return engine_answer(station)
+def use_sideband(station: AtStation, sideband: schemas.NewSideband) -> schemas.EngineAnswer:
+    """The phase's sign flips between upper and lower; the choice is remembered for this camera.
+
+    Where `auto` takes another engine for it, `note` says so.
+    """
+    return engine_answer(station, station.tuning.use_sideband(sideband.sideband))
 
 
 @router.delete(
@@ -173,16 +180,23 @@ def use_sideband(station: AtStation, sideband: schemas.Sideband) -> schemas.Engi
 )
 def drop_calibration(station: AtStation) -> schemas.EngineAnswer:
     """The background is fitted in each frame again."""
-    station.tuning.use_calibration(None)
-    return engine_answer(station)
+    return engine_answer(station, station.tuning.use_calibration(None))
 
 
-def engine_answer(station: Station) -> schemas.EngineAnswer:
-    """The engine and the adjustments in force."""
-    tuned = station.tuning.now
+def engine_answer(station: Station, note: str | None = None) -> schemas.EngineAnswer:
+    """The engines and the adjustments in force; `note` says what else a request changed."""
+    tuned, newest = station.tuning.now, station.hub.latest
+    engine = station.engine.identity
+    if newest is not None and newest.phase.engine.name != engine.name:
+        newest = None  # made by the engine before
+    doubt = newest.phase.quality.warning if newest else None
     return schemas.EngineAnswer(
-        engine=schemas.Engine.of(station.pipeline.engine.identity),
-        engines=list(engine_names()),
+        engine=schemas.Engine.of(engine),
+        chosen=station.engines.chosen,
+        trusted=doubt is None if newest else None,
+        doubt=doubt,
+        engines=[schemas.EngineOffer.model_validate(offer) for offer in station.engines.offers(station.hub.latest)],
+        note=note,
         tunable=station.tuning.is_possible,
         sideband=tuned.sideband,
         calibration_ns=tuned.calibration_ns,

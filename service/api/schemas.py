@@ -9,7 +9,9 @@ from qpi_live.camera.account import AccountSnapshot
 from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.models.engine import EngineIdentity, FringeState, PhaseQuality
+from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.latency import Percentiles
+from qpi_live.service.line.state import State
 from qpi_live.service.view import Layer
 
 
@@ -33,14 +35,14 @@ class Ready(_Answer):
     """Whether frames can be expected."""
 
     ready: bool
-    state: str = Field(description="starting, live, waiting, failing, reconnecting, ended, failed or stopped")
+    state: State
     sentence: str
 
 
-class State(_Answer):
-    """What the line is doing."""
+class StateAnswer(_Answer):
+    """What the pipeline is doing."""
 
-    name: str
+    name: State
     sentence: str
 
 
@@ -192,7 +194,7 @@ class Quality(_Answer):
 class Stats(_Answer):
     """Everything about the stream at one moment."""
 
-    state: State
+    state: StateAnswer
     ready: bool
     uptime_s: float
     fps: Rate
@@ -212,22 +214,44 @@ class Stats(_Answer):
     layers: list[Layer] = Field(description="what the newest frame can be shown as")
 
 
-class EngineAnswer(_Answer):
-    """The engine, and what can be tuned."""
+class EngineOffer(_Answer):
+    """An engine that the stream can be switched to."""
 
-    engine: Engine
-    engines: list[str] = Field(description="the engines that can be asked for by name")
+    name: str
+    opens: bool = Field(description="whether it can be opened on this machine")
+    why_not: str | None = Field(description="why it cannot be opened here")
+    trusted: bool | None = Field(description="whether it suits the stream's frames; null where that is not known")
+    doubt: str | None = Field(description="why its phase is not to be trusted on this stream")
+
+
+class NewEngine(BaseModel):
+    """Which engine is to make the phase."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    engine: str = Field(max_length=100, description="the name of one of `engines`")
+
+
+class EngineAnswer(_Answer):
+    """The engine, the engines it can be switched to, and what can be tuned."""
+
+    engine: Engine = Field(description="the one that makes the phase; `detail.chosen` says why `auto` took it")
+    chosen: str = Field(description="what was asked for: a name out of `engines`")
+    trusted: bool | None = Field(description="whether its newest phase is to be trusted; null before the first")
+    doubt: str | None = Field(description="why it is not to be trusted")
+    engines: list[EngineOffer] = Field(description="the engines that can be asked for by name")
+    note: str | None = Field(default=None, description="what this request changed beside what it asked for")
     tunable: bool = Field(description="whether carrier, sideband and calibration can be adjusted")
-    sideband: str = Field(description="auto, upper or lower")
+    sideband: Sideband
     calibration_ns: int | None = Field(description="when the calibration frame was captured; null: none in force")
 
 
-class Sideband(BaseModel):
+class NewSideband(BaseModel):
     """Which sideband to take; the phase's sign flips between upper and lower."""
 
     model_config = ConfigDict(extra="forbid")
 
-    sideband: Literal["auto", "upper", "lower"]
+    sideband: Sideband = Field(description=Sideband.explained())
 
 
 class Comparison(_Answer):

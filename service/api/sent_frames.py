@@ -13,13 +13,14 @@ from qpi_live.camera.files.image_file import decode_image
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.source import CameraIdentity
+from qpi_live.models.sideband import Sideband
 from qpi_live.service.api import schemas
 from qpi_live.service.api.image_formats import Format
 from qpi_live.service.api.rendering import FRAME_ANSWER, frame_answer
 from qpi_live.service.api.routes import AtStation, engine_answer, problems
 from qpi_live.service.line.on_demand import Task
 from qpi_live.service.station import Station
-from qpi_live.service.view import View
+from qpi_live.service.view import Layer, View
 from starlette.concurrency import run_in_threadpool
 
 _LARGEST_PX = 1 << 25
@@ -75,7 +76,7 @@ async def phase(
     frame = await _frame(await _body(request), bit_depth)
     task = _sent(station, frame, _optics(wavelength_nm, pixel_um, magnification, na))
     live = await station.on_demand.retrieve(engine or station.settings.engine, task)
-    view = View("phase", "uint8" if image_format == "png" else "float32")
+    view = View(Layer.PHASE, "uint8" if image_format == "png" else "float32")
     return await run_in_threadpool(frame_answer, live, view, image_format)
 
 
@@ -118,7 +119,10 @@ async def compare(
     openapi_extra=_OPTIONAL_INTERFEROGRAM,
 )
 async def use_calibration(station: AtStation, request: Request, bit_depth: BitDepth = None) -> schemas.EngineAnswer:
-    """The interferogram sent, or the newest live frame, is divided out from now on."""
+    """The interferogram sent, or the newest live frame, is divided out from now on.
+
+    Where `auto` takes another engine for it, `note` says so.
+    """
     body = await _body(request)
     frame = await _frame(body, bit_depth) if body else _newest(station).frame
     if frame.shape != station.camera_shape:
@@ -126,10 +130,10 @@ async def use_calibration(station: AtStation, request: Request, bit_depth: BitDe
             422, f"expected a calibration frame of the stream's shape {station.camera_shape}, got {frame.shape}"
         )
     try:
-        await run_in_threadpool(station.tuning.use_calibration, frame)
+        note = await run_in_threadpool(station.tuning.use_calibration, frame)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    return engine_answer(station)
+    return await run_in_threadpool(engine_answer, station, note)
 
 
 async def _body(request: Request) -> bytes:
@@ -178,7 +182,7 @@ def _optics(
 
 def _sent(station: Station, frame: Frame, optics: Optics | None) -> Task:
     camera = CameraIdentity("sent", "", "", "", frame.shape, frame.bit_depth, None, optics)
-    options = station.settings.engine_options(optics, "auto")
+    options = station.settings.engine_options(optics, Sideband.AUTO)
     return Task(frame, camera, replace(options, carrier_cycles_per_px=None))
 
 

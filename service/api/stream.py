@@ -15,6 +15,7 @@ from qpi_live.service.http.websocket_protocol import ClientStuck
 from qpi_live.service.line.audience import AudienceFull, Choice, Listener, choose
 from qpi_live.service.line.layers import LayerMissing, message
 from qpi_live.service.line.rate_limit import RateLimit
+from qpi_live.service.line.state import State
 from qpi_live.service.station import Station
 from starlette.responses import JSONResponse
 
@@ -112,7 +113,7 @@ async def _listen(websocket: WebSocket, listener: Listener, station: Station) ->
             continue
         # While nothing new comes, the new choice is shown on the frame that stands.
         latest = station.hub.latest
-        if latest is not None and station.pipeline.state.name != "live":
+        if latest is not None and station.pipeline.state.name is not State.LIVE:
             listener.mailbox.offer(latest)
 
 

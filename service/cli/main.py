@@ -16,8 +16,10 @@ from qpi_live.camera.errors import CameraError
 from qpi_live.models.errors import EngineError
 from qpi_live.service.api.app import build_app
 from qpi_live.service.cli.cameras import table_of_cameras
+from qpi_live.service.cli.engine import ask_engine
 from qpi_live.service.cli.info import tables
 from qpi_live.service.cli.network_commands import add_commands
+from qpi_live.service.client import ServiceError
 from qpi_live.service.http.server import listen, make_server, url_of
 from qpi_live.service.opening import open_station
 from qpi_live.service.settings import Settings, SettingsError, load_settings
@@ -104,6 +106,22 @@ def cameras(
     except CameraError as error:
         Console(stderr=True, soft_wrap=True).print(f"[bold red]No cameras:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
+
+
+@app.command()
+def engine(
+    name: Annotated[str, typer.Argument(help="the engine to switch to; without one, which there are")] = "",
+    url: Annotated[str, typer.Option(help="the running service's address")] = "http://127.0.0.1:8000",
+) -> None:
+    """Say which engine a running service has, or switch it to another while frames flow."""
+    try:
+        sentence, table = ask_engine(url, name)
+    except ServiceError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]Cannot do it:[/] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+    console = Console(soft_wrap=True)
+    console.print(escape(sentence), highlight=False)
+    console.print(table)
 
 
 @app.command()

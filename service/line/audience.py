@@ -30,7 +30,7 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layer: Layer = "phase"
+    layer: Layer = Field(default=Layer.PHASE, description=Layer.explained())
     beside: Layer | None = Field(default=None, description="another layer of each frame, sent right after the first")
     dtype: Dtype = "float32"
     max_fps: float = Field(default=0, ge=0, le=10_000, description="frames per second at most; 0: all that there are")

@@ -11,7 +11,8 @@ from threading import Event, Lock, Thread
 from time import perf_counter
 
 from qpi_live.camera.account import AccountSnapshot, FrameAccount
-from qpi_live.models.engine import PhaseEngine, PhaseFrame
+from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import psnr_db, rms_rad, without_level
 from qpi_live.service.line.hub import Hub, Mailbox
@@ -56,7 +57,7 @@ class Baseline:
         hub: where the frames come from.
     """
 
-    def __init__(self, engine: PhaseEngine, fraction: float, hub: Hub) -> None:
+    def __init__(self, engine: EngineSwitch, fraction: float, hub: Hub) -> None:
         self.engine = engine
         self.fraction = fraction
         self.last_failure: str | None = None

@@ -40,11 +40,11 @@ _TRUTH = EngineIdentity("truth", "simulation", "cpu", "1")
 
 def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
     """What the frame can be shown as."""
-    layers: list[Layer] = ["phase", "wrapped", "interferogram"]
+    layers: list[Layer] = [Layer.PHASE, Layer.WRAPPED, Layer.INTERFEROGRAM]
     if baseline is not None and baseline.is_beside(live):
-        layers.append("baseline")
+        layers.append(Layer.BASELINE)
     if live.frame.true_phase_rad is not None:
-        layers.append("true")
+        layers.append(Layer.TRUE)
     return layers
 
 
@@ -54,14 +54,14 @@ def phase_for(live: LiveFrame, layer: Layer, baseline: Baseline | None) -> Phase
     Raises:
         LayerMissing: the frame has none.
     """
-    if layer == "baseline":
+    if layer is Layer.BASELINE:
         if baseline is None or not baseline.is_beside(live):
             raise LayerMissing("expected a baseline beside the engine, got none; start with --baseline goldstein")
         try:
             return baseline.phase(live)
         except EngineError as error:
             raise LayerMissing(f"expected the baseline's phase, got: {error}") from error
-    if layer == "true":
+    if layer is Layer.TRUE:
         if live.frame.true_phase_rad is None:
             raise LayerMissing("expected a simulated frame, whose true phase is known, got one of a real camera")
         return PhaseFrame(live.frame.true_phase_rad(), live.frame, _TRUTH, {})
@@ -97,7 +97,7 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         layer=view.layer,
         shape=(height, width),
         dtype=picture.values.dtype.name,
-        unit="grey value" if view.layer == "interferogram" else "rad",
+        unit=view.layer.unit,
         scale=picture.scale,
         offset=picture.offset,
         downscale=view.downscale,
@@ -146,11 +146,11 @@ def check_downscale(downscale: int, shape: tuple[int, int]) -> None:
 
 
 def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:
-    if view.layer == "interferogram":
+    if view.layer is Layer.INTERFEROGRAM:
         return block_mean(phase.frame.pixels, view.downscale)
     unwrapped = block_mean(phase.phase_rad, view.downscale)
     # A mean of wrapped values would be wrong wherever the phase wraps inside a block: average first, wrap then.
-    return wrap(unwrapped) if view.layer == "wrapped" else unwrapped
+    return wrap(unwrapped) if view.layer is Layer.WRAPPED else unwrapped
 
 
 def block_mean(values: NDArray[Any], edge: int) -> NDArray[Any]:
@@ -181,9 +181,9 @@ def _preview(values: NDArray[Any], view: View, full_scale: int) -> Picture:
 
 
 def _limits(values: NDArray[Any], view: View, full_scale: int) -> tuple[float, float]:
-    if view.layer == "interferogram":
+    if view.layer is Layer.INTERFEROGRAM:
         lo, hi = 0.0, float(full_scale)
-    elif view.layer == "wrapped":
+    elif view.layer is Layer.WRAPPED:
         lo, hi = -pi, pi
     else:
         step = max(1, min(values.shape) // 256)

@@ -16,6 +16,7 @@ from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.models.engine import EngineOptions, PhaseEngine, PhaseFrame, TunableEngine, open_engine
 from qpi_live.models.metrics import psnr_db, rms_rad, ssim, without_level
+from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.live import LiveFrame
 
 Answer = TypeVar("Answer")
@@ -133,7 +134,7 @@ class OnDemand:
     def _engine(self, name: str, task: Task) -> PhaseEngine:
         # One thread: the other cores are the live engine's.
         options, frame = replace(task.options, threads=1), task.frame
-        key = (name, frame.shape, frame.bit_depth, replace(options, sideband="auto"))
+        key = (name, frame.shape, frame.bit_depth, replace(options, sideband=Sideband.AUTO))
         engine = self._engines.pop(key, None)
         if engine is None:
             engine = open_engine(name, options)

@@ -11,7 +11,7 @@ happens to a frame is always counted, so that at any instant
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event, Thread
 from time import monotonic, monotonic_ns
 
@@ -20,11 +20,13 @@ from qpi_live.camera.errors import CameraError, CameraTimeout
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.queue import FrameQueue
 from qpi_live.camera.source import Camera
-from qpi_live.models.engine import PhaseEngine, PhaseFrame
+from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.state import PipelineState, State
 
 _POLL_S = 0.2  # how soon a thread notices that it should stop
 _PATIENCE_S = 1.0  # how long frames may stay away before a person is told
@@ -35,19 +37,6 @@ _MANY_FAILURES = 10  # frames that fail one after the other before the line is n
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineState:
-    """What the line is doing, in one word for programs and one sentence for people.
-
-    `name` is one of `starting`, `live`, `waiting` (the camera is there, no frame comes), `failing` (frames come, the
-    engine can use none of them), `reconnecting`, `ended` (a recording that does not loop is over), `failed` (the
-    engine cannot start) and `stopped`.
-    """
-
-    name: str
-    sentence: str
-
-
 class Pipeline:
     """Streams a camera's frames through an engine into a hub, until it is stopped."""
 
@@ -55,7 +44,7 @@ class Pipeline:
         self,
         camera: Camera,
         queue: FrameQueue,
-        engine: PhaseEngine,
+        engine: EngineSwitch,
         hub: Hub,
         account: FrameAccount,
         latencies: LatencyBook,
@@ -70,7 +59,7 @@ class Pipeline:
         self._queue = queue
         self._warm = Event()
         self._stop = Event()
-        self._state = PipelineState("starting", "The engine is warming up.")
+        self._state = PipelineState(State.STARTING, "The engine is warming up.")
         self._threads = [
             Thread(target=self._capture, name="camera", daemon=True),
             Thread(target=self._retrieve, name="engine", daemon=True),
@@ -79,14 +68,14 @@ class Pipeline:
     @property
     def state(self) -> PipelineState:
         """What the line is doing now."""
-        if self._state.name == "live" and self._failed_in_a_row >= _MANY_FAILURES:
-            return PipelineState("failing", f"No frame can be retrieved. {self.last_failure}")
+        if self._state.name is State.LIVE and self._failed_in_a_row >= _MANY_FAILURES:
+            return PipelineState(State.FAILING, f"No frame can be retrieved. {self.last_failure}")
         return self._state
 
     @property
     def is_ready(self) -> bool:
         """Whether the engine is warm and the camera has not been lost."""
-        return self._warm.is_set() and self.state.name in ("live", "waiting", "ended")
+        return self._warm.is_set() and self.state.name.is_ready
 
     def start(self) -> None:
         """Start both threads; frames flow once the engine is warm."""
@@ -101,7 +90,7 @@ class Pipeline:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
-        self._state = PipelineState("stopped", "The stream was stopped.")
+        self._state = PipelineState(State.STOPPED, "The stream was stopped.")
 
     def _capture(self) -> None:
         """The camera thread: start the camera, read until it is lost, start it again."""
@@ -111,7 +100,7 @@ class Pipeline:
             frames_before = self.account.snapshot().captured
             try:
                 self.camera.start()
-                self._enter("live", self.camera.identity.remark or "Frames are streaming.")
+                self._enter(State.LIVE, self.camera.identity.remark or "Frames are streaming.")
                 self._read_until_the_end()
                 break
             except CameraError as error:
@@ -125,7 +114,7 @@ class Pipeline:
                 self._count_losses()
             if self.account.snapshot().captured > frames_before:
                 retry_s = _FIRST_RETRY_S
-            self._enter("reconnecting", f"{sentence.rstrip('.')}. Trying again in {retry_s:.1f} s.")
+            self._enter(State.RECONNECTING, f"{sentence.rstrip('.')}. Trying again in {retry_s:.1f} s.")
             self._stop.wait(retry_s)
             retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
 
@@ -140,15 +129,15 @@ class Pipeline:
                 frame = self.camera.read(_POLL_S)
             except CameraTimeout as timeout:
                 if monotonic() - last_frame_at > patience_s:
-                    self._enter("waiting", str(timeout))
+                    self._enter(State.WAITING, str(timeout))
                 continue
             finally:
                 self._count_losses()
             if frame is None:
-                self._enter("ended", "The recording is over.")
+                self._enter(State.ENDED, "The recording is over.")
                 return
             last_frame_at = monotonic()
-            self._enter("live", self.camera.identity.remark or "Frames are streaming.")
+            self._enter(State.LIVE, self.camera.identity.remark or "Frames are streaming.")
             self._queue.put(frame)
 
     def _retrieve(self) -> None:
@@ -157,11 +146,11 @@ class Pipeline:
         try:
             self.engine.warm_up(identity.shape, identity.bit_depth)
         except EngineError as error:
-            self._enter("failed", str(error))
+            self._enter(State.FAILED, str(error))
             _log.error("the engine cannot start: %s", error)
             return
         except Exception as error:
-            self._enter("failed", f"The engine cannot start: {error!r}.")
+            self._enter(State.FAILED, f"The engine cannot start: {error!r}.")
             _log.exception("the engine cannot start")
             return
         self._warm.set()
@@ -202,7 +191,7 @@ class Pipeline:
         for reason, frames in self.camera.take_losses().items():
             self.account.never_arrived(reason, frames)
 
-    def _enter(self, name: str, sentence: str) -> None:
+    def _enter(self, name: State, sentence: str) -> None:
         if self._state.name != name or self._state.sentence != sentence:
             self._state = PipelineState(name, sentence)
 

@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 from platformdirs import user_state_path
+from qpi_live.models.sideband import Sideband
 
-SIDEBANDS = ("auto", "upper", "lower")
 _log = logging.getLogger(__name__)
 
 
@@ -18,12 +18,14 @@ class RememberedSidebands:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file or user_state_path("qpi-live", appauthor=False) / "sidebands.json"
 
-    def get(self, camera: str) -> str:
+    def get(self, camera: str) -> Sideband:
         """The sideband for `camera`; `auto` where none was chosen."""
-        chosen = self._read().get(camera, "auto")
-        return chosen if chosen in SIDEBANDS else "auto"
+        try:
+            return Sideband(self._read()[camera])
+        except (KeyError, ValueError):
+            return Sideband.AUTO
 
-    def put(self, camera: str, sideband: str) -> None:
+    def put(self, camera: str, sideband: Sideband) -> None:
         """Remember `sideband` for `camera`; where the file cannot be written, say so in the log and go on."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)

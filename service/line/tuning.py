@@ -1,13 +1,20 @@
-"""What a person can adjust while the stream runs: the carrier, the phase's sign, the calibration frame."""
+"""What a person can adjust while the stream runs: the engine, the carrier, the phase's sign, the calibration frame."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import PhaseEngine, TunableEngine
+from qpi_live.models.engine_switch import EngineSwitch
+from qpi_live.models.errors import EngineUnavailable
+from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.remembered import RememberedSidebands
+
+_log = logging.getLogger(__name__)
 
 
 class NotTunable(Exception):
@@ -18,18 +25,33 @@ class NotTunable(Exception):
 class Tuned:
     """The adjustments in force: the sideband, and when the calibration frame was captured (ns of Unix time)."""
 
-    sideband: str
+    sideband: Sideband
     calibration_ns: int | None
 
 
 class Tuning:
-    """Adjusts the live engine, and with it the baseline's, so that both go on looking at the stream alike."""
+    """Adjusts the live engine, and with it the baseline's, so that both go on looking at the stream alike.
 
-    def __init__(self, camera: str, sideband: str, remembered: RememberedSidebands, engines: list[PhaseEngine]) -> None:
+    Args:
+        camera: where frames come from to begin with.
+        sideband: what the engines were opened with.
+        remembered: where a new choice of sideband is kept.
+        live: the stream's engine.
+        beside: further engines that follow its adjustments.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        sideband: Sideband,
+        remembered: RememberedSidebands,
+        live: EngineSwitch,
+        beside: EngineSwitch | None = None,
+    ) -> None:
         self._camera = camera
         self._remembered = remembered
-        self._live = engines[0]
-        self._engines: list[TunableEngine] = [engine for engine in engines if isinstance(engine, TunableEngine)]
+        self._live = live
+        self._switches = [live] if beside is None else [live, beside]
         self._lock = Lock()
         self._calibration: Frame | None = None
         self._tuned = Tuned(sideband, None)
@@ -37,7 +59,7 @@ class Tuning:
     @property
     def is_possible(self) -> bool:
         """Whether the live engine has something to adjust."""
-        return isinstance(self._live, TunableEngine)
+        return self._live.tunable is not None
 
     @property
     def now(self) -> Tuned:
@@ -49,11 +71,25 @@ class Tuning:
         """The calibration frame in force."""
         return self._calibration
 
-    def refind_carrier(self) -> None:
-        """Find the carrier again on the next frame."""
+    def hand_over_to(self, engine: PhaseEngine) -> None:
+        """Let `engine`, warmed up already, make the phase from now on, with the adjustments in force.
+
+        Raises:
+            EngineUnavailable: it does not take the calibration frame; nothing has changed then.
+        """
+        with self._lock:
+            if isinstance(engine, TunableEngine):
+                engine.use_sideband(self._tuned.sideband)
+                try:
+                    engine.use_calibration(self._calibration)
+                except ValueError as error:
+                    raise EngineUnavailable(f"{error}; go on without the calibration frame first") from error
+            self._live.choose(engine)
+
+    def refind_carrier(self) -> str | None:
+        """Find the carrier again on the next frame. Returns what else that changed, in a sentence."""
         self._require()
-        for engine in self._engines:
-            engine.refind_carrier()
+        return self._adjust(lambda engine: engine.refind_carrier())
 
     def begin_camera(self, camera: str) -> None:
         """Forget the calibration frame, and take the sideband remembered for `camera`: the next frames are its."""
@@ -61,38 +97,54 @@ class Tuning:
             self._camera = camera
             self._calibration = None
             self._tuned = Tuned(self._remembered.get(camera), None)
-            for engine in self._engines:
+            for engine in self._engines():
                 engine.use_calibration(None)
                 engine.use_sideband(self._tuned.sideband)
 
-    def use_sideband(self, sideband: str) -> None:
-        """Take `upper`, `lower` or `auto`, and remember it for this camera."""
+    def use_sideband(self, sideband: Sideband) -> str | None:
+        """Take `sideband`, and remember it for this camera. Returns what else that changed, in a sentence."""
         self._require()
         with self._lock:
-            for engine in self._engines:
-                engine.use_sideband(sideband)
+            changed = self._adjust(lambda engine: engine.use_sideband(sideband))
             self._tuned = Tuned(sideband, self._tuned.calibration_ns)
             self._remembered.put(self._camera, sideband)
+        return changed
 
-    def use_calibration(self, frame: Frame | None) -> None:
+    def use_calibration(self, frame: Frame | None) -> str | None:
         """Divide `frame` out of every frame from now on; None stops that.
+
+        Returns what else that changed, in a sentence.
 
         Raises:
             ValueError: the frame has no carrier, or not the stream's shape; nothing has changed then.
         """
         self._require()
         with self._lock:
-            done: list[TunableEngine] = []
             try:
-                for engine in self._engines:
-                    engine.use_calibration(frame)
-                    done.append(engine)
+                changed = self._adjust(lambda engine: engine.use_calibration(frame))
             except ValueError:
-                for engine in done:
-                    engine.use_calibration(self._calibration)
+                self._adjust(lambda engine: engine.use_calibration(self._calibration))
                 raise
             self._calibration = frame
             self._tuned = Tuned(self._tuned.sideband, frame.captured_ns if frame else None)
+        return changed
+
+    def _engines(self) -> list[TunableEngine]:
+        """The present engines, as far as they can be adjusted."""
+        return [engine for switch in self._switches if (engine := switch.tunable) is not None]
+
+    def _adjust(self, adjust: Callable[[TunableEngine], None]) -> str | None:
+        """Adjust each engine, and say if another one makes the phase from then on: `auto` chooses by adjustments."""
+        before = self._live.identity
+        for engine in self._engines():
+            adjust(engine)
+        after = self._live.identity
+        if (before.name, before.device) == (after.name, after.device):
+            return None
+        why = after.detail.get("chosen", "it was adjusted")
+        sentence = f"The engine is {after.name} from now on, since {why}; it was {before.name}."
+        _log.info(sentence)
+        return sentence
 
     def _require(self) -> None:
         if not self.is_possible:

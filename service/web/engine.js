@@ -35,8 +35,8 @@ export class EnginePanel {
 
   async carryOut(done, order) {
     try {
-      await order();
-      this.answer(done, false);
+      const answer = await order();
+      this.answer(answer?.note ? `${done} ${answer.note}` : done, false);
     } catch (refusal) {
       this.answer(refusal.message, true);
     }

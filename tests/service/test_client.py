@@ -88,7 +88,7 @@ def test_client_sends_an_interferogram_and_gets_what_the_engine_makes_of_it(serv
         frame = client.phase(hologram)
         twelve_bits = client.phase(hologram.astype(np.uint16) * 16, engine="goldstein", bit_depth=12)
         agreement = client.compare("goldstein", "goldstein", hologram)
-        assert "goldstein" in client.engine().engines
+        assert "goldstein" in [offer.name for offer in client.engine().engines if offer.opens]
     assert (frame.sequence, frame.unit, frame.header.bit_depth, twelve_bits.header.bit_depth) == (0, "rad", 8, 12)
     assert np.abs(frame.values - twelve_bits.values).max() < 1e-3
     assert agreement.rms_rad == 0

@@ -47,7 +47,7 @@ def test_use_sideband_mid_stream_takes_effect_on_the_next_frame() -> None:
     assert engine.retrieve(frame(interferogram(bump()))).phase_rad.max() > 5
     engine.use_sideband("lower")
     assert engine.retrieve(frame(interferogram(bump()))).phase_rad.min() < -5
-    with pytest.raises(ValueError, match="auto, upper, lower, got 'sideways'"):
+    with pytest.raises(ValueError, match="auto, upper or lower, got 'sideways'"):
         engine.use_sideband("sideways")
     assert engine.identity.detail["sideband"] == "lower"
 
@@ -152,5 +152,5 @@ def test_frames_full_of_residues_carry_a_warning_and_a_mask() -> None:
 
 
 def test_unknown_sideband_is_refused_at_the_start() -> None:
-    with pytest.raises(EngineUnavailable, match="auto, upper, lower, got 'left'"):
+    with pytest.raises(EngineUnavailable, match="auto, upper or lower, got 'left'"):
         ClassicalEngine(EngineOptions(sideband="left"))

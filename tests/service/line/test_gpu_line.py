@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from qpi_live.camera.queue import FrameQueue, HostFrameQueue
 from qpi_live.models.engine import EngineOptions, PhaseEngine
+from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
 from qpi_live.models.errors import EngineUnavailable
@@ -90,8 +90,8 @@ def test_queue_for_an_engine_on_the_cpu_is_in_host_memory_and_the_log_says_so_on
     from qpi_live.camera.account import FrameAccount
 
     with caplog.at_level(logging.INFO):
-        queue: FrameQueue = queue_for(FakeEngine(), FakeCamera, FrameAccount())
-    assert isinstance(queue, HostFrameQueue)
+        queue = queue_for(EngineSwitch(FakeEngine()), FakeCamera, FrameAccount())
+    assert queue.uploads is None
     assert [record.message for record in caplog.records] == ["the engine works on cpu; frames wait in host memory"]
 
 
