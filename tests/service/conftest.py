@@ -1,70 +1,21 @@
-"""A station on fakes, asked in process or over a real socket."""
+"""Fixtures of a station on fakes, asked in process or over a real socket."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from qpi_live.models.engine import PhaseEngine
 from qpi_live.service.api.app import build_app
-from qpi_live.service.http.server import listen, make_server, url_of
-from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.remembered import RememberedSidebands
 from qpi_live.service.settings import load_settings
 from qpi_live.service.station import Station
 
 from tests.fakes import FakeCamera, FakeEngine
-
-PATIENCE_S = 30.0
-URL = "http://127.0.0.1"
-
-
-@dataclass
-class Bench:
-    """A running station with fakes at both ends."""
-
-    station: Station
-    camera: FakeCamera
-    engine: Any
-    client: TestClient
-
-    def frames(self, number: int = 1) -> list[LiveFrame]:
-        """Send frames through the line one by one; returned once each of them is published."""
-        mailbox = self.station.hub.subscribe("test")
-        mailbox.take()
-        published = []
-        try:
-            for _ in range(number):
-                self.camera.send()
-                live = mailbox.wait(PATIENCE_S)
-                assert live is not None
-                mailbox.account.delivered()
-                published.append(live)
-        finally:
-            self.station.hub.unsubscribe("test")
-        return published
-
-    def assert_exact(self) -> None:
-        """Every account that can be read adds up."""
-        accounts = [self.station.pipeline.account, *(one.account for one in self.station.hub.subscribers().values())]
-        assert all(account.snapshot().is_exact for account in accounts)
-        assert self.station.audience.departed()[1].is_exact
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Return once `condition` holds; fail if it never does."""
-    clock = Event()
-    for _ in range(int(PATIENCE_S / 0.005)):
-        if condition():
-            return
-        clock.wait(0.005)
-    pytest.fail("the condition never came true")
+from tests.service.stations import URL, Bench, Serving
 
 
 @pytest.fixture
@@ -100,43 +51,6 @@ def make_bench(make_station: Callable[..., Station]) -> Iterator[Callable[..., B
 def bench(make_bench: Callable[..., Bench]) -> Bench:
     """A running station on the plain fakes."""
     return make_bench()
-
-
-class _Announcing(uvicorn.Server):
-    """uvicorn, saying when it is up."""
-
-    up: Event
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-
-class Serving:
-    """Serves stations on real sockets, each in a thread."""
-
-    def __init__(self) -> None:
-        self._running: list[tuple[uvicorn.Server, Thread]] = []
-
-    def __call__(self, station: Station) -> str:
-        """Serve `station`; the URL, once it answers."""
-        listening = listen("127.0.0.1", 0)
-        server: Any = make_server(build_app(station))
-        server.__class__ = _Announcing
-        server.up = Event()
-        thread = Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        self._running.append((server, thread))
-        assert server.up.wait(PATIENCE_S)
-        return url_of(listening)
-
-    def stop(self) -> None:
-        """Stop them all, whatever their clients do."""
-        for server, thread in self._running:
-            server.should_exit = True
-            thread.join(PATIENCE_S)
-            assert not thread.is_alive()
-        self._running.clear()
 
 
 @pytest.fixture

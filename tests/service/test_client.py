@@ -17,7 +17,7 @@ from qpi_live.service.wire import unpack
 from websockets.sync.client import connect
 
 from tests.fakes import OPTICS, FakeCamera, fringes
-from tests.service.conftest import PATIENCE_S, Serving, until
+from tests.service.stations import PATIENCE_S, Serving, until
 
 Served = tuple[Station, FakeCamera, str]
 

@@ -10,7 +10,7 @@ from qpi_live.camera.account import AccountSnapshot
 from qpi_live.service.station import Station
 
 from tests.fakes import FakeCamera, TunableFakeEngine
-from tests.service.conftest import Bench, Serving, until
+from tests.service.stations import Bench, Serving, until
 
 OPENAPI = "/api/v1/openapi.json"
 

@@ -10,7 +10,7 @@ from qpi_live.service.line.remembered import RememberedSidebands
 from qpi_live.service.opening import open_station
 from qpi_live.service.settings import load_settings
 
-from tests.service.conftest import URL, until
+from tests.service.stations import URL, until
 
 RECORDING, SIMULATED = "replay:glioblastoma", "simulated:glioblastoma"
 

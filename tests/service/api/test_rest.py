@@ -17,7 +17,7 @@ from qpi_live.models.errors import EngineUnavailable
 from qpi_live.service.wire import FrameHeader
 
 from tests.fakes import FakeCamera, FakeEngine, TunableFakeEngine, fringes
-from tests.service.conftest import Bench, until
+from tests.service.stations import Bench, until
 
 
 def npy(values: np.ndarray, allow_pickle: bool = False) -> bytes:

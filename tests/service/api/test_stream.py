@@ -21,7 +21,7 @@ from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from websockets.sync.client import connect
 
 from tests.fakes import FakeCamera, FakeEngine
-from tests.service.conftest import PATIENCE_S, Bench, Serving, until
+from tests.service.stations import PATIENCE_S, Bench, Serving, until
 
 STREAM = "/api/v1/stream"
 HEADERS = {"host": "127.0.0.1"}

@@ -9,7 +9,7 @@ from qpi_live.camera.account import AccountSnapshot
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.wire import unpack
 
-from tests.service.conftest import Bench, until
+from tests.service.stations import Bench, until
 
 STREAM = "/api/v1/stream?layer=phase&beside=interferogram"
 HEADERS = {"host": "127.0.0.1"}

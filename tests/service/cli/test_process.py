@@ -16,7 +16,7 @@ import pytest
 from qpi_live.service.client import PhaseClient
 
 from tests.service.api.test_stream import NeverReads
-from tests.service.conftest import PATIENCE_S
+from tests.service.stations import PATIENCE_S
 
 COMMAND = [sys.executable, "-c", "from qpi_live.service.cli.main import main; main()", "serve", "--port", "0"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from starlette.testclient import WebSocketDenialResponse
 
-from tests.service.conftest import Bench
+from tests.service.stations import Bench
 
 GOOD = [
     {},

@@ -12,7 +12,7 @@ from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.errors import InferenceError
 
 from tests.fakes import FakeEngine, TunableFakeEngine
-from tests.service.conftest import PATIENCE_S, Bench, until
+from tests.service.stations import PATIENCE_S, Bench, until
 
 
 class ShiftedEngine(FakeEngine):

@@ -10,7 +10,7 @@ from qpi_live.models.errors import InferenceError
 from qpi_live.service.line import pipeline
 
 from tests.fakes import FakeCamera
-from tests.service.conftest import Bench, until
+from tests.service.stations import Bench, until
 
 
 @pytest.fixture(autouse=True)

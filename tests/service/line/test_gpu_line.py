@@ -18,7 +18,7 @@ from qpi_live.service.settings import load_settings
 
 from tests.cuda_host import HostDevice, needs_compiler
 from tests.fakes import DeviceFakeEngine, FakeCamera, FakeEngine
-from tests.service.conftest import Bench, until
+from tests.service.stations import Bench, until
 
 
 @pytest.fixture
