@@ -1,8 +1,11 @@
-# The five words a newcomer needs: make setup | serve | check | test | bench; and with a GPU: test-gpu | bench-gpu
+# make setup | serve | check | quick | test | docs | bench; and with a GPU: test-gpu | bench-gpu
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE_ARGS ?=
+# The versions that were tested together; `PIN=` takes the newest instead.
+PIN ?= --constraint constraints.txt
+PIP := $(BIN)/pip install --quiet
 
 # What `make bench-gpu` compares; build/nasprnet.trt is made from the network that ships.
 GPU_ENGINES ?= build/nasprnet.trt goldstein-cuda nasprnet goldstein
@@ -11,36 +14,41 @@ GPU_ENGINES ?= build/nasprnet.trt goldstein-cuda nasprnet goldstein
 LINKED := mkdir -p build/typing/qpi_live && for part in qpi_live/__init__.py qpi_live/py.typed bench camera models service; \
     do ln -sfn "$(CURDIR)/$$part" "build/typing/qpi_live/$$(basename $$part)"; done
 
-.PHONY: setup serve check test test-gpu bench bench-gpu virtual-camera clean
+.PHONY: setup serve check quick test docs test-gpu bench bench-gpu virtual-camera clean
 
 # Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
-$(BIN)/.serve: pyproject.toml
+$(BIN)/.serve: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	$(PIP) $(PIN) --editable .
+	@touch $@
+
+# Linting and types, without torch and without browsers.
+$(BIN)/.check: $(BIN)/.serve
+	$(PIP) $(PIN) --editable '.[check]'
 	@touch $@
 
 $(BIN)/.test: $(BIN)/.serve
-	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[test,train]'
-	@touch $@
-
-$(BIN)/.check: $(BIN)/.test
-	$(BIN)/pip install --quiet --editable '.[check]'
+	$(PIP) torch==2.13.0
+	$(PIP) $(PIN) --editable '.[test,train]'
 	@touch $@
 
 $(BIN)/.peers: $(BIN)/.serve
-	$(BIN)/pip install --quiet --editable '.[peers]'
+	$(PIP) $(PIN) --editable '.[peers]'
 	@touch $@
 
 $(BIN)/.camera: $(BIN)/.serve
-	$(BIN)/pip install --quiet --editable '.[camera]'
+	$(PIP) $(PIN) --editable '.[camera]'
+	@touch $@
+
+$(BIN)/.docs: $(BIN)/.serve
+	$(PIP) $(PIN) --editable '.[docs]'
 	@touch $@
 
 $(BIN)/.gpu: $(BIN)/.test
-	$(BIN)/pip install --quiet --editable '.[gpu]'
+	$(PIP) --editable '.[gpu]'
 	@touch $@
 
-setup: $(BIN)/.check $(BIN)/.peers
+setup: $(BIN)/.check $(BIN)/.test $(BIN)/.peers
 
 serve: $(BIN)/.serve
 	$(BIN)/qpi serve $(SERVE_ARGS)
@@ -48,13 +56,21 @@ serve: $(BIN)/.serve
 check: $(BIN)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 	@$(LINKED)
 	$(BIN)/mypy
 	cd build/typing && $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
+# The tests that one runs while writing: under a minute, nothing built, started or trained.
+quick: $(BIN)/.test
+	$(BIN)/pytest --quick -x
+
 test: $(BIN)/.test
 	@tests/ensure_chromium.sh
 	$(BIN)/pytest
+
+docs: $(BIN)/.docs
+	$(BIN)/mkdocs build --strict --site-dir build/site
 
 # All that needs an NVIDIA GPU; each test that is skipped says what it lacks.
 test-gpu: $(BIN)/.gpu

@@ -25,6 +25,31 @@ _QUIET = (
 )
 
 
+# What takes seconds before the first assertion: compilers, browsers, processes, training.
+_SLOW_FIXTURES = {"virtual_producer", "viky_producer", "browser", "service", "device", "pairs", "trained", "searched"}
+_SLOW_ROOMS = ("tests/bench/", "tests/docker/", "tests/examples/", "tests/models/classical/cuda/", "tests/service/web/")
+_SLOW_FILES = ("test_network_chain.py", "test_compilation.py", "test_shipped_network.py", "test_process.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only tests that build, start and train nothing")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    slow = [item for item in items if _is_slow(item)]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not _is_slow(item)]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    names = set(getattr(item, "fixturenames", ()))
+    marked = any(item.get_closest_marker(name) for name in ("slow", "browser", "gpu"))
+    path = item.nodeid.partition("::")[0]
+    return bool(marked or names & _SLOW_FIXTURES or path.startswith(_SLOW_ROOMS) or path.endswith(_SLOW_FILES))
+
+
 @pytest.fixture(scope="session")
 def virtual_producer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The virtual camera's .cti, freshly compiled."""

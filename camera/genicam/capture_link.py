@@ -184,7 +184,7 @@ class CaptureLink:
 
 
 def _start_process(*handles: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "qpi_live.camera.genicam.capture_process", *map(str, handles)]
+    command = [sys.executable, "-P", "-m", "qpi_live.camera.genicam.capture_process", *map(str, handles)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if sys.platform == "win32":
         for handle in handles:
