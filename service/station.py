@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from time import monotonic
 
@@ -19,15 +18,18 @@ from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.audience import Audience
 from qpi_live.service.line.baseline import Baseline
+from qpi_live.service.line.encoders import Encoders
 from qpi_live.service.line.engines import Engines
 from qpi_live.service.line.frame_queue import follow, queue_for
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.metrics import StationCollector
 from qpi_live.service.line.on_demand import OnDemand
+from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.rates import Rates
 from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
 from qpi_live.service.settings import Settings
 
@@ -65,10 +67,12 @@ class Station:
         self._queue = queue_for(self.engine, lambda: self.camera, account)
         self.pipeline = Pipeline(camera, self._queue, self.engine, self.hub, account, self.latencies)
         self.audience = Audience(self.hub)
-        self.encoders = ThreadPoolExecutor(2, "encode")
         self.rates = Rates(account, self.latencies)
         beside = EngineSwitch(baseline) if baseline else None
         self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
+        self.others = OtherPhases(self.baseline)
+        self.encoders = Encoders(self.others, self.latencies)
+        self.board = StatusBoard(self.pipeline, lambda: self.camera.identity)
         self.tuning = Tuning(settings.camera, sideband, remembered, self.engine, beside)
         self.engines = Engines(
             settings.engine,
@@ -126,14 +130,15 @@ class Station:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the line inside a running event loop; at the end everything has been let go of."""
-        sampling = asyncio.create_task(self.rates.keep())
+        watching = [asyncio.create_task(self.rates.keep()), asyncio.create_task(self.board.keep())]
         self.pipeline.start()
         if self.baseline:
             self.baseline.start()
         try:
             yield
         finally:
-            sampling.cancel()
+            for task in watching:
+                task.cancel()
             await asyncio.to_thread(self._stop)
 
     def _engine_options(self) -> EngineOptions:
@@ -143,5 +148,6 @@ class Station:
         if self.baseline:
             self.baseline.stop(_STOP_S)
         self.on_demand.close()
-        self.encoders.shutdown(wait=False, cancel_futures=True)
+        self.others.close()
+        self.encoders.close()
         self.pipeline.stop(_STOP_S)

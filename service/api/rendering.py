@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi import Response
 from qpi_live.service.api.image_formats import MEDIA_TYPES, Format, header_text, write_image
-from qpi_live.service.line.baseline import Baseline
-from qpi_live.service.line.layers import describe, phase_for, render
+from qpi_live.service.line.layers import describe, render
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.view import View
 
 HEADER = "QPI-Frame"
@@ -29,15 +29,15 @@ FRAME_ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 
-def frame_answer(live: LiveFrame, view: View, image_format: Format, baseline: Baseline | None = None) -> Response:
+def frame_answer(live: LiveFrame, view: View, image_format: Format, others: OtherPhases | None = None) -> Response:
     """`view` of `live` as a file, with its `FrameHeader` in the header `QPI-Frame`.
 
     Raises:
         LayerMissing: the frame has no such layer.
-        ValueError: the view's blocks are larger than the frame.
+        BlocksTooLarge: the view's blocks are larger than the frame.
     """
     start_ns = perf_counter_ns()
-    phase = phase_for(live, view.layer, baseline)
+    phase = others.wait_for(live, view.layer) if others else live.phase
     picture = render(phase, view)
     body = write_image(picture.values, describe(live, phase, view, picture, 0.0), image_format)
     header = describe(live, phase, view, picture, (perf_counter_ns() - start_ns) / 1e6)

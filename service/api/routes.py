@@ -76,7 +76,7 @@ def latest(
     view = View(layer, "uint8" if image_format == "png" else "float32", downscale)
     try:
         return newest.once(
-            ("file", view, image_format), lambda: frame_answer(newest, view, image_format, station.baseline)
+            ("file", view, image_format), lambda: frame_answer(newest, view, image_format, station.others)
         )
     except LayerMissing as missing:
         raise HTTPException(409, str(missing)) from missing

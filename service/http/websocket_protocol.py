@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, made to send large frames without a copy and to let go of clients that do not read."""
+"""uvicorn's WebSocket protocol, made to know when a client has read a frame, and to let go of one that never reads."""
 
 from __future__ import annotations
 
@@ -6,32 +6,61 @@ import asyncio
 import socket
 import struct
 import sys
+from contextlib import suppress
 
+from qpi_live.service.http.allowance import Allowance
+from qpi_live.service.http.unread import unread_bytes
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.protocol import State
 
-STALL_S = 5.0
+STALL_S = 75.0  # longer than a program may pause in the middle of a frame that its buffers do not hold
+STUCK = "took nothing and said nothing"
+_KEEP_ALIVE_S = 20.0  # proxies close connections on which nothing moves for a minute
+_LOOK_S = 1.0
+_PONG_S = 1.0
 _CLOSE_S = 1.0
+_NUMBER_BYTES = 8  # of a ping: which one it is
 _FINAL_BINARY = 0x82  # RFC 6455 §5.2: FIN, opcode 2
+_POLICY = 1008  # RFC 6455 §7.4.1
 
 
 class ClientStuck(ClientDisconnected):
-    """The client took not one byte for `STALL_S`; its connection was aborted."""
+    """The client neither took a byte nor said a word for `STALL_S`; its connection was aborted."""
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """Sends a binary message straight from the caller's buffer and returns once the client has taken it.
+    """Sends a binary message straight from the caller's buffer and, if asked, returns once the client has read it.
 
-    uvicorn's own `send` copies the message and returns as soon as it is queued. Here a caller that comes back for the
-    next frame knows that the last one is through, and so takes the newest. The buffer may be shared with other
-    clients; nobody may write to it any more.
+    uvicorn's own `send` copies the message and returns as soon as it is queued, and the kernels hold megabytes more. A
+    message with `"confirm": True` is followed by a ping, and `send` returns with its pong: what answers has read all
+    that came before. A client that never answered a ping, which RFC 6455 §5.5.2 forbids, gets on once its kernel has
+    acknowledged everything, and no faster than a message a second. The buffer may be shared with other clients; nobody
+    may write to it any more.
+
+    A client is kept as long as it takes bytes, however slowly, or says something. Pings keep the connection alive and
+    are never a reason to close it: behind a large frame their pongs may be long in coming.
 
     Raises (from `send`):
         ClientDisconnected: the client is gone.
-        ClientStuck: it took nothing for `STALL_S`. A slow client that moves on, however slowly, is kept.
+        ClientStuck: it was let go.
     """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._pings = 0  # sent
+        self._pongs = 0  # the newest ping that was answered
+        self._answered = asyncio.Event()
+        self._late_pong: bytes | None = None
+        self._allowance = Allowance()
+        self._is_stuck = False
+        self._was_heard = False
+        self._unread_before = 0
+        self._moved_at = self._pinged_at = self.loop.time()
+        self._looking: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
 
     async def send(self, message: ASGISendEvent) -> None:
         """See the ASGI specification, `websocket.send` and its siblings."""
@@ -42,26 +71,123 @@ class StreamProtocol(WebSocketsSansIOProtocol):
                 self.handshake_complete = True  # a refusal ends the handshake; else uvicorn logs an error for each
             return
         await self._drained()
-        if self.disconnected or self.conn.state is not State.OPEN or self.transport.is_closing():
+        if self.conn.state is not State.OPEN or self.transport.is_closing():
             raise ClientDisconnected
         view = memoryview(data)
         self.transport.write(_frame_start(view.nbytes))
         self.transport.write(view)
         await self._drained()
-        if self.disconnected:
-            raise ClientDisconnected
+        if message.get("confirm"):
+            await self._read()
 
     async def _drained(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        while not self.writable.is_set():
-            try:
-                await asyncio.wait_for(self.writable.wait(), STALL_S)
-            except TimeoutError:
-                still_left = self.transport.get_write_buffer_size()
-                if still_left >= left:
-                    self._let_go()
-                    raise ClientStuck from None
-                left = still_left
+        """Return when little is left to hand to the kernel."""
+        await self.writable.wait()
+        self._raise_if_gone()
+
+    async def _read(self) -> None:
+        """Return when the client has read all that was sent so far."""
+        number = self._ping()
+        while self._pongs < number:
+            self._answered.clear()
+            if self._pongs:
+                await self._answered.wait()
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._answered.wait(), _PONG_S)
+                if not self._answered.is_set() and self._unread() == 0:
+                    return
+            self._raise_if_gone()
+
+    def _raise_if_gone(self) -> None:
+        if self.disconnected:
+            raise ClientStuck if self._is_stuck else ClientDisconnected
+
+    def _unread(self) -> int:
+        return self.transport.get_write_buffer_size() + unread_bytes(self.transport.get_extra_info("socket"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        super().connection_lost(exc)
+        self._answered.set()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self.handshake_complete and not self.close_sent and not self._allowance.takes(len(data), self.loop.time()):
+            self._refuse(_POLICY, "expected a few small messages a second, got a flood")
+            return
+        super().data_received(data)
+
+    def handle_text(self, event: Frame) -> None:
+        """A word of the client's."""
+        self._was_heard = True
+        super().handle_text(event)
+
+    def handle_ping(self) -> None:
+        """Answer a ping; where a client sends pings and does not read, only the newest (RFC 6455 §5.5.3)."""
+        pongs = [part for part in self.conn.data_to_send() if part]
+        if self.writable.is_set():
+            self.transport.write(b"".join(pongs))
+        elif pongs:
+            self._late_pong = pongs[-1]
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().resume_writing()
+        if self._late_pong is not None:
+            self.transport.write(self._late_pong)
+            self._late_pong = None
+
+    def handle_pong(self, event: Frame) -> None:
+        """The client has read all that came before the ping with this number."""
+        number = int.from_bytes(event.data) if len(event.data) == _NUMBER_BYTES else 0
+        if self._pongs < number <= self._pings:
+            self._pongs = number
+            self._was_heard = True
+            self._answered.set()
+
+    def start_keepalive(self) -> None:
+        """Watch the connection, from the handshake on. The first ping finds out whether the client answers any."""
+        self._ping()
+        self._look()
+
+    def stop_keepalive(self) -> None:
+        """Watch no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look(self) -> None:
+        now, unread = self.loop.time(), self._unread()
+        owes = unread > 0 or 0 < self._pongs < self._pings
+        if not owes or self._was_heard or unread < self._unread_before:
+            self._moved_at = now
+        elif now - self._moved_at >= STALL_S:
+            self._is_stuck = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": _POLICY, "reason": STUCK})
+            self._let_go()
+            return
+        if not owes and now - self._pinged_at >= _KEEP_ALIVE_S:
+            self._ping()
+        self._was_heard, self._unread_before = False, unread
+        self._looking = self.loop.call_later(min(_LOOK_S, STALL_S / 4), self._look)
+
+    def _ping(self) -> int:
+        self._pings += 1
+        self._pinged_at = self.loop.time()
+        if not self.close_sent and not self.transport.is_closing():
+            self.conn.send_ping(self._pings.to_bytes(_NUMBER_BYTES))
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        return self._pings
+
+    def _refuse(self, code: int, sentence: str) -> None:
+        """Close, saying why, and hear no more."""
+        self.stop_keepalive()
+        self.conn.fail(code, sentence)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": sentence})
+        self.transport.close()
+        self.loop.call_later(_CLOSE_S, self._let_go)
 
     def shutdown(self) -> None:
         """Close, and do not wait for a client that never reads the goodbye."""

@@ -35,6 +35,9 @@ class Choice(BaseModel):
     dtype: Dtype = "float32"
     max_fps: float = Field(default=0, ge=0, le=10_000, description="frames per second at most; 0: all that there are")
     downscale: int = Field(default=1, ge=1, le=64)
+    credit: bool = Field(
+        default=False, description='each frame after the first waits until the client has said {"ready": true}'
+    )
     lo: float | None = Field(default=None, ge=-_LARGEST_LIMIT, le=_LARGEST_LIMIT)
     hi: float | None = Field(default=None, ge=-_LARGEST_LIMIT, le=_LARGEST_LIMIT)
 
@@ -50,6 +53,11 @@ class Choice(BaseModel):
         if self.lo is not None and self.hi is not None and self.hi - self.lo < _LEAST_RANGE:
             raise ValueError(f"expected lo below hi, got {self.lo} and {self.hi}")
         return self
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of each frame, in the order in which they are sent."""
+        return [self.layer] if self.beside is None else [self.layer, self.beside]
 
     @property
     def views(self) -> list[View]:

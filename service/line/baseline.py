@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from math import isfinite
 from statistics import fmean
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from time import perf_counter
 
 from qpi_live.camera.account import AccountSnapshot, FrameAccount
+from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import psnr_db, rms_rad, without_level
 from qpi_live.service.line.hub import Hub, Mailbox
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.worker import Worker
 
 NAME = "baseline"
 _POLL_S = 0.2
 _WINDOW_FRAMES = 30
+_LAST_FRAME_S = 60.0
+_TOOK = "retrieval"
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +54,9 @@ class _Compared:
 
 
 class Baseline:
-    """Runs `engine` on a part of the hub's frames in a thread of its own; it never delays the line.
+    """Runs `engine` on a part of the hub's frames, and on those that somebody wants to see; it never delays the line.
+
+    One thread samples and compares; the engine runs on a worker of its own, once a frame.
 
     Args:
         engine: the baseline's from now on; tuned by any thread.
@@ -65,7 +72,7 @@ class Baseline:
         self._hub = hub
         self._recent: deque[_Compared] = deque(maxlen=_WINDOW_FRAMES)
         self._recent_source = ""
-        self._one_at_a_time = Lock()
+        self.worker = Worker("baseline engine")
         self._stop = Event()
         self._warm_shape: tuple[int, int] | None = None
         self._thread = Thread(target=self._run, name=NAME, daemon=True)
@@ -106,13 +113,9 @@ class Baseline:
         """Whether it is another engine than the one that made the frame's phase."""
         return live.phase.engine.name != self.engine.identity.name
 
-    def phase(self, live: LiveFrame) -> PhaseFrame:
-        """What the baseline makes of the frame, computed once for all who ask, in the thread of the first.
-
-        Raises:
-            EngineError: it cannot.
-        """
-        return self._timed_phase(live)[0]
+    def phase(self, live: LiveFrame) -> Future[PhaseFrame]:
+        """What the baseline makes of the frame, once for all who ask, on its worker; EngineError where it cannot."""
+        return live.share(NAME, lambda: self.worker.submit(lambda: self._retrieve(live.frame)))
 
     def _run(self) -> None:
         account, credit = self._mailbox.account, 0.0
@@ -130,8 +133,9 @@ class Baseline:
                 continue
             credit -= 1
             self._check(live, account)
-        with self._one_at_a_time:
-            self.engine.close()
+        self.worker.submit(self.engine.close)
+        self.worker.close()
+        self.worker.join(_LAST_FRAME_S)
 
     def _check(self, live: LiveFrame, account: FrameAccount) -> None:
         try:
@@ -143,37 +147,32 @@ class Baseline:
             self.last_failure = str(error)
             account.failed("engine unavailable")
         except Exception as error:
+            if self.last_failure != repr(error):  # once, not at the camera's rate
+                _log.exception("the baseline failed on frame %d", live.frame.sequence)
             self.last_failure = repr(error)
             account.failed("internal error")
-            _log.exception("the baseline failed on frame %d", live.frame.sequence)
         else:
             account.delivered()
 
-    def _timed_phase(self, live: LiveFrame) -> tuple[PhaseFrame, float]:
-        """The baseline's phase of the frame, and how long it took in ms."""
-
-        def retrieve() -> tuple[PhaseFrame, float]:
-            frame = live.frame
-            with self._one_at_a_time:
-                if self._warm_shape != frame.shape:
-                    self.engine.warm_up(frame.shape, frame.bit_depth)
-                    self._warm_shape = frame.shape
-                start = perf_counter()
-                return self.engine.retrieve(frame), (perf_counter() - start) * 1e3
-
-        return live.once(NAME, retrieve)
+    def _retrieve(self, frame: Frame) -> PhaseFrame:
+        if self._warm_shape != frame.shape:
+            self.engine.warm_up(frame.shape, frame.bit_depth)
+            self._warm_shape = frame.shape
+        start = perf_counter()
+        phase = self.engine.retrieve(frame)
+        return replace(phase, stages_ms={**phase.stages_ms, _TOOK: (perf_counter() - start) * 1e3})
 
     def _compare(self, live: LiveFrame) -> _Compared:
         if live.frame.source != self._recent_source:
             self._recent.clear()
             self._recent_source = live.frame.source
-        reference, took_ms = self._timed_phase(live)
+        reference = self.phase(live).result()
         phase_rad = without_level(live.phase.phase_rad, reference.phase_rad)
         true_rad = live.frame.true_phase_rad() if live.frame.true_phase_rad else None
         return _Compared(
             rms_rad(phase_rad, reference.phase_rad),
             psnr_db(phase_rad, reference.phase_rad),
-            took_ms,
+            reference.stages_ms[_TOOK],
             None if true_rad is None else rms_rad(live.phase.phase_rad, true_rad),
             None if true_rad is None else rms_rad(reference.phase_rad, true_rad),
         )

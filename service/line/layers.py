@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.engine import EngineIdentity, PhaseFrame, wrap
-from qpi_live.models.errors import EngineError
+from qpi_live.models.engine import PhaseFrame, wrap
 from qpi_live.service.line.baseline import Baseline
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.live import LiveFrame
@@ -31,11 +30,22 @@ class Picture:
     offset: float
 
 
-class LayerMissing(ValueError):
+class NotShown(ValueError):
+    """The frame cannot be shown as it was asked for; the text says why, `reason` in a word or three."""
+
+    reason = "not shown"
+
+
+class LayerMissing(NotShown):
     """The frame has no such layer; the text says what would give it one."""
 
+    reason = "no such layer"
 
-_TRUTH = EngineIdentity("truth", "simulation", "cpu", "1")
+
+class BlocksTooLarge(NotShown):
+    """The blocks of pixels that are averaged into one are larger than the frame."""
+
+    reason = "downscale too large"
 
 
 def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
@@ -48,31 +58,11 @@ def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
     return layers
 
 
-def phase_for(live: LiveFrame, layer: Layer, baseline: Baseline | None) -> PhaseFrame:
-    """The phase that `layer` shows: the live engine's, the baseline's, or the true one.
-
-    Raises:
-        LayerMissing: the frame has none.
-    """
-    if layer is Layer.BASELINE:
-        if baseline is None or not baseline.is_beside(live):
-            raise LayerMissing("expected a baseline beside the engine, got none; start with --baseline goldstein")
-        try:
-            return baseline.phase(live)
-        except EngineError as error:
-            raise LayerMissing(f"expected the baseline's phase, got: {error}") from error
-    if layer is Layer.TRUE:
-        if live.frame.true_phase_rad is None:
-            raise LayerMissing("expected a simulated frame, whose true phase is known, got one of a real camera")
-        return PhaseFrame(live.frame.true_phase_rad(), live.frame, _TRUTH, {})
-    return live.phase
-
-
 def render(phase: PhaseFrame, view: View) -> Picture:
     """What `view` shows of `phase`.
 
     Raises:
-        ValueError: the blocks are larger than the frame.
+        BlocksTooLarge: the blocks are larger than the frame.
     """
     values = _layer_values(phase, view)
     if view.dtype == "uint8":
@@ -116,33 +106,27 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
     )
 
 
-def message(live: LiveFrame, view: View, latencies: LatencyBook, baseline: Baseline | None) -> bytearray:
-    """The stream's message for `view`, made once for everyone who asks; nobody may write to it.
+def message(live: LiveFrame, phase: PhaseFrame, view: View, latencies: LatencyBook) -> bytearray:
+    """The stream's message for `view` of `phase`, which is `live`'s or was made of its frame.
 
     Raises:
-        LayerMissing: the frame has no such layer.
-        ValueError: the blocks are larger than the frame.
+        BlocksTooLarge: the blocks are larger than the frame.
     """
+    start_ns = perf_counter_ns()
+    picture = render(phase, view)
 
-    def encode() -> bytearray:
-        start_ns = perf_counter_ns()
-        phase = phase_for(live, view.layer, baseline)
-        picture = render(phase, view)
+    def header() -> FrameHeader:
+        encode_ms = (perf_counter_ns() - start_ns) / 1e6
+        latencies.record({"encode": encode_ms})
+        return describe(live, phase, view, picture, encode_ms)
 
-        def header() -> FrameHeader:
-            encode_ms = (perf_counter_ns() - start_ns) / 1e6
-            latencies.record({"encode": encode_ms})
-            return describe(live, phase, view, picture, encode_ms)
-
-        return pack(header, picture.values)
-
-    return live.once(("message", view), encode)
+    return pack(header, picture.values)
 
 
 def check_downscale(downscale: int, shape: tuple[int, int]) -> None:
-    """Raise ValueError where blocks of `downscale` pixels do not fit into a frame of `shape`."""
+    """Raise BlocksTooLarge where blocks of `downscale` pixels do not fit into a frame of `shape`."""
     if downscale > min(shape):
-        raise ValueError(f"expected a downscale of at most {min(shape)} for a frame of {shape}, got {downscale}")
+        raise BlocksTooLarge(f"expected a downscale of at most {min(shape)} for a frame of {shape}, got {downscale}")
 
 
 def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:

@@ -55,22 +55,32 @@ class LiveFrame:
         """The interferogram."""
         return self.phase.frame
 
-    def once(self, key: Hashable, render: Callable[[], Rendered]) -> Rendered:
-        """What `render()` returns, computed on the first call with `key` and shared by later ones.
+    def share(self, key: Hashable, begin: Callable[[], Future[Rendered]]) -> Future[Rendered]:
+        """What the first call's `begin()` started, for every call with this key; `begin` must not block.
 
         Only the newest `_MOST_RENDERED` are kept.
         """
         with self._lock:
-            rendering = self._rendered.get(key)
-            is_mine = rendering is None
-            if rendering is None:
+            shared = self._rendered.get(key)
+            if shared is None:
+                started = begin()
                 while len(self._rendered) >= _MOST_RENDERED:
                     del self._rendered[next(iter(self._rendered))]
-                rendering = self._rendered[key] = Future()
+                shared = self._rendered[key] = cast(Future[object], started)
+            return cast(Future[Rendered], shared)
+
+    def is_shared(self, key: Hashable) -> bool:
+        """Whether what goes by this key was begun, and is kept."""
+        return key in self._rendered
+
+    def once(self, key: Hashable, render: Callable[[], Rendered]) -> Rendered:
+        """What `render()` returns, computed in the first caller's thread and shared with later ones, who wait."""
+        mine: Future[Rendered] = Future()
+        rendering = self.share(key, lambda: mine)
         # Outside of the lock: who wants another rendering of this frame need not wait for this one.
-        if is_mine:
+        if rendering is mine:
             try:
-                rendering.set_result(render())
+                mine.set_result(render())
             except BaseException as error:
-                rendering.set_exception(error)
-        return cast(Rendered, rendering.result())
+                mine.set_exception(error)
+        return rendering.result()

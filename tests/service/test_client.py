@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from tests.fakes import OPTICS, FakeCamera, fringes
 from tests.service.stations import PATIENCE_S, Serving, until
+from tests.service.watching import frame_over
 
 Served = tuple[Station, FakeCamera, str]
 
@@ -39,7 +40,7 @@ def test_client_rest_and_stream_show_the_same_frame_with_the_same_numbers(served
         closing(client.frames(layer)) as frames,
     ):
         camera.send()
-        by_stream = unpack(stream.recv(PATIENCE_S))
+        by_stream = unpack(frame_over(stream))
         by_client, by_rest = next(frames), client.latest(layer)
     live = station.hub.latest
     assert live is not None

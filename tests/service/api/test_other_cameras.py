@@ -11,6 +11,7 @@ from qpi_live.service.opening import open_station
 from qpi_live.service.settings import load_settings
 
 from tests.service.stations import URL, until
+from tests.service.watching import frame_bytes
 
 RECORDING, SIMULATED = "replay:glioblastoma", "simulated:glioblastoma"
 
@@ -80,7 +81,7 @@ def test_stream_of_a_layer_that_frames_lack_counts_them_and_goes_on(client: Test
 
         until(lambda: without_layer() > 0)
         _switch(client, SIMULATED)
-        assert b'"layer":"true"' in socket.receive_bytes()[:2000].replace(b" ", b"")
+        assert b'"layer":"true"' in frame_bytes(socket)[:2000].replace(b" ", b"")
 
 
 def test_simulated_frames_tell_how_far_both_engines_are_off_the_truth(make_bench) -> None:  # type: ignore[no-untyped-def]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import weakref
-from base64 import b64encode
 from collections.abc import Callable
-from contextlib import closing
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -22,8 +18,8 @@ from websockets.sync.client import connect
 
 from tests.fakes import FakeCamera, FakeEngine
 from tests.service.stations import PATIENCE_S, Bench, Serving, until
+from tests.service.watching import STREAM, RawClient, frame_bytes, frame_over, said
 
-STREAM = "/api/v1/stream"
 HEADERS = {"host": "127.0.0.1"}
 
 
@@ -32,7 +28,7 @@ def open_stream(bench: Bench, query: str = "") -> WebSocketTestSession:
 
 
 def frame_from(stream: WebSocketTestSession) -> WireFrame:
-    return unpack(stream.receive_bytes())
+    return unpack(frame_bytes(stream))
 
 
 @pytest.mark.parametrize("layer", ["phase", "wrapped", "interferogram"])
@@ -127,7 +123,7 @@ def test_stream_answers_a_bad_choice_with_a_sentence_and_keeps_the_old_one(
         (listener,) = bench.station.audience.present()
         before = listener.choice
         stream.send_text(text)
-        assert stream.receive_json()["error"].startswith(sentence)
+        assert said(stream, "error").startswith(sentence)
         assert listener.choice == before
         bench.frames()
         assert frame_from(stream).header.dtype == "uint8"
@@ -189,7 +185,7 @@ def test_stream_renders_a_view_once_for_all_who_want_it(bench: Bench, monkeypatc
     with open_stream(bench) as first, open_stream(bench) as second, open_stream(bench, "dtype=uint8") as preview:
         until(lambda: len(bench.station.audience.present()) == 3)
         bench.frames()
-        assert first.receive_bytes() is second.receive_bytes()
+        assert frame_bytes(first) is frame_bytes(second)
         frame_from(preview)
     assert len(rendered) == 2
     assert bench.station.latencies.percentiles()["encode"].frames == 2
@@ -233,27 +229,6 @@ def test_stream_whose_client_left_is_counted_among_the_departed(bench: Bench) ->
 # From here on over a real socket.
 
 
-class NeverReads:
-    """A client that shakes hands and then reads nothing, with a small buffer so that it is stuck soon."""
-
-    def __init__(self, url: str) -> None:
-        address = urlsplit(url)
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self._socket.settimeout(PATIENCE_S)
-        self._socket.connect((address.hostname, address.port))
-        key = b64encode(bytes(16)).decode()
-        request = (
-            f"GET {STREAM} HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        self._socket.sendall(request.encode())
-        assert self._socket.recv(12) == b"HTTP/1.1 101"
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 @pytest.fixture
 def served(make_station: Callable[..., Station], serve: Serving) -> tuple[Station, FakeCamera, str]:
     """Frames large enough that a few fill every buffer on the way."""
@@ -269,14 +244,14 @@ def test_client_that_never_reads_delays_nobody_and_is_let_go(
     monkeypatch.setattr(websocket_protocol, "STALL_S", 1.0)
     frames = 12
     with (
-        closing(NeverReads(url)),
+        RawClient(url),
         connect(url.replace("http", "ws") + STREAM, compression=None, max_size=None, proxy=None) as reader,
     ):
         until(lambda: len(station.audience.present()) == 2)
         stuck, reading = station.audience.present()
         for sequence in range(frames):
             camera.send()
-            assert unpack(reader.recv(PATIENCE_S)).header.sequence == sequence
+            assert unpack(frame_over(reader)).header.sequence == sequence
             snapshot = stuck.mailbox.account.snapshot()
             assert snapshot.is_exact
             assert snapshot.in_flight <= 2  # one on its way, one in the mailbox: memory stays flat
@@ -291,7 +266,7 @@ def test_client_that_never_reads_delays_nobody_and_is_let_go(
 def test_accounts_read_at_any_instant_under_load_are_exact(served: tuple[Station, FakeCamera, str]) -> None:
     station, camera, url = served
     with (
-        closing(NeverReads(url)),
+        RawClient(url),
         connect(url.replace("http", "ws") + STREAM + "?downscale=8", compression=None, proxy=None) as quick,
         connect(url.replace("http", "ws") + STREAM + "?dtype=uint8&downscale=2", compression=None, proxy=None) as slow,
     ):
@@ -299,12 +274,12 @@ def test_accounts_read_at_any_instant_under_load_are_exact(served: tuple[Station
         camera.send(25)
         seen = -1
         while seen < 24:
-            seen = unpack(quick.recv(PATIENCE_S)).header.sequence
+            seen = unpack(frame_over(quick)).header.sequence
             for listener in station.audience.present():
                 assert listener.mailbox.account.snapshot().is_exact
             assert station.pipeline.account.snapshot().is_exact
             assert station.audience.total().is_exact
-        assert unpack(slow.recv(PATIENCE_S)).header.dtype == "uint8"
+        assert unpack(frame_over(slow)).header.dtype == "uint8"
     assert station.pipeline.account.snapshot().captured == 25
 
 
@@ -316,7 +291,7 @@ def test_message_too_large_from_a_client_ends_only_its_own_connection(served: tu
             loud.send("x" * 100_000)
             until(lambda: len(station.audience.present()) == 1)
         camera.send()
-        assert unpack(other.recv(PATIENCE_S)).header.sequence == 0
+        assert unpack(frame_over(other)).header.sequence == 0
 
 
 def test_stream_does_not_offer_compression(served: tuple[Station, FakeCamera, str]) -> None:

@@ -10,6 +10,7 @@ from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.wire import unpack
 
 from tests.service.stations import Bench, until
+from tests.service.watching import frame_bytes
 
 STREAM = "/api/v1/stream?layer=phase&beside=interferogram"
 HEADERS = {"host": "127.0.0.1"}
@@ -19,7 +20,7 @@ def test_stream_with_a_layer_beside_sends_both_of_the_same_frame_and_counts_it_o
     (first,) = bench.frames()
     with bench.client.websocket_connect(STREAM, headers=HEADERS) as stream:
         for live in _one_by_one(bench, first, more=2):
-            phase, raw = unpack(stream.receive_bytes()), unpack(stream.receive_bytes())
+            phase, raw = unpack(frame_bytes(stream)), unpack(frame_bytes(stream))
             assert (phase.header.layer, raw.header.layer) == ("phase", "interferogram")
             assert phase.header.sequence == raw.header.sequence == live.frame.sequence
             assert np.array_equal(phase.payload, live.phase.phase_rad)

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import WebSocketDenialResponse
 
 from tests.service.stations import Bench
+from tests.service.watching import frame_bytes
 
 GOOD = [
     {},
@@ -48,7 +49,7 @@ def test_guard_of_a_known_asker_lets_it_in(guarded: Bench, headers: dict[str, st
     guarded.frames()
     assert guarded.client.get("/api/v1/stats", headers=headers).status_code == 200
     with guarded.client.websocket_connect("/api/v1/stream", headers={"host": "127.0.0.1", **headers}) as stream:
-        assert stream.receive_bytes().startswith(b"QPIF")
+        assert frame_bytes(stream).startswith(b"QPIF")
 
 
 @pytest.mark.parametrize("headers", BAD)

@@ -1,0 +1,88 @@
+"""Phases of a frame that the line does not make: the baseline's and the true one, each on a worker of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+
+from qpi_live.models.engine import EngineIdentity, PhaseFrame
+from qpi_live.models.errors import EngineError
+from qpi_live.service.line.baseline import Baseline
+from qpi_live.service.line.layers import LayerMissing
+from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.worker import Worker, until_done
+from qpi_live.service.view import Layer
+
+_TRUTH = EngineIdentity("truth", "simulation", "cpu", "1")
+
+
+class OtherPhases:
+    """Makes each of them once a frame for all who ask, and keeps nobody waiting who did not ask.
+
+    Args:
+        baseline: the engine that checks a part of the frames, with its own worker, or None.
+    """
+
+    def __init__(self, baseline: Baseline | None) -> None:
+        self._baseline = baseline
+        self._truth = Worker("truth")
+
+    def of(self, live: LiveFrame, layer: Layer) -> Future[PhaseFrame]:
+        """The phase that `layer` shows, now or later.
+
+        Raises:
+            LayerMissing: the frame has none. The future raises it too, where the baseline fails.
+        """
+        if layer is Layer.BASELINE:
+            if self._baseline is None or not self._baseline.is_beside(live):
+                raise LayerMissing("expected a baseline beside the engine, got none; start with --baseline goldstein")
+            return self._baseline.phase(live)
+        if layer is Layer.TRUE:
+            true_phase_rad = live.frame.true_phase_rad
+            if true_phase_rad is None:
+                raise LayerMissing("expected a simulated frame, whose true phase is known, got one of a real camera")
+            return live.share(
+                layer,
+                lambda: self._truth.submit(lambda: PhaseFrame(true_phase_rad(), live.frame, _TRUTH, {})),
+            )
+        own: Future[PhaseFrame] = Future()
+        own.set_result(live.phase)
+        return own
+
+    def wait_for(self, live: LiveFrame, layer: Layer) -> PhaseFrame:
+        """`of`, waited for. For threads that may wait, which are never those that encode."""
+        return outcome(self.of(live, layer))
+
+    async def until_free(self, live: LiveFrame, layers: Iterable[Layer]) -> bool:
+        """Wait until the workers behind `layers` are idle, or have begun with `live`; whether that took a while.
+
+        Viewers who take the newest frame then all take the same one, and the worker does each once for all of them.
+        """
+        for layer in layers:
+            worker = self._worker(layer)
+            at_hand = worker.at_hand if worker and not live.is_shared(layer) else None
+            if at_hand is not None:
+                await until_done(at_hand)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Begin nothing any more."""
+        self._truth.close()
+
+    def _worker(self, layer: Layer) -> Worker | None:
+        if layer is Layer.BASELINE:
+            return self._baseline.worker if self._baseline else None
+        return self._truth if layer is Layer.TRUE else None
+
+
+def outcome(phase: Future[PhaseFrame]) -> PhaseFrame:
+    """The phase.
+
+    Raises:
+        LayerMissing: its engine failed.
+    """
+    try:
+        return phase.result()
+    except EngineError as error:
+        raise LayerMissing(f"expected the baseline's phase, got: {error}") from error
