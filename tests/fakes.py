@@ -40,6 +40,7 @@ class FakeCamera:
         self.identity = CameraIdentity("fake", "tests", "fake", "0", shape, 8, None, OPTICS)
         self.starts = 0
         self.refusals: list[CameraError] = []
+        self.device_ids: list[int] = []  # of the next frames; None where there are no more
         self._todo: list[Frame | Exception | None] = []
         self._losses: Counter[str] = Counter()
         self._changed = Condition()
@@ -50,7 +51,8 @@ class FakeCamera:
         with self._changed:
             for _ in range(frames):
                 pixels = fringes(self.identity.shape, self._next)
-                self._todo.append(Frame(pixels, 8, self._next, time_ns(), monotonic_ns()))
+                device_id = self.device_ids.pop(0) if self.device_ids else None
+                self._todo.append(Frame(pixels, 8, self._next, time_ns(), monotonic_ns(), device_id))
                 self._next += 1
             self._changed.notify_all()
 

@@ -25,8 +25,9 @@ REASONS = (GAP, INCOMPLETE, UNDERRUN, LATE, NO_SLOT)
 """Why the capture process lost frames, in the order of `Slots.losses`."""
 
 FRAME, LOST, SETTINGS = b"F", b"L", b"S"
-FRAME_MESSAGE = "<cIIqqqq"
-"""FRAME, session, slot, captured_ns, captured_monotonic_ns, device id, device time stamp (−1 for none).
+FRAME_MESSAGE = "<cIIqq?Q?Q"
+"""FRAME, session, slot, captured_ns, captured_monotonic_ns; then whether there is a device id, the id, and the same for
+the device's time stamp. GenTL has both as unsigned 64-bit integers.
 
 SETTINGS and a JSON object go ahead of the first frame that they hold for, so that nothing of them is sent per frame and
 none can be taken for another's. LOST and a sentence is the last message of a stream.
@@ -140,8 +141,16 @@ class CaptureLink:
         if message[:1] == LOST:
             raise CameraLost(message[1:].decode())
         _, session, slot, captured_ns, captured_monotonic_ns, *stamps = struct.unpack(FRAME_MESSAGE, message)
-        device_id, timestamp_ns = (None if stamp < 0 else stamp for stamp in stamps)
-        return FrameMessage(session, slot, captured_ns, captured_monotonic_ns, device_id, timestamp_ns, self._settings)
+        has_id, device_id, has_timestamp, timestamp_ns = stamps
+        return FrameMessage(
+            session,
+            slot,
+            captured_ns,
+            captured_monotonic_ns,
+            device_id if has_id else None,
+            timestamp_ns if has_timestamp else None,
+            self._settings,
+        )
 
     def close(self) -> None:
         """End the process: it is asked, and killed if it does not comply."""

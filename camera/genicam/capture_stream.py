@@ -87,8 +87,8 @@ class CaptureStream:
         finally:
             self._device.give_back(frame)
         self._announce_settings(frames)
-        stamps = (frame.device_id, frame.timestamp_ns)
-        numbers = (captured_ns, captured_monotonic_ns, *(-1 if stamp is None else stamp for stamp in stamps))
+        stamps = [(stamp is not None, stamp or 0) for stamp in (frame.device_id, frame.timestamp_ns)]
+        numbers = (captured_ns, captured_monotonic_ns, *stamps[0], *stamps[1])
         frames.send_bytes(struct.pack(FRAME_MESSAGE, FRAME, self._session, slot, *numbers))
 
     def _announce_settings(self, frames: Connection) -> None:

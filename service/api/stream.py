@@ -30,6 +30,8 @@ CLIENT_STUCK = "client stuck"
 SERVER_STOPPED = "server stopped"
 _RESTART = 1012  # the close code of a server that stops
 _WARNING_PERIOD_S = 1.0
+# Starlette raises the second to whoever sends after another task has met the first.
+_GONE = (WebSocketDisconnect, RuntimeError)
 _log = logging.getLogger(__name__)
 
 
@@ -156,7 +158,7 @@ class _Viewer:
             for number, message in enumerate(messages, 1):
                 is_to_confirm = number == len(messages) and not has_credit
                 await self._websocket.send({"type": "websocket.send", "bytes": message, "confirm": is_to_confirm})
-        except WebSocketDisconnect as error:
+        except _GONE as error:
             fate = CLIENT_STUCK if isinstance(error.__context__, ClientStuck) else CLIENT_GONE
             account.failed(fate)
             return fate
@@ -175,7 +177,7 @@ class _Viewer:
     async def _tell(self) -> str:
         """Send the line's status at once and whenever it changes, and warnings; returns why that ended."""
         board, told, warned = self._station.board, None, ""
-        with board.watched(self._news), suppress(WebSocketDisconnect, RuntimeError):
+        with board.watched(self._news), suppress(*_GONE):
             while True:
                 self._news.clear()
                 status = board.look()
@@ -200,12 +202,12 @@ class _Viewer:
             try:
                 self._hear(_object(received.get("text")))
             except ValueError as error:
-                with suppress(WebSocketDisconnect, RuntimeError):
+                with suppress(*_GONE):
                     await self._websocket.send_json({"error": str(error)})
 
     def _hear(self, given: dict[str, Any]) -> None:
         ready = given.pop("ready", None)
-        if ready not in (None, True):
+        if ready is not None and ready is not True:
             raise ValueError(f"ready: expected true, got {json.dumps(ready)[:60]}")
         if ready:
             given = {"credit": True, **given}
