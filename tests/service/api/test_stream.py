@@ -17,7 +17,7 @@ from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from websockets.sync.client import connect
 
 from tests.fakes import FakeCamera, FakeEngine
-from tests.service.stations import PATIENCE_S, Bench, Serving, until
+from tests.service.stations import Bench, Serving, until
 from tests.service.watching import STREAM, RawClient, frame_bytes, frame_over, said
 
 HEADERS = {"host": "127.0.0.1"}

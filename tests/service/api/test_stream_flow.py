@@ -18,7 +18,7 @@ from qpi_live.service.wire import unpack
 from websockets.sync.client import connect
 
 from tests.fakes import FakeCamera, FakeEngine
-from tests.service.conftest import PATIENCE_S, Serving, until
+from tests.service.stations import PATIENCE_S, Serving, until
 from tests.service.watching import STREAM, RawClient, frame_over
 
 Served = tuple[Station, FakeCamera, str]

@@ -19,7 +19,7 @@ from qpi_live.service.wire import unpack
 from starlette.testclient import WebSocketTestSession
 
 from tests.fakes import FakeCamera, FakeEngine
-from tests.service.conftest import PATIENCE_S, Bench, until
+from tests.service.stations import PATIENCE_S, Bench, until
 from tests.service.watching import STREAM, frame_bytes, said
 
 HEADERS = {"host": "127.0.0.1"}
