@@ -201,14 +201,15 @@ class EngineOptions:
         optics: the stream's optics, for the band limit.
         carrier_cycles_per_px: (fy, fx) of the carrier; None: found in the spectrum.
         sideband: see `Sideband`.
-        background_order: total order of the polynomial background fit, 0 … 6; 0 takes only the level off.
+        background_order: highest total order of the polynomial background fit, 0 … 6; 0 takes only the level off; None:
+            4, and 1 beside a calibration frame, for the tilt by which the instrument has drifted since.
         threads: CPU threads an engine may use; None: all cores it is allowed.
     """
 
     optics: Optics | None = None
     carrier_cycles_per_px: tuple[float, float] | None = None
     sideband: Sideband = Sideband.AUTO
-    background_order: int = 4
+    background_order: int | None = None
     threads: int | None = None
 
 

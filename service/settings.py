@@ -69,7 +69,12 @@ class Settings(BaseSettings):
         default=None,
         description=f"{Sideband.listed()} (flips the phase's sign); unset: the last choice for this camera",
     )
-    background_order: int = Field(default=4, ge=0, le=6, description="order of the background polynomial taken off")
+    background_order: int | None = Field(
+        default=None,
+        ge=0,
+        le=6,
+        description="highest order of the background polynomial taken off; unset: 4, or 1 beside a calibration frame",
+    )
     calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
     threads: int | None = Field(default=None, ge=1, description="CPU threads the engine may use; unset is all cores")
 

@@ -1,4 +1,4 @@
-"""The instrument's own phase, fitted to the background of an unwrapped phase map and taken off it.
+"""A polynomial fitted to the ground between the objects of an unwrapped phase map.
 
 Without a calibration frame the tilt, defocus and higher aberrations of the microscope lie under the sample. They are
 smooth, the sample is not, and where there is no sample the phase is theirs alone.
@@ -6,34 +6,63 @@ smooth, the sample is not, and where there is no sample the phase is theirs alon
 
 from __future__ import annotations
 
-from functools import cached_property
+from math import sqrt
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.aberration import Aberration, Background, block_positions
+from qpi_live.models.classical.polynomial import (
+    Grid,
+    Lit,
+    Samples,
+    StepGrid,
+    Values,
+    as_matrix,
+    count_terms,
+    factorise,
+    grid_at,
+    leverage_at,
+    normal_equations,
+    solve,
+    sort_samples,
+    step_equations,
+    steps_between,
+    subtract_steps,
+    subtract_values,
+)
 
-_LARGEST_BLOCK_PX = 16  # samples are means over blocks, which takes the noise off and the number down
-_FEWEST_BLOCKS = 32  # along an edge; small frames have smaller blocks, so that there is enough to fit
-_MOST_ROUNDS = 16
+_STEP_ROUNDS, _TRIAL_ROUNDS, _MOST_ROUNDS = 8, 3, 10
 _CONVERGED_RAD = 1e-3
+_RIDGE = 1e-6  # of the weights' sum: a little of the old fit stands in where the ground leaves gaps
+_STEP_RIDGE = 1e-9
 _KEPT_SIGMAS = 2.5
+_JUDGED_SHARE = 0.25  # of the blocks: the flattest ones, whose spread tells the orders apart
+_WORTH_AN_ORDER = 0.9  # a higher order must bring the likely error below this part of a lower one's
+_BLOCKS_A_TERM = 4
+_ALIKE_BLOCKS = 0.3  # neighbours err alike, so that so many count as one sample
+_LEVERAGE_POINTS = 8  # along an edge
+# Times the range that counts as ground: what lies farther off is object. One side has none where it has less than these
+# shares of all blocks and of what lies on the other side.
+_OUTLYING, _FEW, _FEWER = 1.6, 0.05, 0.3
+_PULLING = 4.0  # times that range: what lies farther off on the side without objects is no ground either
 
 
-class BackgroundFit:
-    """A polynomial background for phase maps of one shape.
+class BackgroundFit(Background):
+    """`Background` that fits a polynomial.
 
-    The slopes of the map are fitted first, with Cauchy weights: a cell's slopes cancel around its rim and scatter,
-    whereas the background's agree, so the fit holds even where cells cover much of the frame. Then the polynomial
+    The slopes of the map are fitted first, with Cauchy weights: an object's slopes cancel around its rim and scatter,
+    whereas the ground's agree, so the fit holds even where objects cover much of the frame. Then the polynomial
     itself is fitted to what lies near the most frequent level, in rounds (after Colomb et al. 2006, who fit the
-    aberration where the specimen is flat).
+    aberration where the specimen is flat); what stands out above it or below it is object.
 
-    Attributes:
-        block_px: edge of the squares over whose means the polynomial is fitted.
+    A polynomial of high order bends around objects. So the order rises from 1 only while the flattest part of the frame
+    becomes flatter by it, by more than is lost where the polynomial is extrapolated beyond the ground.
 
     Args:
         shape: (H, W) in pixels.
-        order: highest total power of y and x, 0 … 6; 0 takes only the level off.
+        order: the highest total power of y and x, 0 … 6; 0 takes only the level off.
+        threads: CPU threads to use, None for all cores.
 
     Raises:
         ValueError: the order is outside of 0 … 6.
@@ -42,185 +71,196 @@ class BackgroundFit:
     def __init__(self, shape: tuple[int, int], order: int = 4, threads: int | None = None) -> None:
         if not 0 <= order <= 6:
             raise ValueError(f"expected a background order of 0 to 6, got {order}")
-        self.shape = shape
-        self.order = order
-        self.block_px = max(1, min(_LARGEST_BLOCK_PX, min(shape) // _FEWEST_BLOCKS))
-        self._bands = RowBands(shape[0], threads)
-        self._powers = [(i, total - i) for total in range(order + 1) for i in range(total + 1)]
+        super().__init__(shape, order, threads)
+        y, x = (block_positions(length, block) for length, block in zip(shape, self.block_px, strict=True))
+        self._all = grid_at(y, x, order)
+        self._every_other = grid_at(y[::2], x[::2], order)  # orders are tried on a quarter of the blocks
+        self._steps = steps_between(y, x, order)
 
-    def remove(self, phase_rad: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Take the background off `phase_rad`, (H, W) float32 in rad, in place.
-
-        Returns:
-            (order + 1, order + 1) float64 coefficients c[i, j] of y^i x^j in rad; y and x run from −1 to 1 across the
-            frame.
-        """
-        coefficients = self.fit(_block_means(phase_rad, self.block_px))
-        self._bands.run(_subtract_polynomial, coefficients, phase_rad)
-        return coefficients
-
-    def fit(self, means_rad: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The background of a phase map of which only block means are at hand.
-
-        Args:
-            means_rad: (H // block_px, W // block_px) float32 in rad, means over squares of `block_px` pixels.
-
-        Returns:
-            The coefficients that `remove` returns.
-        """
-        coefficients = np.zeros((self.order + 1, self.order + 1))
-        for (i, j), value in zip(self._powers, self._fit(means_rad), strict=True):
-            coefficients[i, j] = value
-        return coefficients
-
-    def _fit(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        values = np.zeros(len(self._powers))
-        if self.order > 0:
-            values[1:] = self._fit_slopes(samples)
-        flat = samples.ravel().astype(np.float64)
-        residual = flat - values @ self._design
-        side = _side_of_the_cells(residual)
-        for _ in range(_MOST_ROUNDS):
-            level, spread = _most_frequent_level(residual)
-            above = side * (residual - level) / (_KEPT_SIGMAS * spread)
-            # What stands out on the cells' side is cell. Nothing should lie on the other side of the background, so
-            # what does pulls the fit over, but only as hard as a sample at the edge would (Huber 1964).
-            weights = np.where(above > 1, 0.0, 1 / np.maximum(1.0, -above))
-            # A little of the old fit stands in where the background leaves gaps.
-            step = _solve_weighted(self._design, weights, residual, ridge=1e-6 * weights.sum())
-            values += step
-            residual = flat - values @ self._design
-            if np.abs(step).max() < _CONVERGED_RAD:
-                break
-        return values
-
-    def _fit_slopes(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        """All coefficients but the level, from the differences between neighbouring blocks."""
-        slopes = np.concatenate((np.diff(samples, axis=0).ravel(), np.diff(samples, axis=1).ravel())).astype(np.float64)
-        weights = np.ones_like(slopes)
-        values = np.zeros(len(self._slope_design))
-        for _ in range(_MOST_ROUNDS):
-            before = values
-            values = _solve_weighted(self._slope_design, weights, slopes, ridge=1e-9 * len(slopes))
-            if np.abs(values - before).max() < _CONVERGED_RAD:
-                break
-            residual = np.abs(slopes - values @ self._slope_design)
-            spread = max(1.4826 * float(np.median(residual)), 1e-4)
-            weights = 1 / (1 + (residual / spread) ** 2)
-        return values
-
-    @cached_property
-    def _design(self) -> NDArray[np.float64]:
-        """(terms, blocks) powers of y and x at the blocks' centres."""
-        height, width = (length // self.block_px for length in self.shape)
-        y, x = (_positions(n, length, self.block_px) for n, length in zip((height, width), self.shape, strict=True))
-        return np.stack([np.outer(y**i, x**j).ravel() for i, j in self._powers])
-
-    @cached_property
-    def _slope_design(self) -> NDArray[np.float64]:
-        """(terms − 1, differences), what `_design` changes by between neighbouring blocks; the level does not."""
-        height, width = (length // self.block_px for length in self.shape)
-        grid = self._design[1:].reshape(-1, height, width)
-        slopes = [np.diff(grid, axis=axis).reshape(len(grid), -1) for axis in (1, 2)]
-        return np.concatenate(slopes, axis=1)
+    def fit(self, means_rad: Samples, lit: Lit | None = None) -> Aberration:
+        """See `Background.fit`."""
+        lit = np.ones(means_rad.shape, np.bool_) if lit is None else lit
+        if not lit.any():
+            return Aberration(as_matrix(self._all, np.zeros(1)), 0, 0.0)
+        values, spread = _fit(means_rad, lit, self._all, self._every_other, self._steps, self.order)
+        order = next(order for order in range(self.order + 1) if count_terms(order) == len(values))
+        return Aberration(as_matrix(self._all, values), order, spread)
 
 
-def _positions(blocks: int, length: int, block: int) -> NDArray[np.float64]:
-    """The centres of the blocks along an axis of `length` pixels, on the scale −1 … 1."""
-    centres = np.arange(blocks) * block + (block - 1) / 2
-    return 2 * centres / (length - 1) - 1
+# One call without the interpreter lock: a live pipeline has other threads that want it, and each time that it is let go
+# and taken again may cost more than the fit.
+@numba.njit(nogil=True, cache=True)
+def _fit(
+    means: Samples, lit: Lit, whole: Grid, every_other: Grid, steps: StepGrid, highest: int
+) -> tuple[Values, float]:
+    values = _best_order(means, lit, every_other, steps, highest)
+    residual = np.empty_like(means)
+    values = _settle(whole, means, lit, values, _MOST_ROUNDS, True, residual)
+    return values, _narrowest(sort_samples(_lit_ones(residual, lit)), _JUDGED_SHARE)[1]
 
 
-def _side_of_the_cells(residual: NDArray[np.float64]) -> int:
-    """+1 where most of the phase off the background's level lies above it, −1 where below (the other sideband)."""
-    level, _ = _most_frequent_level(residual)
-    return 1 if residual.mean() >= level else -1
+@numba.njit(nogil=True, cache=True)
+def _best_order(means: Samples, lit: Lit, grid: Grid, steps: StepGrid, highest: int) -> Values:
+    """The terms' values, roughly, up to the order that the ground asks for and supports."""
+    samples, their_lit = means[::2, ::2].copy(), lit[::2, ::2].copy()
+    blocks = np.count_nonzero(their_lit)
+    while highest > 0 and count_terms(highest) * _BLOCKS_A_TERM > blocks:
+        highest -= 1
+    best = np.zeros(1)
+    if highest == 0:
+        return best
+    matrix, right, ridge = _fit_steps(means, lit, steps, count_terms(highest))
+    least, residual = np.inf, np.empty_like(samples)
+    for order in range(1, highest + 1):
+        terms = count_terms(order)
+        start = np.zeros(terms)
+        start[1:] = solve(factorise(matrix[1:, 1:], terms - 1, ridge), right[1:])
+        values = _settle(grid, samples, their_lit, start, _TRIAL_ROUNDS, False, residual)
+        error = _likely_error(grid, residual, their_lit, terms)
+        if error < _WORTH_AN_ORDER * least:
+            best, least = values, error
+    return best
 
 
-def _most_frequent_level(residual: NDArray[np.float64]) -> tuple[float, float]:
+@numba.njit(nogil=True, cache=True)
+def _fit_steps(
+    means: Samples, lit: Lit, grid: StepGrid, terms: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Normal equations for the steps between neighbouring blocks, with weights that leave out the objects' rims."""
+    rows, columns = grid.step_y.shape[1], grid.step_x.shape[1]
+    steps, weights = np.zeros((2, rows, columns), np.float32), np.zeros((2, rows, columns), np.float32)
+    for row in range(rows):
+        for x in range(columns):
+            for axis in range(2):
+                y2, x2 = (2 * row + 1, 2 * x) if axis == 0 else (2 * row, 2 * x + 1)
+                if lit[2 * row, 2 * x] and lit[y2, x2]:
+                    steps[axis, row, x] = means[y2, x2] - means[2 * row, 2 * x]
+                    weights[axis, row, x] = 1
+    are_steps = weights > 0
+    count = np.count_nonzero(are_steps)
+    ridge = _STEP_RIDGE * (count + 1)
+    residual = np.empty_like(steps)
+    values = np.zeros(terms)
+    matrix, right = step_equations(grid, weights, steps)
+    for _ in range(_STEP_ROUNDS - 1):
+        before = values.copy()
+        values[1:] = solve(factorise(matrix[1:, 1:], terms - 1, ridge), right[1:])
+        if count == 0 or np.abs(values - before).max() < _CONVERGED_RAD:
+            break
+        subtract_steps(grid, values, steps, residual)
+        sizes = sort_samples(_lit_ones(np.abs(residual), are_steps))
+        inverse_square = np.float32(1 / max(1.4826 * float(sizes[count // 2]), 1e-4) ** 2)
+        for axis in range(2):
+            for row in range(rows):
+                for x in range(columns):
+                    weight = np.float32(1) / (np.float32(1) + residual[axis, row, x] ** 2 * inverse_square)
+                    weights[axis, row, x] = weight if are_steps[axis, row, x] else np.float32(0)
+        matrix, right = step_equations(grid, weights, steps)
+    return matrix, right, ridge
+
+
+@numba.njit(nogil=True, cache=True)
+def _settle(
+    grid: Grid, samples: Samples, lit: Lit, values: Values, rounds: int, may_be_one_sided: bool, residual: Samples
+) -> Values:
+    """Fit to what lies near the most frequent level, from `values` on; what is left over goes to `residual`."""
+    subtract_values(grid, values, samples, residual)
+    weights = np.empty_like(samples)
+    for _ in range(rounds):
+        level, spread = _most_frequent_level(sort_samples(_lit_ones(residual, lit)))
+        _weigh(residual, lit, level, spread, may_be_one_sided, weights)
+        matrix, right = normal_equations(grid, weights, residual)
+        step = solve(factorise(matrix, len(values), _RIDGE * (matrix[0, 0] + 1e-3)), right)
+        values = values + step
+        subtract_values(grid, values, samples, residual)
+        if np.abs(step).max() < _CONVERGED_RAD:
+            break
+    return values
+
+
+@numba.njit(nogil=True, cache=True)
+def _weigh(residual: Samples, lit: Lit, level: float, spread: float, may_be_one_sided: bool, weights: Samples) -> None:
+    """1 on the ground and 0 on objects.
+
+    Where objects lie on one side only, what lies on the other side is ground that the polynomial has not met yet. It
+    pulls, but only as hard as a sample at the edge of the ground would, and not from anywhere (Hampel 1974).
+    """
+    height, width = residual.shape
+    middle, per_range = np.float32(level), np.float32(1 / (_KEPT_SIGMAS * spread))
+    outlying, reach = np.float32(_OUTLYING), np.float32(_PULLING)
+    above = below = 0
+    for y in range(height):
+        for x in range(width):
+            off = (residual[y, x] - middle) * per_range
+            weights[y, x] = 1 if abs(off) < 1 and lit[y, x] else 0
+            above += off > outlying and lit[y, x]
+            below += off < -outlying and lit[y, x]
+    few = _FEW * np.count_nonzero(lit)
+    side = np.float32(0)
+    if below < min(few, _FEWER * above):
+        side = np.float32(-1)
+    elif above < min(few, _FEWER * below):
+        side = np.float32(1)
+    if side == 0 or not may_be_one_sided:
+        return
+    for y in range(height):
+        for x in range(width):
+            off = side * (residual[y, x] - middle) * per_range
+            if 1 <= off < reach and lit[y, x]:
+                weights[y, x] = 1 / off
+
+
+@numba.njit(nogil=True, cache=True)
+def _likely_error(grid: Grid, residual: Samples, lit: Lit, terms: int) -> float:
+    """How far off a polynomial may be: the flattest blocks' spread, and what it becomes where there is no ground."""
+    ordered = sort_samples(_lit_ones(residual, lit))
+    level, spread = _most_frequent_level(ordered)
+    weights = np.empty_like(residual)
+    _weigh(residual, lit, level, spread, False, weights)
+    matrix, _ = normal_equations(grid, weights, residual)
+    factor = factorise(matrix, terms, 1e-9 * (matrix[0, 0] + 1))
+    height, width = residual.shape
+    leverage = 0.0
+    for at_y in range(_LEVERAGE_POINTS):
+        for at_x in range(_LEVERAGE_POINTS):
+            y, x = at_y * (height - 1) // (_LEVERAGE_POINTS - 1), at_x * (width - 1) // (_LEVERAGE_POINTS - 1)
+            if lit[y, x]:
+                leverage = max(leverage, leverage_at(grid, factor, y, x))
+    return _narrowest(ordered, _JUDGED_SHARE)[1] * sqrt(1 + _ALIKE_BLOCKS * leverage)
+
+
+@numba.njit(nogil=True, cache=True)
+def _lit_ones(samples, lit):  # type: ignore[no-untyped-def]
+    """The samples that are lit, in a row."""
+    flat, are_lit = samples.ravel(), lit.ravel()
+    kept = np.empty(len(flat), np.float32)
+    count = 0
+    for k in range(len(flat)):
+        kept[count] = flat[k]
+        count += are_lit[k]
+    return kept[:count]
+
+
+@numba.njit(nogil=True, cache=True)
+def _most_frequent_level(ordered: Samples) -> tuple[float, float]:
     """The middle of the narrowest interval that holds a twelfth of the samples, and the σ of a Gaussian as dense.
 
     Cells add to the phase, so the median would lean towards them. The narrowest part does not, as long as a twelfth of
     the frame is background: cells scatter over radians, the background over hundredths.
     """
-    ordered = np.sort(residual)
-    held = max(len(ordered) // 12, min(len(ordered), 8))
-    widths = ordered[held - 1 :] - ordered[: len(ordered) - held + 1]
-    start = int(np.argmin(widths))
+    start, width, held = _narrowest(ordered, 1 / 12)
+    middle = 0.5 * (ordered[start + (held - 1) // 2] + ordered[start + held // 2])
     # Of a Gaussian, the central twelfth spans ±0.1046 σ.
-    return float(np.median(ordered[start : start + held])), max(float(widths[start]) / (2 * 0.1046), 1e-3)
-
-
-def _solve_weighted(
-    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64], ridge: float
-) -> NDArray[np.float64]:
-    """Weighted least squares; `ridge` is added to the diagonal, so that there always is a solution."""
-    normal, right = _normal_equations(design, weights, target)
-    normal[np.diag_indices_from(normal)] += ridge
-    return np.linalg.solve(normal, right).astype(np.float64, copy=False)
-
-
-# Compiled, and not left to the linear algebra library: at this size its threads cost more than the arithmetic, and
-# fifty times more when the cores are busy with the rest of the line. Sums may be reordered, so that they vectorise.
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def _normal_equations(
-    design: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    terms, samples = design.shape
-    normal, right = np.empty((terms, terms)), np.empty(terms)
-    weighted = np.empty(samples)
-    for i in range(terms):
-        total = 0.0
-        for sample in range(samples):
-            weighted[sample] = weights[sample] * design[i, sample]
-            total += weighted[sample] * target[sample]
-        right[i] = total
-        for j in range(i + 1):
-            total = 0.0
-            for sample in range(samples):
-                total += weighted[sample] * design[j, sample]
-            normal[i, j] = normal[j, i] = total
-    return normal, right
+    return middle, max(width / (2 * 0.1046), 1e-3)
 
 
 @numba.njit(nogil=True, cache=True)
-def _block_means(phase_rad: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    """(H // block, W // block) means; rows and columns that do not fill a block are left out."""
-    height, width = phase_rad.shape[0] // block, phase_rad.shape[1] // block
-    means = np.empty((height, width), np.float32)
-    column_sums = np.empty(width * block, np.float32)
-    for row in range(height):
-        column_sums[:] = 0
-        for y in range(row * block, (row + 1) * block):
-            for x in range(len(column_sums)):
-                column_sums[x] += phase_rad[y, x]
-        for column in range(width):
-            total = np.float32(0)
-            for x in range(column * block, (column + 1) * block):
-                total += column_sums[x]
-            means[row, column] = total / np.float32(block * block)
-    return means
-
-
-@numba.njit(nogil=True, cache=True)
-def _subtract_polynomial(
-    first_row: int, last_row: int, coefficients: NDArray[np.float64], phase: NDArray[np.float32]
-) -> None:
-    """Take Σ c[i, j] y^i x^j off each pixel: one polynomial in x a row, by Horner's rule."""
-    height, width = phase.shape
-    terms = len(coefficients)
-    row = np.empty(terms, np.float32)
-    for y in range(first_row, last_row):
-        at_y = 2 * y / (height - 1) - 1
-        for j in range(terms):
-            power_sum = 0.0
-            for i in range(terms - 1, -1, -1):
-                power_sum = power_sum * at_y + coefficients[i, j]
-            row[j] = np.float32(power_sum)
-        scale = np.float32(2 / (width - 1))
-        for x in range(width):
-            at_x = scale * np.float32(x) - np.float32(1)
-            value = row[terms - 1]
-            for j in range(terms - 2, -1, -1):
-                value = value * at_x + row[j]
-            phase[y, x] -= value
+def _narrowest(ordered: Samples, share: float) -> tuple[int, float, int]:
+    """Where the narrowest interval that holds `share` of the samples begins, its width, and how many it holds."""
+    held = max(int(len(ordered) * share), min(len(ordered), 8))
+    start, least = 0, np.float32(np.inf)
+    for first in range(len(ordered) - held + 1):
+        width = ordered[first + held - 1] - ordered[first]
+        if width < least:
+            start, least = first, width
+    return start, float(least), held

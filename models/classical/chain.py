@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical import goldstein
-from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.takeda import TakedaRetriever
 
@@ -24,6 +24,7 @@ class Inverted:
         amplitude: (H, W) float32 on the host in grey values, as in `takeda.WrappedField`, owned by the caller.
         residues: how many the wrapped phase has.
         disputed_mask: (H, W) bool as in `goldstein.Unwrapped`, or None.
+        aberration: the instrument's phase, which was taken off.
         stages_ms: how long each stage took, in ms, in order.
     """
 
@@ -31,6 +32,7 @@ class Inverted:
     amplitude: NDArray[np.float32]
     residues: int
     disputed_mask: NDArray[np.bool_] | None
+    aberration: Aberration
     stages_ms: dict[str, float]
 
 
@@ -63,7 +65,7 @@ class HostChain:
 
     is_usable = True
 
-    def __init__(self, retriever: TakedaRetriever, background: BackgroundFit, threads: int | None) -> None:
+    def __init__(self, retriever: TakedaRetriever, background: Background, threads: int | None) -> None:
         self._retriever = retriever
         self._background = background
         self._bands = RowBands(retriever.shape[0], threads)
@@ -75,14 +77,19 @@ class HostChain:
         retrieved = perf_counter()
         unwrapped = goldstein.unwrap(wrapped.phase_rad, self._bands)
         done = perf_counter()
-        self._background.remove(unwrapped.phase_rad)
+        aberration = self._background.remove(unwrapped.phase_rad)
         stages_ms = {
             "retrieve": (retrieved - clock) * 1e3,
             "unwrap": (done - retrieved) * 1e3,
             "background": (perf_counter() - done) * 1e3,
         }
         return Inverted(
-            unwrapped.phase_rad, wrapped.amplitude, len(unwrapped.residues), unwrapped.disputed_mask, stages_ms
+            unwrapped.phase_rad,
+            wrapped.amplitude,
+            len(unwrapped.residues),
+            unwrapped.disputed_mask,
+            aberration,
+            stages_ms,
         )
 
     def free(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.chain import Chain, HostChain
 from qpi_live.models.classical.takeda import TakedaRetriever
 from qpi_live.models.engines.off_axis import OffAxisEngine
@@ -13,5 +13,5 @@ class ClassicalEngine(OffAxisEngine):
 
     _name_and_device = ("goldstein", "cpu")
 
-    def _lay_chain(self, retriever: TakedaRetriever, background: BackgroundFit) -> Chain:
+    def _lay_chain(self, retriever: TakedaRetriever, background: Background) -> Chain:
         return HostChain(retriever, background, self._options.threads)

@@ -8,7 +8,7 @@ from threading import Lock
 from qpi_live.camera.device import Device, DeviceError
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.gpu.cuda_device import open_device as open_cuda_device
-from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.chain import Chain
 from qpi_live.models.classical.cuda.chain import CudaChain
 from qpi_live.models.classical.takeda import TakedaRetriever
@@ -80,5 +80,5 @@ class ClassicalCudaEngine(OffAxisEngine):
         except DeviceError as error:
             raise InferenceError(error.reason, str(error)) from error
 
-    def _lay_chain(self, retriever: TakedaRetriever, background: BackgroundFit) -> Chain:
+    def _lay_chain(self, retriever: TakedaRetriever, background: Background) -> Chain:
         return CudaChain(self.open_device(), retriever, background)

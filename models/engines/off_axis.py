@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.classical import goldstein
+from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.carrier import Carrier, find_carrier
 from qpi_live.models.classical.chain import Chain, Inverted
@@ -20,6 +21,8 @@ from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
 
 _SMALLEST_PX = 64
+_ORDER, _ORDER_BESIDE_CALIBRATION = 4, 1
+_WARM_UP_CARRIER = (0.2, 0.25)
 # Shares of the frame's pixels above which a person should be told.
 _MOST_DISPUTED = 0.01
 _MOST_RESIDUES = 0.003
@@ -66,14 +69,14 @@ class OffAxisEngine(ABC):
         """What the engine is called and what it runs on."""
 
     @abstractmethod
-    def _lay_chain(self, retriever: TakedaRetriever, background: BackgroundFit) -> Chain:
+    def _lay_chain(self, retriever: TakedaRetriever, background: Background) -> Chain:
         """The chain that does these steps."""
 
     @property
     def identity(self) -> EngineIdentity:
         """Which engine this is; `detail` says which carrier, sideband and background it works with at present."""
         stream, calibration = self._stream, self._calibration
-        background = f"polynomial of order {self._options.background_order}"
+        background = f"polynomial of at most order {self._background_order(None)}"
         if calibration is not None:
             fits = stream is None or stream.retriever.shape == calibration.shape
             background = "calibration frame" if fits else f"{background}; the calibration frame has another size"
@@ -102,8 +105,8 @@ class OffAxisEngine(ABC):
                 f"columns, got {height} × {width}"
             )
         options, pixels = self._options, _noisy_fringes(shape, bit_depth)
-        retriever = TakedaRetriever(shape, find_carrier(pixels), threads=options.threads)
-        chain = self._lay_chain(retriever, BackgroundFit(shape, options.background_order, options.threads))
+        retriever = TakedaRetriever(shape, Carrier(*_WARM_UP_CARRIER), threads=options.threads)
+        chain = self._lay_chain(retriever, BackgroundFit(shape, self._background_order(None), options.threads))
         try:
             chain.invert(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0))
         finally:
@@ -189,6 +192,12 @@ class OffAxisEngine(ABC):
             stream = self._stream_for(frame, carrier.conjugate())
         return stream
 
+    def _background_order(self, calibration: Frame | None) -> int:
+        """The highest order of the background fit. A calibration frame leaves the tilt by which things have drifted."""
+        if self._options.background_order is not None:
+            return self._options.background_order
+        return _ORDER if calibration is None else _ORDER_BESIDE_CALIBRATION
+
     def _calibration_for(self, shape: tuple[int, int]) -> Frame | None:
         """The calibration frame, unless the camera's frames have another size by now."""
         return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
@@ -199,7 +208,7 @@ class OffAxisEngine(ABC):
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
         if calibration is not None:
             retriever.use_calibration(calibration.pixels)
-        order = options.background_order if calibration is None else 0
+        order = self._background_order(calibration)
         chain = self._lay_chain(retriever, BackgroundFit(shape, order, options.threads))
         return _Stream(frame.source, retriever, chain)
 
@@ -208,7 +217,8 @@ def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
     """Fringes with so much noise that every step has something to do."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     noise = np.random.default_rng(0).normal(0, 1.0, shape)
-    fringes = 0.5 + 0.25 * np.cos(2 * np.pi * (0.2 * y + 0.25 * x) + noise)
+    fy, fx = _WARM_UP_CARRIER
+    fringes = 0.5 + 0.25 * np.cos(2 * np.pi * (fy * y + fx * x) + noise)
     pixels: NDArray[np.float64] = fringes * (2**bit_depth - 1)
     return pixels.astype(np.uint8) if bit_depth <= 8 else pixels.astype(np.uint16)
 

@@ -6,22 +6,23 @@ constexpr int tile_columns = 256;
 constexpr int most_terms = 7;  // of a polynomial of order 6
 
 // A block of tile_columns threads for each row of means and each tile of whole blocks of pixels.
-extern "C" __global__ void block_means(const float* phase_rad, float* means, int block_px, int means_across, int width) {
+extern "C" __global__ void block_means(const float* phase_rad, float* means, int block_y, int block_x,
+                                       int means_across, int width) {
     __shared__ float column_sums[tile_columns];
-    const int means_in_tile = tile_columns / block_px;
+    const int means_in_tile = tile_columns / block_x;
     const int first_mean = blockIdx.x * means_in_tile;
-    const int column = first_mean * block_px + threadIdx.x;
+    const int column = first_mean * block_x + threadIdx.x;
     float sum = 0;
-    if (column < means_across * block_px) {
-        for (int y = blockIdx.y * block_px; y < (blockIdx.y + 1) * block_px; ++y) sum += phase_rad[y * width + column];
+    if (column < means_across * block_x) {
+        for (int y = blockIdx.y * block_y; y < (blockIdx.y + 1) * block_y; ++y) sum += phase_rad[y * width + column];
     }
     column_sums[threadIdx.x] = sum;
     __syncthreads();
     const int mean = first_mean + threadIdx.x;
     if (threadIdx.x < means_in_tile && mean < means_across) {
         float total = 0;
-        for (int x = threadIdx.x * block_px; x < (threadIdx.x + 1) * block_px; ++x) total += column_sums[x];
-        means[blockIdx.y * means_across + mean] = total / static_cast<float>(block_px * block_px);
+        for (int x = threadIdx.x * block_x; x < (threadIdx.x + 1) * block_x; ++x) total += column_sums[x];
+        means[blockIdx.y * means_across + mean] = total / static_cast<float>(block_y * block_x);
     }
 }
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from qpi_live.camera.device import Array, Device, DeviceMemory, Event, Graph
 from qpi_live.camera.frame import Frame
-from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.chain import Inverted
 from qpi_live.models.classical.cuda.background import CudaBackground
 from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
@@ -35,7 +35,7 @@ class CudaChain:
         DeviceError: the device has no room for frames of this size, or cannot run the kernels.
     """
 
-    def __init__(self, device: Device, retriever: TakedaRetriever, background: BackgroundFit) -> None:
+    def __init__(self, device: Device, retriever: TakedaRetriever, background: Background) -> None:
         self._device = device
         self._shape = retriever.shape
         self._stream = device.stream()
@@ -76,7 +76,7 @@ class CudaChain:
             unwrapped = stream.record()
             self._background.enqueue_means(stream, unwrapper.phase)
             stream.synchronize()
-        self._background.enqueue_removal(stream, unwrapper.phase)
+        aberration = self._background.enqueue_removal(stream, unwrapper.phase)
         levelled = stream.record()
         phase_rad = self._fetch(unwrapper.phase, np.dtype(np.float32))
         amplitude = self._fetch(unwrapper.amplitude, np.dtype(np.float32))
@@ -90,7 +90,7 @@ class CudaChain:
             "background": levelled.ms_since(unwrapped),
             "download": done.ms_since(levelled),
         }
-        return Inverted(phase_rad, amplitude, counts.residues, disputed_mask, stages_ms)
+        return Inverted(phase_rad, amplitude, counts.residues, disputed_mask, aberration, stages_ms)
 
     def free(self) -> None:
         """Give the device's memory back, unless it is gone with the device. Doing it twice is harmless."""

@@ -69,9 +69,81 @@ def test_remove_on_a_small_frame_leaves_its_cell(edge: int) -> None:
 def test_remove_returns_the_polynomial_that_it_took_off() -> None:
     before = (cells(0.2) + aberration(4)).astype(np.float32)
     after = before.copy()
-    coefficients = BackgroundFit(SHAPE, 4).remove(after)
+    coefficients = BackgroundFit(SHAPE, 4).remove(after).coefficients
     y, x = np.linspace(-1, 1, SHAPE[0]), np.linspace(-1, 1, SHAPE[1])
     assert np.abs(before - after - np.polynomial.polynomial.polygrid2d(y, x, coefficients)).max() < 1e-4
+
+
+def objects_of_both_signs(shape: tuple[int, int], coverage: float, seed: int) -> NDArray[np.float64]:
+    """Discs, bars and caps of ±0.5 … 3 rad until they cover the asked part of the frame."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    phase = np.zeros(shape)
+    while np.mean(phase != 0) < coverage:
+        inside = 1 - ((y - rng.uniform(-1, 1)) / rng.uniform(0.05, 0.35)) ** 2
+        inside -= ((x - rng.uniform(-1, 1)) / rng.uniform(0.05, 0.35)) ** 2
+        height = rng.choice([-1, 1]) * rng.uniform(0.5, 3)
+        height *= np.sqrt(np.clip(inside, 0, None)) if rng.random() < 0.5 else 1
+        phase = np.where(inside > 0, height, phase)
+    return phase
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_remove_under_objects_of_both_signs_leaves_a_flat_ground(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = [(128, 160), (256, 256), (400, 320), (512, 640)][seed % 4]
+    true = objects_of_both_signs(shape, rng.uniform(0.1, 0.4), seed)
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    order = 1 + seed % 4
+    terms = [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
+    under = sum(rng.normal(0, 4 / (1 + i + j)) * y**i * x**j for i, j in terms)
+    phase = (true + under + rng.normal(0, 0.03, shape)).astype(np.float32)
+    BackgroundFit(shape).remove(phase)
+    ground = true == 0
+    assert np.sqrt(np.mean(phase[ground] ** 2)) < 0.06
+    assert np.sqrt(np.mean((phase - true) ** 2)) < 0.08
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_fit_rises_no_higher_than_the_ground_asks_for(order: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, SHAPE)
+    phase = (objects_of_both_signs(SHAPE, 0.3, 1) + aberration(order) + noise).astype(np.float32)
+    assert BackgroundFit(SHAPE).remove(phase).order == order
+
+
+def test_fit_does_not_extrapolate_beyond_the_ground() -> None:
+    """Ground over a third of the frame: what order 4 says of the rest would be noise, raised to hundreds of radians."""
+    noise = np.random.default_rng(0).normal(0, 0.05, SHAPE)
+    under = aberration(1)
+    rough = np.random.default_rng(1).uniform(2, 8, SHAPE)
+    rough[:, : SHAPE[1] // 3] = 0
+    phase = (under + rough + noise).astype(np.float32)
+    before = phase.copy()
+    BackgroundFit(SHAPE).remove(phase)
+    assert np.abs(before - phase - under).max() < 2
+
+
+def test_remove_leaves_masked_pixels_out() -> None:
+    y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    mask = y**2 + x**2 > 0.7
+    true = np.where(mask, np.random.default_rng(0).uniform(-90, 90, SHAPE), cells(0.2))
+    phase = (true + aberration(2) + np.random.default_rng(1).normal(0, 0.05, SHAPE)).astype(np.float32)
+    BackgroundFit(SHAPE).remove(phase, mask)
+    assert np.sqrt(np.mean((phase - true)[~mask] ** 2)) < 0.07
+
+
+def test_remove_with_everything_masked_changes_nothing() -> None:
+    phase = np.random.default_rng(0).uniform(-9, 9, SHAPE).astype(np.float32)
+    before = phase.copy()
+    aberration = BackgroundFit(SHAPE).remove(phase, np.ones(SHAPE, np.bool_))
+    assert aberration.order == 0
+    assert np.array_equal(phase, before)
+
+
+@pytest.mark.parametrize("shape", [(36672, 64), (64, 20000)])
+def test_tall_and_wide_frames_have_no_more_blocks_than_square_ones(shape: tuple[int, int]) -> None:
+    block_y, block_x = BackgroundFit(shape).block_px
+    assert (shape[0] // block_y) * (shape[1] // block_x) <= 1 << 14
 
 
 def test_order_out_of_range_is_refused() -> None:

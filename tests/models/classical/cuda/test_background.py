@@ -10,7 +10,7 @@ from tests.models.fringes import bump
 
 
 @pytest.mark.parametrize("order", [0, 1, 4, 6])
-@pytest.mark.parametrize("shape", [(256, 320), (200, 210), (64, 64), (513, 1030)])
+@pytest.mark.parametrize("shape", [(256, 320), (200, 210), (64, 64), (513, 1030), (2000, 64)])
 def test_removal_equals_the_hosts(device: Device, shape: tuple[int, int], order: int) -> None:
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     noise = np.random.default_rng(0).normal(0, 0.05, shape)

@@ -1,0 +1,172 @@
+"""The instrument's own phase under the sample, and how it is taken off a phase map."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from qpi_live.models.classical.bands import RowBands
+
+_LARGEST_BLOCK_PX = 16  # samples are means over blocks, which takes the noise off and the number down
+_FEWEST_BLOCKS = 32  # along an edge; small frames have smaller blocks, so that there is enough to fit
+_MOST_BLOCKS = 1 << 14  # in all, so that tall and wide frames cost what their pixels cost
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aberration:
+    """The instrument's phase under one frame.
+
+    Attributes:
+        coefficients: (n, n) float64 c[i, j] of y^i x^j in rad; y and x run from −1 to 1 across the frame.
+        order: the highest total power that the ground supported.
+        spread_rad: the range over which the flattest quarter of the ground scatters about it.
+    """
+
+    coefficients: NDArray[np.float64]
+    order: int
+    spread_rad: float
+
+    @property
+    def tilt_rad(self) -> tuple[float, float]:
+        """By how much it rises along y and along x across the frame, curvature aside."""
+        if len(self.coefficients) < 2:
+            return 0.0, 0.0
+        return 2 * float(self.coefficients[1, 0]), 2 * float(self.coefficients[0, 1])
+
+
+class Background(ABC):
+    """Finds the instrument's phase in phase maps of one shape, and takes it off.
+
+    Only means over blocks of pixels are looked at, so `fit` is the same wherever those were made.
+
+    Attributes:
+        shape: (H, W) of the phase maps in pixels.
+        order: the highest total power of y and x that `fit` gives, 0 … 6.
+        block_px: (height, width) of a block.
+    """
+
+    def __init__(self, shape: tuple[int, int], order: int, threads: int | None = None) -> None:
+        self.shape = shape
+        self.order = order
+        self.block_px = _block_px(shape)
+        self._bands = RowBands(shape[0], threads)
+
+    @abstractmethod
+    def fit(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None = None) -> Aberration:
+        """The aberration under a phase map of which only block means are at hand.
+
+        Args:
+            means_rad: (H // block height, W // block width) float32 in rad, finite.
+            lit: of the same shape, False where the phase says nothing; None: it does everywhere.
+        """
+
+    def remove(self, phase_rad: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Aberration:
+        """Take the background off `phase_rad`, (H, W) float32 in rad, in place.
+
+        Args:
+            phase_rad: finite.
+            mask: (H, W) bool, True where the phase says nothing; None: it does everywhere.
+
+        Returns:
+            What was taken off.
+        """
+        means, lit = block_means(phase_rad, self.block_px, mask)
+        aberration = self.fit(means, lit)
+        self._bands.run(_subtract_polynomial, aberration.coefficients, phase_rad)
+        return aberration
+
+
+def block_means(
+    phase_rad: NDArray[np.float32], block_px: tuple[int, int], mask: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Means over whole blocks, and which blocks count: those of which at least half is not masked, all where None."""
+    if mask is None:
+        return _block_means(phase_rad, *block_px), None
+    means, lit_px = _masked_block_means(phase_rad, mask, *block_px)
+    return means, 2 * lit_px >= block_px[0] * block_px[1]
+
+
+def _block_px(shape: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a block."""
+    block = [max(1, min(_LARGEST_BLOCK_PX, length // _FEWEST_BLOCKS)) for length in shape]
+    while (blocks := [length // edge for length, edge in zip(shape, block, strict=True)])[0] * blocks[1] > _MOST_BLOCKS:
+        block[int(np.argmax(blocks))] *= 2
+    return block[0], block[1]
+
+
+def block_positions(length: int, block: int) -> NDArray[np.float64]:
+    """The centres of the blocks along an axis of `length` pixels, on the scale −1 … 1."""
+    centres = np.arange(length // block) * block + (block - 1) / 2
+    return 2 * centres / (length - 1) - 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _block_means(phase_rad: NDArray[np.float32], block_y: int, block_x: int) -> NDArray[np.float32]:
+    """Means; rows and columns that do not fill a block are left out."""
+    height, width = phase_rad.shape[0] // block_y, phase_rad.shape[1] // block_x
+    means = np.empty((height, width), np.float32)
+    column_sums = np.empty(width * block_x, np.float32)
+    for row in range(height):
+        column_sums[:] = 0
+        for y in range(row * block_y, (row + 1) * block_y):
+            for x in range(len(column_sums)):
+                column_sums[x] += phase_rad[y, x]
+        for column in range(width):
+            total = np.float32(0)
+            for x in range(column * block_x, (column + 1) * block_x):
+                total += column_sums[x]
+            means[row, column] = total / np.float32(block_y * block_x)
+    return means
+
+
+@numba.njit(nogil=True, cache=True)
+def _masked_block_means(
+    phase_rad: NDArray[np.float32], mask: NDArray[np.bool_], block_y: int, block_x: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Means over the pixels that are not masked, zero where there are none, and how many those are."""
+    height, width = phase_rad.shape[0] // block_y, phase_rad.shape[1] // block_x
+    means, lit_px = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
+    column_sums, column_lit = np.empty(width * block_x, np.float32), np.empty(width * block_x, np.int32)
+    for row in range(height):
+        column_sums[:] = 0
+        column_lit[:] = 0
+        for y in range(row * block_y, (row + 1) * block_y):
+            for x in range(len(column_sums)):
+                if not mask[y, x]:
+                    column_sums[x] += phase_rad[y, x]
+                    column_lit[x] += 1
+        for column in range(width):
+            total, lit = np.float32(0), np.int32(0)
+            for x in range(column * block_x, (column + 1) * block_x):
+                total += column_sums[x]
+                lit += column_lit[x]
+            means[row, column] = total / np.float32(lit if lit > 0 else 1)
+            lit_px[row, column] = lit
+    return means, lit_px
+
+
+@numba.njit(nogil=True, cache=True)
+def _subtract_polynomial(
+    first_row: int, last_row: int, coefficients: NDArray[np.float64], phase: NDArray[np.float32]
+) -> None:
+    """Take Σ c[i, j] y^i x^j off each pixel: one polynomial in x a row, by Horner's rule."""
+    height, width = phase.shape
+    terms = len(coefficients)
+    row = np.empty(terms, np.float32)
+    for y in range(first_row, last_row):
+        at_y = 2 * y / (height - 1) - 1
+        for j in range(terms):
+            power_sum = 0.0
+            for i in range(terms - 1, -1, -1):
+                power_sum = power_sum * at_y + coefficients[i, j]
+            row[j] = np.float32(power_sum)
+        scale = np.float32(2 / (width - 1))
+        for x in range(width):
+            at_x = scale * np.float32(x) - np.float32(1)
+            value = row[terms - 1]
+            for j in range(terms - 2, -1, -1):
+                value = value * at_x + row[j]
+            phase[y, x] -= value
