@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import platformdirs
 from cuda.bindings import nvrtc
 from qpi_live.camera.device import DeviceError, DeviceUnavailable
+from qpi_live.camera.whole_file import whole_file
 
 # Products and sums are rounded one by one, as NumPy and Numba do, so that both chains decide alike. The kernels wait
 # for memory, not for arithmetic, and lose nothing by it.
@@ -112,10 +111,9 @@ def _done(answer: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _keep(path: Path, cubin: bytes) -> None:
     """Put it where the next start finds it; a cache that cannot be written costs only time."""
-    half_done = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        half_done.write_bytes(cubin)
-        os.replace(half_done, path)
+        with whole_file(path) as written:
+            written.write_bytes(cubin)
     except OSError as error:
         _log.info("compiled kernels are not kept: %s", error)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 from numpy.random import default_rng
+from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.artifacts.background_network import INPUTS, OUTPUTS, BackgroundCard, BackgroundNetwork
 from qpi_live.models.export.onnx_file import ExportError, commit
 from qpi_live.models.export.precision import stamp
@@ -38,8 +37,7 @@ def export_background(checkpoint: Checkpoint, path: Path, data: Path, probes: in
     """
     model = _graph(checkpoint)
     stamp(model, _card(checkpoint).to_metadata())
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        written = Path(scratch) / path.name
+    with whole_file(path) as written:
         onnx.save(model, written)
         difference_rad = _difference_rad(checkpoint, BackgroundNetwork(written), CultureSet(data, "validation"), probes)
         if not difference_rad < _LARGEST_DIFFERENCE_RAD:
@@ -47,7 +45,6 @@ def export_background(checkpoint: Checkpoint, path: Path, data: Path, probes: in
                 f"expected ONNX Runtime within {_LARGEST_DIFFERENCE_RAD} rad of torch, got {difference_rad:.2g} rad; "
                 "nothing was written"
             )
-        os.replace(written, path)
     return difference_rad
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
 from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.artifacts.agreement import Agreement, Probe, compare
 from qpi_live.models.artifacts.identity import NetworkIdentity
 from qpi_live.models.artifacts.session import open_session
@@ -88,12 +87,10 @@ def export(
         model = to_int8(model, [probe.pixels for probe in probes[:half]])
         compared = list(probes[half:])
     stamp(model, identity.to_metadata())
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        written = Path(scratch) / path.name
+    with whole_file(path) as written:
         onnx.save(model, written)
         agreement = _compare(net, written, compared)
         _refuse_disagreement(agreement, precision)
-        os.replace(written, path)
     return agreement
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.nets.aberration_net import AberrationNet
 from qpi_live.models.nets.connections import Connection
 from qpi_live.models.nets.mobilenet_v2 import from_imagenet
@@ -92,9 +92,8 @@ class Checkpoint:
             "best_psnr_db": self.best_psnr_db,
             "record": self.record,
         }
-        partial = path.with_suffix(path.suffix + ".partial")
-        torch.save(document, partial)
-        os.replace(partial, path)
+        with whole_file(path) as written:
+            torch.save(document, written)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:

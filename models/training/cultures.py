@@ -9,7 +9,6 @@ A folder with
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -21,6 +20,7 @@ from numpy.lib.format import open_memmap
 from numpy.random import default_rng
 from numpy.typing import NDArray
 from qpi_live.camera.simulation.specimen import Culture, Kind, Specimen
+from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.training.pairs import DataError
 
 EDGE = 256
@@ -79,9 +79,8 @@ def render_cultures(
             on_culture()
     cultures.flush()
     manifest = {"format": _FORMAT, "seed": seed, "pitch_px": PITCH_PX, "train": train, "validation": validation}
-    partial_file = folder / f"{_MANIFEST}.partial"
-    partial_file.write_text(json.dumps(manifest) + "\n")
-    os.replace(partial_file, folder / _MANIFEST)
+    with whole_file(folder / _MANIFEST) as written:
+        written.write_text(json.dumps(manifest) + "\n")
 
 
 class CultureSet:

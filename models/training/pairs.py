@@ -12,7 +12,6 @@ Both arrays are read memory-mapped, so a set may be larger than memory.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
+from qpi_live.camera.whole_file import whole_file
 
 PHASE_RANGE_RAD = 12.0
 """Phases are cut to 0 … 12 rad and divided by 12 for the networks (Shu 2022 §2B)."""
@@ -190,9 +190,8 @@ class PairWriter:
             "conditions": self._conditions,
             "origin": self._origin,
         }
-        partial = self._folder / f"{_MANIFEST}.partial"
-        partial.write_text(json.dumps(manifest) + "\n")
-        os.replace(partial, self._folder / _MANIFEST)
+        with whole_file(self._folder / _MANIFEST) as written:
+            written.write_text(json.dumps(manifest) + "\n")
 
 
 def _ranges(splits: Mapping[str, int]) -> dict[str, Sequence[int]]:

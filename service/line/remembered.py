@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from platformdirs import user_state_path
+from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.sideband import Sideband
 
 _log = logging.getLogger(__name__)
@@ -29,9 +30,8 @@ class RememberedSidebands:
         """Remember `sideband` for `camera`; where the file cannot be written, say so in the log and go on."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self._file.with_suffix(".new")
-            fresh.write_text(json.dumps(self._read() | {camera: sideband}, indent=1))
-            fresh.replace(self._file)
+            with whole_file(self._file) as written:
+                written.write_text(json.dumps(self._read() | {camera: sideband}, indent=1))
         except OSError as error:
             _log.warning("the sideband cannot be remembered: %s", error)
 
