@@ -39,20 +39,20 @@ class FringeState(StrEnum):
     CLEAR = "clear"
     MOVED = "fringes moved"  # on the first frames after the carrier was found again
     OVERLAPPING = "bands overlap"
-    SATURATED = "saturated"
+    SATURATED = "saturated"  # a reason too, where nothing else is left
+    MOSAIC = "colour mosaic"
     DARK = "dark"
     UNIFORM = "uniform"
     NO_FRINGES = "no fringes"
     TOO_COARSE = "fringes too coarse"
     CURVED = "curved reference"
     IN_LINE = "in-line hologram"
-    MOSAIC = "colour mosaic"
     OTHER_PICTURE = "not an interferogram"
 
     @property
     def is_usable(self) -> bool:
         """Whether a phase can be made of such a frame."""
-        return self in (self.CLEAR, self.MOVED, self.OVERLAPPING, self.SATURATED)
+        return self in (self.CLEAR, self.MOVED, self.OVERLAPPING, self.SATURATED, self.MOSAIC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ class FrameHeader(BaseModel):
     fringe_contrast: float | None = Field(default=None, description="contrast of the fringes, 0 … 1")
     saturated_share: float | None = Field(default=None, description="share of saturated pixels, 0 … 1")
     fringes: str | None = Field(
-        default=None, description="clear, fringes moved, bands overlap or saturated; null where no engine looks at them"
+        default=None,
+        description="clear, fringes moved, bands overlap, saturated or colour mosaic; null where no engine looks",
     )
     warning: str | None = Field(default=None, description="why this phase should not be trusted")
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, inf
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
+from qpi_live.models.classical.mosaic import NO_MOSAIC, Mosaic, find_mosaic
+from qpi_live.models.classical.refusal import refusal
+from qpi_live.models.classical.spectrum import Frequency, Spectrum, wrapped
+from qpi_live.models.engine import FringeState
 from qpi_live.models.errors import InferenceError
 
 LONGEST_PERIOD_PX = 25.0  # fringes coarser than this drown in the object's own spectrum
-WEAKEST_CARRIER = 20.0  # peak over ring median; noise alone reaches about 5, the weakest real hologram at hand 120
-_ZOOM_STEPS = 10
+SMALLEST_EDGE_PX = 32
+_PERIOD_MARGIN = 1.03  # what still counts as `LONGEST_PERIOD_PX`
+WEAKEST_CARRIER = 20.0  # peak over ring median; noise alone reaches about 5, the weakest real hologram at hand 94
+# A weaker peak is a carrier too where nearly all of the picture's detail lies around it.
+_WEAKEST_CLEAR_CARRIER, _CLEAR_SHARE = 10.0, 0.9
+# Detail of real holograms around their carrier: 0.85 and more; of letters, plots, textures: 0.66 and less.
+_SMALLEST_SHARE = 0.75
+_SMALLEST_SHARE_OF_MANY = 0.85  # where several carriers share a frame
+_WEAKEST_OF_MANY = 60.0
+_MOST_CARRIERS = 3
+_SELF_CONJUGATE: tuple[Frequency, ...] = ((0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
+_CORE_BINS = 2.5  # half the width of a line under a Hann window, and a little
+_WEAKEST_COARSE, _COARSE_SHARE = 11.0, 0.6
+_MOST_HARMONIC = 8
+_RIM = 0.8  # of the pass band's radius
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +40,16 @@ class Carrier:
         fy, fx: spatial frequency in cycles per pixel along y and x, each in −0.5 … 0.5. Of the two conjugate sidebands
             `find_carrier` gives the one that `is_upper`.
         strength: the spectral peak over the median of the spectrum at the same |f|; inf for a carrier that was given.
+        rim_share: how much of the sideband's power lies at the rim of the pass band, 0 … 1; where that is much, the
+            band cuts the object off, or the zero order reaches into it.
+        mosaic: the pattern of the pixels' gain, whose copies of the fringes the pass band has to leave out.
     """
 
     fy: float
     fx: float
     strength: float = inf
+    rim_share: float = 0.0
+    mosaic: Mosaic = NO_MOSAIC
 
     @property
     def frequency(self) -> float:
@@ -51,71 +72,145 @@ class Carrier:
 
     def conjugate(self) -> Carrier:
         """The other sideband; the phase's sign flips."""
-        return Carrier(-self.fy, -self.fx, self.strength)
+        return replace(self, fy=-self.fy, fx=-self.fx)
+
+    def nearest_to(self, other: Carrier) -> Carrier:
+        """Of the two sidebands the one that lies on the side of `other`: fringes that moved keep the phase's sign."""
+        return self if self.fy * other.fy + self.fx * other.fx >= 0 else self.conjugate()
 
 
-def find_carrier(pixels: Pixels) -> Carrier:
+def find_carrier(pixels: Pixels, bit_depth: int | None = None) -> Carrier:
     """The strongest carrier of an interferogram, to a hundredth of a spectral bin.
 
-    The peak of the Hann-windowed spectrum outside of the zero order is refined on a finer grid, of which only the
-    few points around the peak are computed (Guizar-Sicairos, Thurman, Fienup 2008, matrix Fourier transform).
+    The peak of the Hann-windowed spectrum outside of the zero order, if it is a carrier: it stands above the spectrum
+    at the same |f|, it is no harmonic of coarser fringes, and most of the picture's detail lies around it. In letters,
+    plots and textures it does not, whose patterns are spread over many frequencies.
 
     Args:
         pixels: (H, W) uint8 or uint16 grey values, both sides at least 32.
+        bit_depth: how many bits of a grey value matter; None: all of its type's.
 
     Raises:
-        InferenceError: `no carrier`: nothing in the spectrum stands out, so the picture shows no fringes.
+        InferenceError: there is none; the reason is the `FringeState` that says why, and the text says so to a person.
     """
     height, width = pixels.shape
-    if min(height, width) < 32:
-        raise InferenceError("no carrier", f"expected an interferogram of at least 32 × 32 px, got {height} × {width}")
-    windowed = _windowed(pixels)
-    spectrum = np.abs(scipy.fft.rfft2(windowed))
-    fy = scipy.fft.fftfreq(height)[:, None]
-    fx = scipy.fft.rfftfreq(width)[None, :]
-    radius = np.hypot(fy, fx)
-    candidates = np.where(radius > 1 / LONGEST_PERIOD_PX, spectrum, 0)
-    row, column = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
-    peak = float(candidates[row, column])
-    ring = spectrum[np.abs(radius - radius[row, column]) < 0.01]
-    strength = peak / max(float(np.median(ring)), 1e-30)
-    if not strength > WEAKEST_CARRIER:
+    if min(height, width) < SMALLEST_EDGE_PX:
         raise InferenceError(
-            "no carrier",
-            f"expected fringes finer than {LONGEST_PERIOD_PX:.0f} px, got a picture whose spectral peak "
-            f"is only {strength:.0f} times its surroundings ({WEAKEST_CARRIER:.0f} needed): check the reference beam",
+            FringeState.NO_FRINGES,
+            f"expected an interferogram of at least {SMALLEST_EDGE_PX} × {SMALLEST_EDGE_PX} px, got {height} × {width}",
         )
-    found_fy, found_fx = _refine(windowed, float(fy[row, 0]), float(fx[0, column]))
-    carrier = Carrier(found_fy, found_fx, strength)
-    return carrier if carrier.is_upper else carrier.conjugate()
+    search = _Search(Spectrum(pixels), find_mosaic(pixels))
+    found = search.find()
+    if found is None:
+        raise refusal(
+            pixels,
+            bit_depth or 8 * pixels.dtype.itemsize,
+            search.spectrum,
+            search.coarse_period_px,
+            search.pattern,
+            LONGEST_PERIOD_PX,
+        )
+    return found
 
 
-def _windowed(pixels: Pixels) -> NDArray[np.float32]:
-    height, width = pixels.shape
-    grey = pixels.astype(np.float32)
-    grey -= grey.mean(dtype=np.float64)
-    window_y, window_x = (np.hanning(length + 2)[1:-1].astype(np.float32) for length in (height, width))
-    grey *= window_y[:, None]
-    grey *= window_x[None, :]
-    return grey
+class _Search:
+    """One look for a carrier.
 
+    Attributes:
+        spectrum: of the frame.
+        coarse_period_px: of fringes too coarse to be used, once they were found; else None.
+        pattern: (period in px, share of the detail) of the strongest pattern that is no carrier, or None.
+    """
 
-def _refine(windowed: NDArray[np.float32], fy: float, fx: float) -> tuple[float, float]:
-    """The spectrum's peak near (fy, fx), first to a tenth, then to a hundredth of a bin."""
-    height, width = windowed.shape
-    offsets = np.arange(-_ZOOM_STEPS, _ZOOM_STEPS + 1) / _ZOOM_STEPS
-    for zoom in (1.0, 1 / _ZOOM_STEPS):
-        trial_fy = fy + offsets * zoom / height
-        trial_fx = fx + offsets * zoom / width
-        along_x = windowed @ _waves(width, trial_fx)
-        spectrum = np.abs(_waves(height, trial_fy).T @ along_x)
-        row, column = np.unravel_index(int(np.argmax(spectrum)), spectrum.shape)
-        fy, fx = float(trial_fy[row]), float(trial_fx[column])
-    return fy, fx
+    def __init__(self, spectrum: Spectrum, mosaic: Mosaic) -> None:
+        self.spectrum = spectrum
+        self.coarse_period_px: float | None = None
+        self.pattern: tuple[float, float] | None = None
+        self._mosaic = mosaic
+        self._nowhere = np.zeros(spectrum.magnitude.shape, bool)
+        for frequency in _SELF_CONJUGATE:
+            self._nowhere |= spectrum.near(frequency, (_CORE_BINS + 0.5) * spectrum.bin)
+        if mosaic.is_there:  # around its lines lie copies of what lies around zero
+            for frequency in mosaic.lines:
+                self._nowhere |= spectrum.near(frequency, 1 / LONGEST_PERIOD_PX)
 
+    def find(self) -> Carrier | None:
+        """The carrier, or None."""
+        spectrum = self.spectrum
+        coarse = self._coarse()
+        fine = (spectrum.radius > 1 / (LONGEST_PERIOD_PX * _PERIOD_MARGIN)) & ~self._nowhere
+        frequency, magnitude = spectrum.peak(fine)
+        if coarse is not None and self._is_of(coarse, frequency):
+            self.coarse_period_px = 1 / hypot(*coarse)
+            return None
+        strength = spectrum.strength(frequency, magnitude)
+        if strength <= _WEAKEST_CLEAR_CARRIER:
+            if coarse is not None:
+                self.coarse_period_px = 1 / hypot(*coarse)
+            return None
+        share, together = self._shares(frequency, fine)
+        is_carrier = (
+            (strength > WEAKEST_CARRIER and share > _SMALLEST_SHARE)
+            or share > _CLEAR_SHARE
+            or together > _SMALLEST_SHARE_OF_MANY
+        )
+        if not is_carrier:
+            self.coarse_period_px = None if coarse is None else 1 / hypot(*coarse)
+            self.pattern = (1 / hypot(*frequency), share)
+            return None
+        fy, fx = spectrum.refine(frequency)
+        carrier = Carrier(fy, fx, strength, spectrum.rim_share(frequency, self._band(frequency), _RIM), self._mosaic)
+        return carrier if carrier.is_upper else carrier.conjugate()
 
-def _waves(length: int, frequencies: NDArray[np.float64]) -> NDArray[np.complex64]:
-    """(length, n) columns exp(−2πi f x)."""
-    turns = np.arange(length)[:, None] * frequencies[None, :]
-    waves: NDArray[np.complex64] = np.exp(-2j * np.pi * turns).astype(np.complex64)
-    return waves
+    def _coarse(self) -> Frequency | None:
+        """The strongest line outside of the zero order, if it is one of fringes coarser than can be used."""
+        spectrum = self.spectrum
+        frequency, magnitude = spectrum.peak((spectrum.radius > _CORE_BINS * spectrum.bin) & ~self._nowhere)
+        if hypot(*frequency) > 1 / (LONGEST_PERIOD_PX * _PERIOD_MARGIN):
+            return None
+        frequency = spectrum.refine(frequency)
+        distance = hypot(*frequency)
+        if distance >= 1 / (LONGEST_PERIOD_PX * _PERIOD_MARGIN):
+            return None
+        band = max(distance / 2, 1.5 * spectrum.bin)
+        is_line = (
+            spectrum.strength(frequency, magnitude) > _WEAKEST_COARSE
+            and spectrum.share([frequency], band, band, self._nowhere) > _COARSE_SHARE
+        )
+        return frequency if is_line else None
+
+    def _is_of(self, coarse: Frequency, frequency: Frequency) -> bool:
+        """Whether `frequency` is the foot of the coarse line or a harmonic of it."""
+        for order in range(1, _MOST_HARMONIC + 1):
+            for sign in (1, -1):
+                off = hypot(frequency[0] - sign * order * coarse[0], frequency[1] - sign * order * coarse[1])
+                if off < max(2 * _CORE_BINS * self.spectrum.bin, 0.25 * hypot(*coarse)):
+                    return True
+        return False
+
+    def _shares(self, frequency: Frequency, allowed: NDArray[np.bool_]) -> tuple[float, float]:
+        """The share of the picture's detail around the peak, and around it and the next strongest ones together."""
+        spectrum, band = self.spectrum, self._band(frequency)
+        above = hypot(*frequency) / 2
+        share = spectrum.share(self._copies(frequency), band, above, self._nowhere)
+        if share > _SMALLEST_SHARE:
+            return share, share
+        peaks = [frequency]
+        while len(peaks) < _MOST_CARRIERS:
+            allowed = allowed & ~spectrum.near(peaks[-1], band)
+            other, magnitude = spectrum.peak(allowed)
+            if spectrum.strength(other, magnitude) < _WEAKEST_OF_MANY:
+                break
+            peaks.append(other)
+        if len(peaks) == 1:
+            return share, share
+        every = [copy for peak in peaks for copy in self._copies(peak)]
+        return share, spectrum.share(every, band, above, self._nowhere)
+
+    def _band(self, frequency: Frequency) -> float:
+        conjugate = hypot(*wrapped(2 * np.array(frequency, np.float32)))
+        return float(max(0.5 * min(hypot(*frequency), conjugate), 3 * self.spectrum.bin))
+
+    def _copies(self, frequency: Frequency) -> list[Frequency]:
+        lines = self._mosaic.lines if self._mosaic.is_there else ()
+        return [frequency, *((frequency[0] + fy, frequency[1] + fx) for fy, fx in lines)]

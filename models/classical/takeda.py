@@ -25,11 +25,20 @@ def band_radius(carrier: Carrier, band_limit_cycles_per_px: float | None = None)
     """The radius of the pass band around the carrier, in cycles per pixel.
 
     Half the way to the zero order or to the conjugate sideband, whichever is nearer (the spectrum repeats every
-    cycle per pixel, so with fine fringes the conjugate comes round the corner); not more than what the objective
-    passes, where that is known, with the taper laid outside of it.
+    cycle per pixel, so with fine fringes the conjugate comes round the corner), and to the copies of both that a
+    mosaic puts beside them; not more than what the objective passes, where that is known, with the taper laid outside
+    of it.
     """
-    conjugate_distance = hypot(_wrap_frequency(2 * carrier.fy), _wrap_frequency(2 * carrier.fx))
-    widest = 0.5 * min(carrier.frequency, conjugate_distance)
+    fy, fx = carrier.fy, carrier.fx
+    obstacles = [
+        distance
+        for line_fy, line_fx in ((0.0, 0.0), *carrier.mosaic.lines)
+        for distance in (
+            hypot(_wrap_frequency(fy - line_fy), _wrap_frequency(fx - line_fx)),
+            hypot(_wrap_frequency(2 * fy - line_fy), _wrap_frequency(2 * fx - line_fx)),
+        )
+    ]
+    widest = 0.5 * min(obstacles)
     if band_limit_cycles_per_px is None:
         return widest
     return min(widest, band_limit_cycles_per_px / (1 - _TAPER))

@@ -73,7 +73,7 @@ class ClassicalCudaEngine(OffAxisEngine):
         """See `OffAxisEngine.retrieve`.
 
         Raises:
-            InferenceError: `no carrier`, `no band`, or the device's own reason.
+            InferenceError: as there, or for the device's own reason.
         """
         try:
             return super().retrieve(frame)

@@ -116,7 +116,7 @@ class OffAxisEngine(ABC):
         """See `PhaseEngine.retrieve`. Stages: `carrier` where it had to be found, then the chain's.
 
         Raises:
-            InferenceError: `no carrier`, `no band`.
+            InferenceError: `no band`, or the `FringeState` that says why there is no carrier.
         """
         stages_ms: dict[str, float] = {}
         with self._lock:
@@ -159,7 +159,7 @@ class OffAxisEngine(ABC):
                         f"got {frame.shape}"
                     )
                 try:
-                    find_carrier(frame.pixels)
+                    find_carrier(frame.pixels, frame.bit_depth)
                 except InferenceError as error:
                     raise ValueError(f"expected a sample-free interferogram: {error}") from error
             self._calibration = frame
@@ -182,7 +182,8 @@ class OffAxisEngine(ABC):
         if given is not None:
             carrier = Carrier(*given)
         else:
-            carrier = find_carrier(frame.pixels if calibration is None else calibration.pixels)
+            searched = frame if calibration is None else calibration
+            carrier = find_carrier(searched.pixels, searched.bit_depth)
         if self._sideband is Sideband.LOWER:
             carrier = carrier.conjugate()
         stream = self._stream_for(frame, carrier)

@@ -65,7 +65,7 @@ def measure_instrument(frames: Sequence[Frame], optics: Optics, name: str = "") 
 
     Raises:
         ValueError: no frames; no wavelength; a magnification without a pixel pitch; a scale that no objective has.
-        InferenceError: `no carrier`: the frames show no fringes.
+        InferenceError: the frames show no fringes; see `find_carrier`.
     """
     if not frames:
         raise ValueError("expected at least one frame of the instrument, got none; name a recording that has some")

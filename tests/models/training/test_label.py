@@ -34,7 +34,7 @@ def test_label_keeps_good_frames_and_counts_the_others_by_reason(tmp_path: Path,
 
 def test_label_of_frames_without_fringes_writes_nothing_and_says_why(tmp_path: Path, engine: ClassicalEngine) -> None:
     blank = [frame(np.full((256, 256), 80, np.uint8)) for _ in range(3)]
-    with pytest.raises(DataError, match=r"got 0 \(3 no carrier\)"):
+    with pytest.raises(DataError, match=r"got 0 \(3 uniform\)"):
         label(blank, engine, tmp_path / "set", {})
     assert not (tmp_path / "set").exists()
 
