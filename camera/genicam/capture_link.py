@@ -15,6 +15,7 @@ from multiprocessing import Pipe, reduction
 from threading import Lock
 from typing import Any
 
+from qpi_live.camera.child import start_child
 from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.genicam.frame_ids import GAP, INCOMPLETE, LATE, UNDERRUN
@@ -35,6 +36,7 @@ none can be taken for another's. LOST and a sentence is the last message of a st
 
 _ANSWER_S = 30.0  # opening a camera on a network takes seconds
 _CLOSE_S = 3.0
+_PROCESS = "qpi_live.camera.genicam.capture_process"
 
 if sys.platform == "win32":
     from multiprocessing.connection import PipeConnection as Connection
@@ -85,7 +87,7 @@ class CaptureLink:
         self._frames = frames
         self._asking = Lock()
         self._settings: Mapping[str, FeatureValue] = {}  # of the frames that come now
-        self._process = _start_process(far_control.fileno(), far_frames.fileno())
+        self._process = start_child(_PROCESS, (far_control.fileno(), far_frames.fileno()))
         far_control.close()
         far_frames.close()
 
@@ -190,18 +192,3 @@ class CaptureLink:
         # Windows has no signals; its exceptions end a process with codes such as 0xc0000005.
         how = signal.Signals(-code).name if code < 0 else f"exit code {code if code < 256 else hex(code)}"
         return f"the capture process ended ({how}); the camera's driver may have crashed"
-
-
-def _start_process(*handles: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "qpi_live.camera.genicam.capture_process", *map(str, handles)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    if sys.platform == "win32":
-        for handle in handles:
-            os.set_handle_inheritable(handle, True)
-        startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": list(handles)})
-        group = subprocess.CREATE_NEW_PROCESS_GROUP
-        # With stdin given, stdout and stderr are handed on, too, also where the service's own are files or pipes.
-        return subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, startupinfo=startup, creationflags=group
-        )
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=handles)

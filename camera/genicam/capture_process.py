@@ -18,6 +18,7 @@ from multiprocessing import reduction
 from typing import Any
 
 import numpy as np
+from qpi_live.camera.child import end_with_parent
 from qpi_live.camera.errors import CameraError, CameraLost
 from qpi_live.camera.features import CameraListing
 from qpi_live.camera.genicam.capture_link import LOST, CameraFacts, Connection, connection_of
@@ -146,6 +147,7 @@ def _end_unless_back_in(seconds: int) -> None:
 
 def main() -> None:
     """Serve on the two connections whose handles are the command line's arguments."""
+    end_with_parent()
     # Ctrl-C, and what a service manager sends to all processes at once, is for the service, which then ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
