@@ -145,6 +145,24 @@ class PhaseEngine(Protocol):
 
 
 @runtime_checkable
+class WeighedEngine(Protocol):
+    """An engine that says beforehand how much memory it takes."""
+
+    def working_bytes(self, shape: tuple[int, int]) -> int:
+        """Host memory that inverting frames of (H, W) takes at most, the engine's own and the phase, in bytes."""
+
+
+_BYTES_PER_PX_UNSTATED = 320  # the most that any engine here states
+
+
+def working_bytes(engine: PhaseEngine, shape: tuple[int, int]) -> int:
+    """What `engine` says that frames of (H, W) `shape` take, in bytes; a cautious guess where it says nothing."""
+    if isinstance(engine, WeighedEngine):
+        return engine.working_bytes(shape)
+    return _BYTES_PER_PX_UNSTATED * shape[0] * shape[1]
+
+
+@runtime_checkable
 class TunableEngine(Protocol):
     """An engine whose demodulation a person can adjust while it runs. Safe to call from any thread."""
 

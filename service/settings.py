@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     allowed_hosts: Names = Field(default=(), description="further host names this service is reached as, by commas")
     allowed_origins: Names = Field(default=(), description="web origins (http://lab:3000) that may use it, by commas")
     max_upload_mb: int = Field(default=64, ge=1, le=4096, description="largest body of a request, in MiB")
+    sent_memory_mb: int = Field(
+        default=2048, ge=64, description="memory that engines may take for frames that are sent, in MiB"
+    )
+    sent_seconds: float = Field(default=30.0, gt=0, le=3600, description="longest time for one frame that is sent")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )

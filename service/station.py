@@ -18,22 +18,24 @@ from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.audience import Audience
 from qpi_live.service.line.baseline import Baseline
+from qpi_live.service.line.bounded_threads import BoundedThreads
 from qpi_live.service.line.encoders import Encoders
 from qpi_live.service.line.engines import Engines
 from qpi_live.service.line.frame_queue import follow, queue_for
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.metrics import StationCollector
-from qpi_live.service.line.on_demand import OnDemand
 from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.rates import Rates
 from qpi_live.service.line.remembered import RememberedSidebands
 from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
+from qpi_live.service.sent.on_demand import OnDemand
 from qpi_live.service.settings import Settings
 
 _STOP_S = 1.5
+_ON_DEMAND_AFTER_S = 5.0  # the live engine warms up first
 
 
 class Station:
@@ -67,6 +69,7 @@ class Station:
         self._queue = queue_for(self.engine, lambda: self.camera, account)
         self.pipeline = Pipeline(camera, self._queue, self.engine, self.hub, account, self.latencies)
         self.audience = Audience(self.hub)
+        self.camera_requests = BoundedThreads("the camera", threads=4, most=8)
         self.rates = Rates(account, self.latencies)
         beside = EngineSwitch(baseline) if baseline else None
         self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
@@ -82,7 +85,7 @@ class Station:
             self.tuning,
             lambda: follow(self._queue, self.engine),
         )
-        self.on_demand = OnDemand()
+        self.on_demand = OnDemand(settings.sent_memory_mb << 20, settings.sent_seconds)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(StationCollector(self.pipeline, self.audience, self.baseline))
@@ -130,7 +133,11 @@ class Station:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the line inside a running event loop; at the end everything has been let go of."""
-        watching = [asyncio.create_task(self.rates.keep()), asyncio.create_task(self.board.keep())]
+        watching = [
+            asyncio.create_task(self.rates.keep()),
+            asyncio.create_task(self.board.keep()),
+            asyncio.create_task(self._warm_up_on_demand()),
+        ]
         self.pipeline.start()
         if self.baseline:
             self.baseline.start()
@@ -144,10 +151,15 @@ class Station:
     def _engine_options(self) -> EngineOptions:
         return self.settings.engine_options(self.camera.identity.optics, self.tuning.now.sideband)
 
+    async def _warm_up_on_demand(self) -> None:
+        await asyncio.sleep(_ON_DEMAND_AFTER_S)
+        await self.on_demand.warm_up()
+
     def _stop(self) -> None:
         if self.baseline:
             self.baseline.stop(_STOP_S)
         self.on_demand.close()
+        self.camera_requests.close()
         self.others.close()
         self.encoders.close()
         self.pipeline.stop(_STOP_S)

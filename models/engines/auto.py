@@ -68,6 +68,11 @@ class AutoEngine:
         if self._network is not None and self._network.network.why_not(shape, bit_depth) is None:
             self._network.warm_up(shape, bit_depth)
 
+    def working_bytes(self, shape: tuple[int, int]) -> int:
+        """See `WeighedEngine.working_bytes`; the classical chain and, where it is there, the network."""
+        network = 0 if self._network is None else self._network.working_bytes(shape)
+        return max(network, self._classical.working_bytes(shape))
+
     def retrieve(self, frame: Frame) -> PhaseFrame:
         """See `PhaseEngine.retrieve`.
 

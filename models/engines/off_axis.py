@@ -23,6 +23,7 @@ from qpi_live.models.sideband import Sideband
 _SMALLEST_PX = 64
 _ORDER, _ORDER_BESIDE_CALIBRATION = 4, 1
 _WARM_UP_CARRIER = (0.2, 0.25)
+_BYTES_PER_PX = 80  # 52 measured at 2048², with the spectrum kept
 # Shares of the frame's pixels above which a person should be told.
 _MOST_DISPUTED = 0.01
 _MOST_RESIDUES = 0.003
@@ -99,10 +100,10 @@ class OffAxisEngine(ABC):
             EngineUnavailable: frames of this size cannot be inverted.
         """
         height, width = shape
-        if min(shape) < _SMALLEST_PX or width > goldstein.WIDEST:
+        if min(shape) < _SMALLEST_PX or max(shape) > goldstein.WIDEST:
             raise EngineUnavailable(
                 f"expected frames of at least {_SMALLEST_PX} × {_SMALLEST_PX} px and at most {goldstein.WIDEST} "
-                f"columns, got {height} × {width}"
+                f"along either axis, got {height} × {width}"
             )
         options, pixels = self._options, _noisy_fringes(shape, bit_depth)
         retriever = TakedaRetriever(shape, Carrier(*_WARM_UP_CARRIER), threads=options.threads)
@@ -111,6 +112,10 @@ class OffAxisEngine(ABC):
             chain.invert(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0))
         finally:
             chain.free()
+
+    def working_bytes(self, shape: tuple[int, int]) -> int:
+        """See `WeighedEngine.working_bytes`."""
+        return _BYTES_PER_PX * shape[0] * shape[1]
 
     def retrieve(self, frame: Frame) -> PhaseFrame:
         """See `PhaseEngine.retrieve`. Stages: `carrier` where it had to be found, then the chain's.

@@ -17,18 +17,22 @@ from qpi_live.models.errors import EngineError
 from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.routes import health, router
+from qpi_live.service.api.sent_frames import CLIENT_GONE, TAKE_FILES
 from qpi_live.service.api.sent_frames import router as sent_frames
 from qpi_live.service.api.stream import stream
+from qpi_live.service.http.bodies import HeadAsGet, PacedBodies
 from qpi_live.service.http.body_limit import BodyLimit
 from qpi_live.service.http.guard import Guard
 from qpi_live.service.line.audience import Choice
-from qpi_live.service.line.on_demand import Busy
+from qpi_live.service.line.bounded_threads import Busy
 from qpi_live.service.line.tuning import NotTunable
+from qpi_live.service.sent.task import SentError, SentTooLarge
 from qpi_live.service.station import Station
 from qpi_live.service.view import Layer
 from qpi_live.service.wire import FrameHeader
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 API = "/api/v1"
 _WEB = Path(__file__).parents[1] / "web"
@@ -68,7 +72,12 @@ def build_app(station: Station) -> FastAPI:
         version=version("qpi-live"),
         description=_ABOUT,
         lifespan=lifespan,
-        middleware=[guard, Middleware(BodyLimit, limit_mb=settings.max_upload_mb)],
+        middleware=[
+            Middleware(HeadAsGet),
+            guard,
+            Middleware(PacedBodies),
+            Middleware(BodyLimit, limit_mb=settings.max_upload_mb, files_at=[API + path for path in TAKE_FILES]),
+        ],
         docs_url=None,  # its page loads scripts from a CDN
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
@@ -122,6 +131,14 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(EngineError)
     async def _engine(_: Request, error: EngineError) -> JSONResponse:
         return answer(422, str(error))
+
+    @app.exception_handler(SentError)
+    async def _sent(_: Request, error: SentError) -> JSONResponse:
+        return answer(413 if isinstance(error, SentTooLarge) else 422, str(error))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return answer(CLIENT_GONE, "the client hung up")
 
     @app.exception_handler(NotTunable)
     async def _not_tunable(_: Request, error: NotTunable) -> JSONResponse:

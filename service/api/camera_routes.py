@@ -65,7 +65,7 @@ class NotConfigurable(Exception):
     """The camera has no features."""
 
 
-def _camera(station: AtStation) -> ConfigurableCamera:
+async def _camera(station: AtStation) -> ConfigurableCamera:
     camera = station.camera
     if isinstance(camera, ConfigurableCamera):
         return camera
@@ -82,65 +82,65 @@ _of_features = problems(409, 503)
 
 
 @router.get("", summary="The camera, and whether it can be set")
-def camera(station: AtStation) -> CameraAnswer:
+async def camera(station: AtStation) -> CameraAnswer:
     """Who it is, what it sends, and whether a person has stopped it."""
     return _answer(station)
 
 
 @router.put("/source", summary="Switch to another camera")
-def switch(station: AtStation, new: Source) -> CameraAnswer:
+async def switch(station: AtStation, new: Source) -> CameraAnswer:
     """Frames come from it after a moment, with the sideband remembered for it and without a calibration frame."""
     if new.source not in station.sources:
         raise HTTPException(422, f"expected a camera among {', '.join(station.sources)}, got {new.source!r}")
-    station.switch_camera(new.source)
+    await station.camera_requests.run(lambda: station.switch_camera(new.source))
     return _answer(station)
 
 
 @router.get("/features", summary="All features", responses=_of_features)
-def features(camera: Configurable) -> list[Feature]:
+async def features(camera: Configurable, station: AtStation) -> list[Feature]:
     """All that the camera has, in its own order, with type, unit, range and access."""
-    return [Feature.model_validate(feature) for feature in camera.features()]
+    return [Feature.model_validate(feature) for feature in await station.camera_requests.run(camera.features)]
 
 
 @router.get("/features/{name}", summary="One feature", responses=_of_features | problems(404))
-def feature(camera: Configurable, name: FeatureName) -> Feature:
+async def feature(camera: Configurable, station: AtStation, name: FeatureName) -> Feature:
     """Read from the camera now."""
-    return Feature.model_validate(camera.feature(name))
+    return Feature.model_validate(await station.camera_requests.run(lambda: camera.feature(name)))
 
 
 @router.put("/features/{name}", summary="Set a feature", responses=_of_features | problems(404))
-def set_feature(camera: Configurable, name: FeatureName, new: NewValue) -> Feature:
+async def set_feature(camera: Configurable, station: AtStation, name: FeatureName, new: NewValue) -> Feature:
     """The feature as read back; a value that is refused says what the camera takes, and changes nothing.
 
     Size and pixel format can be set while the camera is stopped.
     """
-    return Feature.model_validate(camera.set_feature(name, new.value))
+    return Feature.model_validate(await station.camera_requests.run(lambda: camera.set_feature(name, new.value)))
 
 
 @router.post("/stop", summary="Stop the camera", responses=_of_features)
-def stop(camera: Configurable, station: AtStation) -> CameraAnswer:
+async def stop(camera: Configurable, station: AtStation) -> CameraAnswer:
     """It sends no frames until it is started; the service goes on."""
-    camera.pause()
+    await station.camera_requests.run(camera.pause)
     return _answer(station)
 
 
 @router.post("/start", summary="Start the camera again", responses=_of_features)
-def start(camera: Configurable, station: AtStation) -> CameraAnswer:
+async def start(camera: Configurable, station: AtStation) -> CameraAnswer:
     """Frames come in the size and format set now."""
-    camera.resume()
+    await station.camera_requests.run(camera.resume)
     return _answer(station)
 
 
 @router.get("/settings", summary="What to save", responses=_of_features)
-def save_settings(camera: Configurable) -> dict[str, FeatureValue]:
+async def save_settings(camera: Configurable, station: AtStation) -> dict[str, FeatureValue]:
     """All that makes the camera what it is now, in the order to set it; also what `--camera-settings` reads."""
-    return camera.save_settings()
+    return await station.camera_requests.run(camera.save_settings)
 
 
 @router.put("/settings", summary="Load what was saved", responses=_of_features | problems(404))
-def load_settings(camera: Configurable, station: AtStation, settings: dict[str, FeatureValue]) -> CameraAnswer:
+async def load_settings(camera: Configurable, station: AtStation, settings: dict[str, FeatureValue]) -> CameraAnswer:
     """All are set, in order; if the camera refuses one, the answer says which, and the others stay set."""
-    camera.load_settings(settings)
+    await station.camera_requests.run(lambda: camera.load_settings(settings))
     return _answer(station)
 
 

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from asyncio import timeout
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from dataclasses import replace
-from time import monotonic_ns, time_ns
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from qpi_live.camera.files.image_file import decode_image
-from qpi_live.camera.frame import Frame
+from pydantic import BaseModel, Field
 from qpi_live.camera.optics import Optics
-from qpi_live.camera.source import CameraIdentity
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.api import schemas
-from qpi_live.service.api.image_formats import Format
-from qpi_live.service.api.rendering import FRAME_ANSWER, frame_answer
+from qpi_live.service.api.rendering import FRAME_ANSWER, file_answer
 from qpi_live.service.api.routes import AtStation, engine_answer, problems
-from qpi_live.service.line.on_demand import Task
+from qpi_live.service.line.image_formats import Format
+from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.sent.task import AskedEngine, SentImage, Task
 from qpi_live.service.station import Station
 from qpi_live.service.view import Layer, View
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
-_LARGEST_PX = 1 << 25
+Answer = TypeVar("Answer")
+
+CLIENT_GONE = 499  # nginx's number for a client that hung up; nobody reads the answer
+TAKE_FILES = ("/phase", "/compare", "/engine/calibration")
+"""Where a body is a file; everywhere else it is small JSON."""
 _LONGEST_UPLOAD_S = 60
 _INTERFEROGRAM: dict[str, Any] = {
     "requestBody": {
-        "description": "one interferogram as `.npy`, TIFF, PNG, JPEG or BMP, told apart by content",
+        "description": "one interferogram as `.npy`, TIFF, PNG, JPEG or BMP, told apart by content; with curl: "
+        "`--data-binary @hologram.tif`",
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
@@ -37,15 +42,44 @@ _OPTIONAL_INTERFEROGRAM: dict[str, Any] = {"requestBody": _INTERFEROGRAM["reques
 BitDepth = Annotated[
     int | None, Query(ge=1, le=16, description="significant bits of a grey value; unset: the least that hold them")
 ]
-EngineName = Annotated[str | None, Query(max_length=100, description="unset: the live engine")]
 
 
-async def _place(station: AtStation) -> AsyncIterator[None]:
-    async with station.on_demand.place():
+class SentParameters(BaseModel):
+    """How an interferogram that is sent is to be inverted, and in which format its phase comes back."""
+
+    engine: str | None = Field(default=None, max_length=100, description="unset: the live engine")
+    image_format: Format = Field(
+        default="npy", alias="format", description="npy and tiff are exact; png is an 8-bit grey preview"
+    )
+    bit_depth: int | None = Field(
+        default=None, ge=1, le=16, description="significant bits of a grey value; unset: the least that hold them"
+    )
+    wavelength_nm: float | None = Field(default=None, gt=0, description="vacuum wavelength, if known")
+    pixel_um: float | None = Field(default=None, gt=0, description="sensor's pixel pitch, if known")
+    magnification: float = Field(default=1.0, gt=0, description="from sample to sensor")
+    na: float | None = Field(default=None, gt=0, le=1.7, description="objective's numerical aperture, if known")
+
+    @property
+    def optics(self) -> Optics | None:
+        """The optics that were given; None where no wavelength was.
+
+        Raises:
+            ValueError: they cannot be, or some were given without a wavelength.
+        """
+        if self.wavelength_nm is None:
+            if (self.pixel_um, self.magnification, self.na) != (None, 1.0, None):
+                raise ValueError("expected wavelength_nm beside pixel_um, magnification and na; give all or none")
+            return None
+        pitch_m = None if self.pixel_um is None else self.pixel_um * 1e-6
+        return Optics(self.wavelength_nm * 1e-9, pitch_m, self.magnification, self.na)
+
+
+async def _slot(station: AtStation) -> AsyncIterator[None]:
+    async with station.on_demand.slot():
         yield
 
 
-router = APIRouter(responses=problems(408, 413, 422, 503), dependencies=[Depends(_place)])
+router = APIRouter(responses=problems(408, 413, 415, 422, 503), dependencies=[Depends(_slot)])
 
 
 @router.post(
@@ -56,28 +90,21 @@ router = APIRouter(responses=problems(408, 413, 422, 503), dependencies=[Depends
     responses=FRAME_ANSWER,
     openapi_extra=_INTERFEROGRAM,
 )
-async def phase(
-    station: AtStation,
-    request: Request,
-    engine: EngineName = None,
-    image_format: Annotated[
-        Format, Query(alias="format", description="npy and tiff are exact; png is an 8-bit grey preview")
-    ] = "npy",
-    bit_depth: BitDepth = None,
-    wavelength_nm: Annotated[float | None, Query(gt=0, description="vacuum wavelength, if known")] = None,
-    pixel_um: Annotated[float | None, Query(gt=0, description="sensor's pixel pitch, if known")] = None,
-    magnification: Annotated[float, Query(gt=0, description="from sample to sensor")] = 1.0,
-    na: Annotated[float | None, Query(gt=0, le=1.7, description="objective's numerical aperture, if known")] = None,
-) -> Response:
+async def phase(station: AtStation, request: Request, sent: Annotated[SentParameters, Query()]) -> Response:
     """The unwrapped phase in rad as a file, with the same header `QPI-Frame` as a live frame.
 
     The carrier is found in the interferogram itself; the live stream's carrier and calibration frame are not used.
     """
-    frame = await _frame(await _body(request), bit_depth)
-    task = _sent(station, frame, _optics(wavelength_nm, pixel_um, magnification, na))
-    live = await station.on_demand.retrieve(engine or station.settings.engine, task)
-    view = View(Layer.PHASE, "uint8" if image_format == "png" else "float32")
-    return await run_in_threadpool(frame_answer, live, view, image_format)
+    body = await _body(request)
+    if not body:
+        raise HTTPException(422, "expected an interferogram as the body (.npy, TIFF or PNG), got an empty one")
+    try:
+        task = _sent(station, SentImage(body, sent.bit_depth), sent.optics)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    view = View(Layer.PHASE, "uint8" if sent.image_format == "png" else "float32")
+    work = station.on_demand.retrieve(_asked(station, sent.engine), task, view, sent.image_format)
+    return file_answer(await _while_connected(request, work))
 
 
 @router.post(
@@ -89,8 +116,8 @@ async def phase(
 async def compare(
     station: AtStation,
     request: Request,
-    a: Annotated[str, Query(max_length=100, description="an engine's name")],
-    b: Annotated[str, Query(max_length=100, description="the engine it is compared with")],
+    a: Annotated[str, Query(max_length=100, description="an engine's name", examples=["goldstein"])],
+    b: Annotated[str, Query(max_length=100, description="the engine it is compared with", examples=["nasprnet"])],
     bit_depth: BitDepth = None,
 ) -> schemas.Comparison:
     """RMS difference, PSNR and SSIM of what two engines make of the interferogram sent, or of the newest live frame.
@@ -98,8 +125,8 @@ async def compare(
     Each engine runs on the frame twice and the second time counts, as in a stream that has its carrier.
     """
     body = await _body(request)
-    task = _sent(station, await _frame(body, bit_depth), None) if body else _newest(station)
-    agreement = await station.on_demand.compare(a, b, task)
+    task = _sent(station, SentImage(body, bit_depth), None) if body else _newest(station)
+    agreement = await _while_connected(request, station.on_demand.compare(AskedEngine(a), AskedEngine(b), task))
     return schemas.Comparison(
         a=a,
         b=b,
@@ -107,7 +134,7 @@ async def compare(
         psnr_db=agreement.psnr_db,
         ssim=agreement.ssim,
         latency_ms={"a": agreement.a_ms, "b": agreement.b_ms},
-        shape=task.frame.shape,
+        shape=agreement.shape,
     )
 
 
@@ -124,7 +151,10 @@ async def use_calibration(station: AtStation, request: Request, bit_depth: BitDe
     Where `auto` takes another engine for it, `note` says so.
     """
     body = await _body(request)
-    frame = await _frame(body, bit_depth) if body else _newest(station).frame
+    if body:
+        frame = await _while_connected(request, station.on_demand.decode(SentImage(body, bit_depth)))
+    else:
+        frame = _newest_frame(station).frame
     if frame.shape != station.camera_shape:
         raise HTTPException(
             422, f"expected a calibration frame of the stream's shape {station.camera_shape}, got {frame.shape}"
@@ -137,59 +167,61 @@ async def use_calibration(station: AtStation, request: Request, bit_depth: BitDe
 
 
 async def _body(request: Request) -> bytes:
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise HTTPException(
+            415,
+            "expected the file itself as the body, got a form (curl -F); send it with: "
+            f"curl {'-X PUT ' if request.method == 'PUT' else ''}--data-binary @hologram.tif '{request.url}'",
+        )
     try:
-        async with timeout(_LONGEST_UPLOAD_S):
+        async with asyncio.timeout(_LONGEST_UPLOAD_S):
             return await request.body()
     except TimeoutError:
         raise HTTPException(408, f"expected the whole body within {_LONGEST_UPLOAD_S} s, got a part of it") from None
 
 
-async def _frame(body: bytes, bit_depth: int | None) -> Frame:
-    """The interferogram in a request's body; 422 with a sentence where there is none."""
-    if not body:
-        raise HTTPException(422, "expected an interferogram as the body (.npy, TIFF or PNG), got an empty one")
-    try:
-        return await run_in_threadpool(frame_from_bytes, body, bit_depth)
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
-
-
-def frame_from_bytes(data: bytes, bit_depth: int | None) -> Frame:
-    """The interferogram in a file's bytes, as a frame that was captured now.
+async def _while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """What `work` gives; it is cancelled when whoever asked for it hangs up.
 
     Raises:
-        ValueError: no interferogram, or grey values that need more bits than `bit_depth`.
+        ClientDisconnect: nobody waits for the answer any more.
     """
-    image = decode_image(data, _LARGEST_PX)
-    highest = int(image.pixels.max())
-    if bit_depth is not None and highest >= 2**bit_depth:
-        raise ValueError(f"expected grey values below {2**bit_depth} at bit depth {bit_depth}, got {highest}")
-    return Frame(image.pixels, bit_depth or image.bit_depth, 0, time_ns(), monotonic_ns())
-
-
-def _optics(
-    wavelength_nm: float | None, pixel_um: float | None, magnification: float, na: float | None
-) -> Optics | None:
-    if wavelength_nm is None:
-        if (pixel_um, magnification, na) != (None, 1.0, None):
-            raise HTTPException(422, "expected wavelength_nm beside pixel_um, magnification and na; give all or none")
-        return None
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(request))
     try:
-        return Optics(wavelength_nm * 1e-9, None if pixel_um is None else pixel_um * 1e-6, magnification, na)
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await working
 
 
-def _sent(station: Station, frame: Frame, optics: Optics | None) -> Task:
-    camera = CameraIdentity("sent", "", "", "", frame.shape, frame.bit_depth, None, optics)
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _asked(station: Station, engine: str | None) -> AskedEngine:
+    """The engine that was asked for by name, or the service's own, which may be a network's file."""
+    return AskedEngine(engine) if engine else AskedEngine(station.settings.engine, may_be_file=True)
+
+
+def _sent(station: Station, image: SentImage, optics: Optics | None) -> Task:
     options = station.settings.engine_options(optics, Sideband.AUTO)
-    return Task(frame, camera, replace(options, carrier_cycles_per_px=None))
+    return Task(image, replace(options, carrier_cycles_per_px=None))
 
 
 def _newest(station: Station) -> Task:
+    newest, tuning = _newest_frame(station), station.tuning
+    options = station.settings.engine_options(newest.camera.optics, tuning.now.sideband)
+    return Task(newest.frame, options, newest.camera, tuning.calibration)
+
+
+def _newest_frame(station: Station) -> LiveFrame:
     newest = station.hub.latest
     if newest is None:
         raise HTTPException(503, f"expected a live frame, and none has come yet: {station.pipeline.state.sentence}")
-    tuning = station.tuning
-    options = station.settings.engine_options(newest.camera.optics, tuning.now.sideband)
-    return Task(newest.frame, newest.camera, options, tuning.calibration)
+    return newest

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
+from qpi_live.service.http.connections import Connections
+from qpi_live.service.http.http_protocol import BoundedHttp
 from qpi_live.service.http.websocket_protocol import StreamProtocol
 from qpi_live.service.settings import SettingsError
 
@@ -20,6 +23,7 @@ def make_server(app: FastAPI, is_debugging: bool = False) -> uvicorn.Server:
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if is_debugging else logging.WARNING)
     config = uvicorn.Config(
         app,
+        http=partial(BoundedHttp, Connections()),  # type: ignore[arg-type]  # called like the class
         ws=StreamProtocol,
         ws_max_size=_LONGEST_MESSAGE,
         ws_per_message_deflate=False,

@@ -1,0 +1,37 @@
+"""A view of one frame as a file, with what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+from qpi_live.service.line.image_formats import Format, header_text, write_image
+from qpi_live.service.line.layers import describe, render
+from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.other_phases import OtherPhases
+from qpi_live.service.view import View
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameFile:
+    """The file's bytes, its format, its name, and the `FrameHeader` as JSON."""
+
+    body: bytes
+    image_format: Format
+    name: str
+    header: str
+
+
+def frame_file(live: LiveFrame, view: View, image_format: Format, others: OtherPhases | None = None) -> FrameFile:
+    """`view` of `live` as a file.
+
+    Raises:
+        LayerMissing: the frame has no such layer.
+        BlocksTooLarge: the view's blocks are larger than the frame.
+    """
+    start_ns = perf_counter_ns()
+    phase = others.wait_for(live, view.layer) if others else live.phase
+    picture = render(phase, view)
+    body = write_image(picture.values, describe(live, phase, view, picture, 0.0), image_format)
+    header = describe(live, phase, view, picture, (perf_counter_ns() - start_ns) / 1e6)
+    return FrameFile(body, image_format, f"{view.layer}-{live.frame.sequence:08d}.{image_format}", header_text(header))

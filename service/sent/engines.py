@@ -1,0 +1,104 @@
+"""The engines for frames that are sent: kept for the sizes seen last, within one budget of memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from math import isfinite
+from time import monotonic_ns, perf_counter
+
+from qpi_live.camera.frame import Frame
+from qpi_live.models.engine import PhaseEngine, PhaseFrame, TunableEngine, open_engine, working_bytes
+from qpi_live.models.metrics import psnr_db, rms_rad, ssim, without_level
+from qpi_live.models.sideband import Sideband
+from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.sent.task import Agreement, AskedEngine, Decoded, SentTooLarge
+
+_MOST_ENGINES = 4
+
+
+class SentEngines:
+    """Inverts tasks one after the other; not for several threads.
+
+    Args:
+        budget_bytes: what all engines that are open may take at once.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        self._engines: OrderedDict[tuple[object, ...], tuple[PhaseEngine, int]] = OrderedDict()
+
+    def retrieve(self, asked: AskedEngine, task: Decoded) -> LiveFrame:
+        """The phase that the engine makes of the task.
+
+        Raises:
+            EngineError: no such engine, or it cannot invert the frame.
+            SentTooLarge: it would take more memory than there is.
+        """
+        opened, taken_ns = self._engine(asked, task), monotonic_ns()
+        return LiveFrame.timed(opened.retrieve(task.frame), task.camera, taken_ns)
+
+    def compare(self, a: AskedEngine, b: AskedEngine, task: Decoded) -> Agreement:
+        """How far two engines agree on the task, and what each takes.
+
+        Raises:
+            EngineError: no such engine, or it cannot invert the frame.
+            SentTooLarge: one would take more memory than there is.
+        """
+        (phase_a, a_ms), (phase_b, b_ms) = self._timed(a, task), self._timed(b, task)
+        shifted = without_level(phase_a.phase_rad, phase_b.phase_rad)
+        psnr = psnr_db(shifted, phase_b.phase_rad)
+        return Agreement(
+            rms_rad(shifted, phase_b.phase_rad),
+            psnr if isfinite(psnr) else None,
+            ssim(shifted, phase_b.phase_rad),
+            a_ms,
+            b_ms,
+            task.frame.shape,
+        )
+
+    def close(self) -> None:
+        """Let go of all engines."""
+        while self._engines:
+            self._close_oldest()
+
+    def _timed(self, asked: AskedEngine, task: Decoded) -> tuple[PhaseFrame, float]:
+        engine = self._engine(asked, task)
+        engine.retrieve(task.frame)  # finds the carrier, which a stream does once and no frame waits for
+        start = perf_counter()
+        phase = engine.retrieve(task.frame)
+        return phase, (perf_counter() - start) * 1e3
+
+    def _engine(self, asked: AskedEngine, task: Decoded) -> PhaseEngine:
+        # One thread: the other cores are the live engine's.
+        options, frame = replace(task.options, threads=1), task.frame
+        key = (asked, frame.shape, frame.bit_depth, replace(options, sideband=Sideband.AUTO))
+        engine, needed = self._engines.pop(key, (None, 0))
+        if engine is None:
+            engine = open_engine(asked.name, options, may_be_file=asked.may_be_file)
+            needed = self._needed(asked, engine, frame)
+            while self._engines and sum(kept for _, kept in self._engines.values()) + needed > self._budget_bytes:
+                self._close_oldest()
+            engine.warm_up(frame.shape, frame.bit_depth)
+        self._engines[key] = engine, needed
+        while len(self._engines) > _MOST_ENGINES:
+            self._close_oldest()
+        if isinstance(engine, TunableEngine):
+            engine.use_sideband(options.sideband)
+            engine.use_calibration(task.calibration)
+            engine.refind_carrier()
+        return engine
+
+    def _needed(self, asked: AskedEngine, engine: PhaseEngine, frame: Frame) -> int:
+        needed = working_bytes(engine, frame.shape)
+        if needed <= self._budget_bytes:
+            return needed
+        engine.close()
+        fitting_px = self._budget_bytes * frame.pixels.size // needed
+        raise SentTooLarge(
+            f"expected at most {fitting_px} pixels for the engine {asked.name!r} within sent_memory_mb = "
+            f"{self._budget_bytes >> 20}, got {frame.shape[0]} × {frame.shape[1]}; crop it or take another engine"
+        )
+
+    def _close_oldest(self) -> None:
+        self._engines.popitem(last=False)[1][0].close()

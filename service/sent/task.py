@@ -1,0 +1,133 @@
+"""What can be asked about an interferogram that is sent, and what is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import monotonic_ns, time_ns
+
+from qpi_live.camera.files.image_file import decode_image
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.source import CameraIdentity
+from qpi_live.models.engine import EngineOptions
+
+LARGEST_PX = 1 << 25
+_MOST_ELONGATED = 32  # times as long as wide: a strip of as many pixels takes a hundred times as long to invert
+
+
+class SentError(Exception):
+    """An interferogram that was sent cannot be used; the text says what was expected, what came, and what to do."""
+
+
+class SentRefused(SentError):
+    """It is none, or the engine cannot invert it."""
+
+
+class SentTooLarge(SentError):
+    """It would take, or took, more memory than there is for frames that are sent."""
+
+
+class SentTookTooLong(SentError):
+    """It took longer than a frame that is sent may."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedEngine:
+    """An engine's name; it may be a network's file where it is the service's own setting, never where it was sent."""
+
+    name: str
+    may_be_file: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentImage:
+    """A file's bytes, as they were sent, and the significant bits of a grey value; None: the least that hold them."""
+
+    data: bytes
+    bit_depth: int | None = None
+
+    def decode(self) -> Frame:
+        """The interferogram, as a frame that was captured now.
+
+        Raises:
+            ValueError: no interferogram, or grey values that need more bits than `bit_depth`.
+        """
+        image, bit_depth = decode_image(self.data, LARGEST_PX), self.bit_depth
+        short, long = sorted(image.pixels.shape)
+        if long > _MOST_ELONGATED * short:
+            raise ValueError(
+                f"expected a frame at most {_MOST_ELONGATED} times as long as wide, got {image.pixels.shape[0]} × "
+                f"{image.pixels.shape[1]}; crop it"
+            )
+        highest = int(image.pixels.max())
+        if bit_depth is not None and highest >= 2**bit_depth:
+            raise ValueError(f"expected grey values below {2**bit_depth} at bit depth {bit_depth}, got {highest}")
+        return Frame(image.pixels, bit_depth or image.bit_depth, 0, time_ns(), monotonic_ns())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One interferogram, and how it is to be inverted.
+
+    Attributes:
+        image: the interferogram.
+        options: what the engine is asked for. Unless it names a carrier, that is found anew for every task: frames
+            that are sent may come from any instrument.
+        camera: who took it; None: whoever sent it, with the optics of `options`.
+        calibration: a sample-free interferogram to divide out, or None.
+    """
+
+    image: SentImage | Frame
+    options: EngineOptions
+    camera: CameraIdentity | None = None
+    calibration: SentImage | Frame | None = None
+
+    def decoded(self) -> Decoded:
+        """The task with its images decoded.
+
+        Raises:
+            ValueError: see `SentImage.decode`.
+        """
+        frame = _frame(self.image)
+        camera = self.camera or CameraIdentity(
+            "sent", "", "", "", frame.shape, frame.bit_depth, None, self.options.optics
+        )
+        return Decoded(frame, camera, self.options, None if self.calibration is None else _frame(self.calibration))
+
+    def for_sending(self) -> Task:
+        """The same task without what belongs to this process: a device's memory, a simulation behind a frame."""
+        camera = self.camera and replace(self.camera, settings=dict(self.camera.settings))
+        calibration = None if self.calibration is None else _alone(self.calibration)
+        return replace(self, image=_alone(self.image), camera=camera, calibration=calibration)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A task whose images are decoded; the attributes are `Task`'s."""
+
+    frame: Frame
+    camera: CameraIdentity
+    options: EngineOptions
+    calibration: Frame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Two engines on one frame of (H, W) `shape`, the level between them taken off; `psnr_db` is None where equal."""
+
+    rms_rad: float
+    psnr_db: float | None
+    ssim: float
+    a_ms: float
+    b_ms: float
+    shape: tuple[int, int]
+
+
+def _frame(image: SentImage | Frame) -> Frame:
+    return image.decode() if isinstance(image, SentImage) else image
+
+
+def _alone(image: SentImage | Frame) -> SentImage | Frame:
+    if isinstance(image, SentImage):
+        return image
+    settings = None if image.settings is None else dict(image.settings)
+    return replace(image, settings=settings, true_phase_rad=None, on_device=None)
