@@ -96,7 +96,7 @@ def _with_engine(name: str, options: EngineOptions, calibrated: bool) -> Method:
     def retrieve(example: Example) -> Phase:
         if isinstance(engine, TunableEngine):  # no frame profits from the one before
             engine.use_calibration(example.calibration if calibrated else None)
-            engine.refind_carrier()
+            engine.forget_instrument()
         return _phase(engine, example.frame)
 
     return retrieve

@@ -167,7 +167,10 @@ class TunableEngine(Protocol):
     """An engine whose demodulation a person can adjust while it runs. Safe to call from any thread."""
 
     def refind_carrier(self) -> None:
-        """Find the carrier again on the next frame."""
+        """Find the carrier again on the next frame; the sign that was decided for the camera stays."""
+
+    def forget_instrument(self) -> None:
+        """Forget carrier and sign: the next frame may come from any instrument."""
 
     def use_sideband(self, sideband: Sideband) -> None:
         """Take this sideband from the next frame on; the phase's sign flips between upper and lower."""

@@ -131,6 +131,9 @@ class TunableFakeEngine(FakeEngine):
     def refind_carrier(self) -> None:
         self.carrier_searches += 1
 
+    def forget_instrument(self) -> None:
+        self.refind_carrier()
+
     def use_sideband(self, sideband: str) -> None:
         self.sideband = sideband
 

@@ -86,6 +86,13 @@ class BackgroundFit(Background):
         order = next(order for order in range(self.order + 1) if count_terms(order) == len(values))
         return Aberration(as_matrix(self._all, values), order, spread)
 
+    def values(self, aberration: Aberration) -> Samples:
+        """The aberration's means over the blocks, as near as their centres tell, of the shape that `fit` takes."""
+        powers = self.order + 1
+        along_x = aberration.coefficients @ self._all.powers_x[:powers]
+        values: Samples = (self._all.powers_y[:powers].T @ along_x).astype(np.float32)
+        return values
+
 
 # One call without the interpreter lock: a live pipeline has other threads that want it, and each time that it is let go
 # and taken again may cost more than the fit.

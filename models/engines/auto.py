@@ -91,6 +91,12 @@ class AutoEngine:
         with self._lock:
             self._stream = self._choice = None
 
+    def forget_instrument(self) -> None:
+        """See `TunableEngine.forget_instrument`."""
+        self._classical.forget_instrument()
+        with self._lock:
+            self._stream = self._choice = None
+
     def use_sideband(self, sideband: Sideband) -> None:
         """See `TunableEngine.use_sideband`; anything but `auto` chooses the classical chain."""
         self._classical.use_sideband(sideband)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
 
@@ -15,8 +15,10 @@ from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.carrier import Carrier, find_carrier
 from qpi_live.models.classical.chain import Chain, Inverted
+from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from qpi_live.models.engines.signs import Signs
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
 
@@ -24,6 +26,7 @@ _SMALLEST_PX = 64
 _ORDER, _ORDER_BESIDE_CALIBRATION = 4, 1
 _WARM_UP_CARRIER = (0.2, 0.25)
 _BYTES_PER_PX = 80  # 52 measured at 2048², with the spectrum kept
+_RINGING = 2.0  # periods of the band's edge, as far as the frame's own edges ring inwards
 # Shares of the frame's pixels above which a person should be told.
 _MOST_DISPUTED = 0.01
 _MOST_RESIDUES = 0.003
@@ -32,14 +35,20 @@ _MOST_SATURATED = 0.01
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """A camera's frames of one size, with the carrier that was found in them."""
+    """A camera's frames of one size and bit depth, with the carrier that was found in them."""
 
     source: str
+    bit_depth: int
     retriever: TakedaRetriever
     chain: Chain
+    is_sign_known: bool
 
     def has(self, frame: Frame) -> bool:
-        return self.chain.is_usable and (self.retriever.shape, self.source) == (frame.shape, frame.source)
+        return self.chain.is_usable and (self.retriever.shape, self.source, self.bit_depth) == (
+            frame.shape,
+            frame.source,
+            frame.bit_depth,
+        )
 
 
 class OffAxisEngine(ABC):
@@ -62,6 +71,7 @@ class OffAxisEngine(ABC):
         self._options = options
         self._lock = Lock()
         self._calibration: Frame | None = None
+        self._signs = Signs()
         self._stream: _Stream | None = None
 
     @property
@@ -85,6 +95,8 @@ class OffAxisEngine(ABC):
         if stream is not None:
             carrier = stream.retriever.carrier
             detail |= {
+                "sideband_taken": str(Sideband.UPPER if carrier.is_upper else Sideband.LOWER),
+                "is_sign_known": stream.is_sign_known,
                 "carrier_fy_cycles_per_px": carrier.fy,
                 "carrier_fx_cycles_per_px": carrier.fx,
                 "carrier_period_px": carrier.period_px,
@@ -132,6 +144,10 @@ class OffAxisEngine(ABC):
                 stream = self._stream = self._lay_out(frame)
                 stages_ms["carrier"] = (perf_counter() - clock) * 1e3
             inverted = stream.chain.invert(frame)
+            if not stream.is_sign_known and (sign := _sign_in(inverted, stream)) != 0:
+                stream = self._stream = self._settle_sign(stream, frame, sign)
+                if sign < 0:
+                    inverted = stream.chain.invert(frame)
             mask = inverted.disputed_mask
             disputed_pixels = 0 if mask is None else int(np.count_nonzero(mask))
             quality = PhaseQuality(
@@ -145,6 +161,12 @@ class OffAxisEngine(ABC):
     def refind_carrier(self) -> None:
         """See `TunableEngine.refind_carrier`."""
         with self._lock:
+            self._forget_stream()
+
+    def forget_instrument(self) -> None:
+        """See `TunableEngine.forget_instrument`."""
+        with self._lock:
+            self._signs.forget()
             self._forget_stream()
 
     def use_sideband(self, sideband: Sideband) -> None:
@@ -191,12 +213,20 @@ class OffAxisEngine(ABC):
             carrier = find_carrier(searched.pixels, searched.bit_depth)
         if self._sideband is Sideband.LOWER:
             carrier = carrier.conjugate()
-        stream = self._stream_for(frame, carrier)
-        # A given carrier states its sign. One that was found does not, but cells delay light more than their medium.
-        if self._sideband is Sideband.AUTO and given is None and _leans_negative(stream.chain.invert(frame)):
-            stream.chain.free()
-            stream = self._stream_for(frame, carrier.conjugate())
-        return stream
+        if self._sideband is not Sideband.AUTO or given is not None:  # a given carrier states its sign
+            return self._stream_for(frame, carrier, is_sign_known=True)
+        oriented = self._signs.orient(frame.source, carrier)
+        return self._stream_for(frame, oriented or carrier, is_sign_known=oriented is not None)
+
+    def _settle_sign(self, stream: _Stream, frame: Frame, sign: int) -> _Stream:
+        """The stream in which cells come out positive, given how they come out in `stream`; it stays so."""
+        carrier = stream.retriever.carrier
+        if sign > 0:
+            self._signs.decide(frame.source, carrier)
+            return replace(stream, is_sign_known=True)
+        self._signs.decide(frame.source, carrier.conjugate())
+        stream.chain.free()
+        return self._stream_for(frame, carrier.conjugate(), is_sign_known=True)
 
     def _background_order(self, calibration: Frame | None) -> int:
         """The highest order of the background fit. A calibration frame leaves the tilt by which things have drifted."""
@@ -208,7 +238,7 @@ class OffAxisEngine(ABC):
         """The calibration frame, unless the camera's frames have another size by now."""
         return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
 
-    def _stream_for(self, frame: Frame, carrier: Carrier) -> _Stream:
+    def _stream_for(self, frame: Frame, carrier: Carrier, *, is_sign_known: bool) -> _Stream:
         options, shape, calibration = self._options, frame.shape, self._calibration_for(frame.shape)
         limit = None if options.optics is None else options.optics.band_limit_cycles_per_px
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
@@ -216,7 +246,7 @@ class OffAxisEngine(ABC):
             retriever.use_calibration(calibration.pixels)
         order = self._background_order(calibration)
         chain = self._lay_chain(retriever, BackgroundFit(shape, order, options.threads))
-        return _Stream(frame.source, retriever, chain)
+        return _Stream(frame.source, frame.bit_depth, retriever, chain, is_sign_known)
 
 
 def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
@@ -229,10 +259,8 @@ def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
     return pixels.astype(np.uint8) if bit_depth <= 8 else pixels.astype(np.uint16)
 
 
-def _leans_negative(inverted: Inverted) -> bool:
-    """Whether the phase's long tail points down: the third moment of a thinned map."""
-    thinned = inverted.phase_rad[::8, ::8].astype(np.float64)
-    return float(np.mean((thinned - np.median(thinned)) ** 3)) < 0
+def _sign_in(inverted: Inverted, stream: _Stream) -> int:
+    return sign_of_objects(inverted.phase_rad, margin_px=_RINGING / stream.retriever.radius)
 
 
 def _warning(frame: Frame, residues: int, disputed: int) -> str | None:

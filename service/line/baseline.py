@@ -74,7 +74,7 @@ class Baseline:
         self._recent_source = ""
         self.worker = Worker("baseline engine")
         self._stop = Event()
-        self._warm_shape: tuple[int, int] | None = None
+        self._warm_for: tuple[tuple[int, int], int] | None = None
         self._thread = Thread(target=self._run, name=NAME, daemon=True)
 
     @property
@@ -155,9 +155,9 @@ class Baseline:
             account.delivered()
 
     def _retrieve(self, frame: Frame) -> PhaseFrame:
-        if self._warm_shape != frame.shape:
+        if self._warm_for != (frame.shape, frame.bit_depth):
             self.engine.warm_up(frame.shape, frame.bit_depth)
-            self._warm_shape = frame.shape
+            self._warm_for = frame.shape, frame.bit_depth
         start = perf_counter()
         phase = self.engine.retrieve(frame)
         return replace(phase, stages_ms={**phase.stages_ms, _TOOK: (perf_counter() - start) * 1e3})

@@ -86,7 +86,7 @@ class SentEngines:
         if isinstance(engine, TunableEngine):
             engine.use_sideband(options.sideband)
             engine.use_calibration(task.calibration)
-            engine.refind_carrier()
+            engine.forget_instrument()
         return engine
 
     def _needed(self, asked: AskedEngine, engine: PhaseEngine, frame: Frame) -> int:

@@ -32,6 +32,36 @@ def test_automatic_sideband_shows_cells_positive_whatever_the_carriers_sign(carr
     assert rms(phase - bump()) < 0.15
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_empty_field_decides_no_sign_and_the_first_cells_do(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    angle, frequency = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.35)
+    carrier = (frequency * np.sin(angle), frequency * np.cos(angle))
+    noise = rng.choice([0.005, 0.05])
+    engine = ClassicalEngine(EngineOptions())
+    for sequence in range(2):
+        empty = engine.retrieve(frame(interferogram(aberration(), carrier, noise=noise, seed=sequence), 8, sequence))
+        assert empty.engine.detail["is_sign_known"] is False
+    with_cells = frame(interferogram(bump() + aberration(), carrier, noise=noise))
+    made = engine.retrieve(with_cells)
+    assert made.engine.detail["is_sign_known"] is True
+    assert rms(made.phase_rad - bump()) < 0.2
+
+
+def test_sign_once_decided_stays_through_calibration_carrier_and_bubbles() -> None:
+    engine = ClassicalEngine(EngineOptions())
+    engine.retrieve(frame(interferogram(bump())))
+    taken = engine.identity.detail["sideband_taken"]
+    engine.use_calibration(frame(interferogram(np.zeros(SHAPE), seed=3)))
+    assert engine.retrieve(frame(interferogram(-bump()))).phase_rad.min() < -5
+    engine.use_calibration(None)
+    engine.refind_carrier()
+    assert engine.retrieve(frame(interferogram(-bump()))).phase_rad.min() < -5
+    assert engine.identity.detail["sideband_taken"] == taken
+    engine.forget_instrument()
+    assert engine.retrieve(frame(interferogram(-bump()))).phase_rad.max() > 5
+
+
 def test_given_sideband_flips_the_sign_and_nothing_else() -> None:
     pixels = frame(interferogram(bump()))
     upper, lower = (
