@@ -41,20 +41,24 @@ class CameraOptions:
     """What a person may ask of any camera.
 
     Attributes:
-        shape: (H, W) in pixels; None takes what the source has.
+        shape: (H, W) in pixels; None takes what the source has, and keeps the window that is set on a camera.
         frame_rate_hz: frames per second; 0 sends as fast as the consumer takes them; None is the source's own.
         loop: start a finite recording again at its end.
         seed: of whatever is random in the source.
         optics: overrides what the source says of its optics.
         settings_file: features to set on a camera that has any, as TOML or JSON.
+        channel: of a recording with several, name or number of the one with the holograms; "" finds it.
+        follow: wait at a recording's end for the frames that are still being written.
     """
 
-    shape: tuple[int, int] | None = (1024, 1024)
+    shape: tuple[int, int] | None = None
     frame_rate_hz: float | None = None
     loop: bool = True
     seed: int = 0
     optics: Optics | None = None
     settings_file: Path | None = None
+    channel: str = ""
+    follow: bool = False
 
 
 class Camera(Protocol):

@@ -32,7 +32,7 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
     """
     remembered = remembered or RememberedSidebands()
     sideband = settings.sideband or remembered.get(settings.camera)
-    cameras = [open_camera(source, settings.camera_options) for source in settings.cameras]
+    cameras = [open_camera(source, settings.camera_options(source)) for source in settings.cameras]
     camera = cameras[0] if len(cameras) == 1 else CameraSwitch(cameras)
     every_optics = {camera.identity.optics for camera in cameras}
     # Without optics the band of every camera suits its own carrier; with those of one it might cut off another's.

@@ -21,6 +21,7 @@ from qpi_live.models.sideband import Sideband
 DEFAULT_FILE = Path("qpi.toml")
 
 BUNDLED = "replay:glioblastoma"
+_OUR_EDGE_PX = 1024  # of frames that no instrument of the user's sets the size of
 _BESIDE_BUNDLED = ("simulated:glioblastoma",)
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -44,8 +45,12 @@ class Settings(BaseSettings):
     engine: str = Field(default="auto", description="what turns interferograms into phase; `qpi info` lists them")
     host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 also lets other machines in")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    size: int = Field(
-        default=1024, ge=0, le=16384, description="edge of square frames, in pixels; 0 takes the camera's own"
+    size: int | None = Field(
+        default=None,
+        ge=0,
+        le=16384,
+        description="edge of square frames, in pixels; 0: the camera's own; unset: likewise, but 1024 for the bundled "
+        "hologram and simulated cameras",
     )
     fps: float | None = Field(
         default=None,
@@ -57,6 +62,10 @@ class Settings(BaseSettings):
         default=None, description="file of features to set on a GenICam camera, TOML or JSON (ExposureTime = 2000.0)"
     )
     loop: bool = Field(default=True, description="start a recording again at its end")
+    follow: bool = Field(
+        default=False, description="at a recording's end, wait for frames that are still being written"
+    )
+    channel: str = Field(default="", description="channel of a recording that holds the holograms; unset finds it")
     seed: int = Field(default=0, ge=0, description="seed of whatever is random in the camera")
 
     wavelength_nm: float | None = Field(default=None, gt=0, description="vacuum wavelength of the illumination, in nm")
@@ -147,11 +156,20 @@ class Settings(BaseSettings):
             others = _BESIDE_BUNDLED if self.camera == BUNDLED else ()
         return (self.camera, *others)
 
-    @property
-    def camera_options(self) -> CameraOptions:
-        """What the camera is asked for."""
-        shape = (self.size, self.size) if self.size else None
-        return CameraOptions(shape, self.fps, self.loop, self.seed, self.optics, self.camera_settings)
+    def camera_options(self, source: str) -> CameraOptions:
+        """What the camera `source` is asked for."""
+        is_ours = source.startswith("simulated") or source in (BUNDLED, "replay", "replay:")
+        edge = _OUR_EDGE_PX if self.size is None and is_ours else self.size
+        return CameraOptions(
+            shape=(edge, edge) if edge else None,
+            frame_rate_hz=self.fps,
+            loop=self.loop,
+            seed=self.seed,
+            optics=self.optics,
+            settings_file=self.camera_settings,
+            channel=self.channel,
+            follow=self.follow,
+        )
 
     def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
         """What an engine of the live stream is asked for; `optics` are the camera's."""

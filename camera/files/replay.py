@@ -1,91 +1,54 @@
-"""A camera that replays a recording."""
+"""A camera that replays a recording, whatever other programs do to its files meanwhile."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import ceil, sin, tau
-from time import monotonic_ns, time_ns
+from time import monotonic, monotonic_ns, sleep, time_ns
 
-import numpy as np
-from qpi_live.camera.errors import CameraLost, CameraUnavailable
+from qpi_live.camera.errors import CameraLost, CameraTimeout, CameraUnavailable
+from qpi_live.camera.files.bounded_file import Change
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.image_file import GreyImage
-from qpi_live.camera.files.recording import Recording, open_recording
-from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.camera.files.recording import Recording, is_bundled, open_recording
+from qpi_live.camera.files.stage_path import StagePath
+from qpi_live.camera.frame import Frame, Pixels, as_pixels
 from qpi_live.camera.pace import Pace
 from qpi_live.camera.source import Camera, CameraIdentity, CameraOptions
 
 DEFAULT_RATE_HZ = 20.0
-_STAGE_SPEED_PX = 3.0  # the window's fastest motion along an axis, in pixels per frame
-
-
-@dataclass(frozen=True, slots=True)
-class StagePath:
-    """Where a window stands on a larger hologram: a Lissajous figure, as a stage that sweeps to and fro would go.
-
-    Along each axis the window swings sinusoidally over all the room there is, at no more than `_STAGE_SPEED_PX`
-    pixels per frame, from the middle. The two periods are in the golden ratio, so the path does not soon repeat.
-
-    Attributes:
-        outer: (H, W) of the hologram.
-        inner: (h, w) of the window, at most as large.
-    """
-
-    outer: tuple[int, int]
-    inner: tuple[int, int]
-
-    def at(self, step: int) -> tuple[int, int]:
-        """(top, left) of the window after `step` frames, in whole pixels."""
-        golden = (1 + 5**0.5) / 2
-        return self._along(0, step, 1.0), self._along(1, step, golden)
-
-    def _along(self, axis: int, step: int, slowness: float) -> int:
-        swing_px = (self.outer[axis] - self.inner[axis]) / 2
-        if swing_px == 0:
-            return 0
-        period = ceil(tau * swing_px / _STAGE_SPEED_PX * slowness)
-        return round(swing_px * (1 + sin(tau * (step % period) / period)))
+_LOOK_AGAIN_S = 1.0  # a file that grows is listed again no more often
+_FOLLOW_POLL_S = 0.05
+_PATIENCE_S = 2.0  # for the last frame of a followed recording to be written to its end
 
 
 class ReplayCamera:
-    """Sends a recording's frames at a set rate, or as fast as they are taken, once or in a loop.
+    """Sends a recording's frames at a set rate, or as fast as they are taken, once, in a loop, or as they are written.
 
-    A window of the asked size travels over frames that are larger; smaller frames are sent as they are. A frame that
-    cannot be read, or has another size than the first, is counted as lost, and the next one is sent.
+    Frames are sent whole unless a size is asked for: then the middle of them. Over the bundled hologram, of which there
+    is one frame, the window travels. A frame that cannot be read, or has another size than the first, is counted as
+    lost when its time comes, and named in `identity.remark`. Files that change are listed again; where they were saved
+    anew, the new recording plays from its start.
     """
 
     def __init__(self, address: str, options: CameraOptions) -> None:
-        recording = _opened(address)
-        rate_hz = options.frame_rate_hz
-        if rate_hz is None:
-            rate_hz = recording.frame_rate_hz or DEFAULT_RATE_HZ
-        if not 0 <= rate_hz <= 10_000:
-            raise CameraUnavailable(f"expected a frame rate in Hz of 0 … 10000, got {rate_hz}")
-        asked = options.shape or recording.shape
-        if min(asked) < 1:
-            raise CameraUnavailable(f"expected a frame of at least 1 × 1 pixels, got {asked}")
         self._address = address
-        self._recording: Recording | None = recording
-        self._loop = options.loop
-        self._rate_hz = rate_hz
-        self._shape = (min(asked[0], recording.shape[0]), min(asked[1], recording.shape[1]))
-        self._path = StagePath(recording.shape, self._shape)
-        self._position = 0  # in the recording, counted through all its rounds
+        self._options = options
+        if options.frame_rate_hz is not None and not 0 <= options.frame_rate_hz <= 10_000:
+            raise CameraUnavailable(f"expected a frame rate in Hz of 0 … 10000, got {options.frame_rate_hz}")
+        if options.shape is not None and min(options.shape) < 1:
+            raise CameraUnavailable(f"expected a frame of at least 1 × 1 pixels, got {options.shape}")
+        self._recording: Recording | None = None
+        self._position = 0  # in the recording
+        self._steps = 0  # frames sent, which move the window
+        self._failures = 0  # in a row
         self._sequence = 0
         self._losses: Counter[str] = Counter()
+        self._notice = ""  # the last thing that went wrong or changed
         self._pace: Pace | None = None
-        self._identity = CameraIdentity(
-            source=f"replay:{address}",
-            vendor="recording",
-            model=recording.name,
-            serial="",
-            shape=self._shape,
-            bit_depth=recording.bit_depth,
-            frame_rate_hz=rate_hz or None,
-            optics=options.optics or recording.optics,
-        )
+        self._looked_at = 0.0
+        self._awaited_until: float | None = None
+        self._identity = self._open()
 
     @classmethod
     def open(cls, address: str, options: CameraOptions) -> Camera:
@@ -98,7 +61,7 @@ class ReplayCamera:
 
     @property
     def identity(self) -> CameraIdentity:
-        """See `Camera.identity`."""
+        """See `Camera.identity`. It changes when the files do."""
         return self._identity
 
     @property
@@ -109,8 +72,9 @@ class ReplayCamera:
     def start(self) -> None:
         """See `Camera.start`. A recording that had ended begins again."""
         if self._recording is None:
-            self._recording = _opened(self._address)
-        if self._position >= self._recording.frames and not self._loop:
+            self._identity = self._open()
+        recording = self._opened()
+        if self._position >= recording.frames and not self._options.follow:
             self._position = 0
         self._pace = Pace(self._rate_hz)
 
@@ -118,20 +82,21 @@ class ReplayCamera:
         """See `Camera.read`."""
         if self._recording is None or self._pace is None:
             raise CameraUnavailable("expected a camera that was started, got one that was not; call start()")
-        if self._has_ended(self._recording):
-            return None
-        self._pace.wait(timeout_s)
-        image = self._next_readable(self._recording)
-        if image is None:
-            return None
-        top, left = self._path.at(self._position - 1)
-        window: Pixels = image.pixels[top : top + self._shape[0], left : left + self._shape[1]].copy()
-        bit_depth = max(image.bit_depth, self._identity.bit_depth)
-        if bit_depth > 8:
-            window = window.astype(np.uint16, copy=False)  # a folder may hold 8-bit images among deeper ones
-        frame = Frame(window, bit_depth, self._sequence, time_ns(), monotonic_ns())
-        self._sequence += 1
-        return frame
+        until = monotonic() + timeout_s
+        while True:
+            self._look_again()
+            recording = self._opened()
+            if self._position >= recording.frames:
+                if self._options.follow:
+                    self._wait_for_more(recording, until)
+                    continue
+                if not self._options.loop:
+                    return None
+                self._position = 0
+            self._pace.wait(max(0.0, until - monotonic()))
+            image = self._next(recording, until)
+            if image is not None:
+                return self._framed(image, recording)
 
     def take_losses(self) -> Mapping[str, int]:
         """See `Camera.take_losses`: frames of the recording that cannot be read, or have another size."""
@@ -145,29 +110,140 @@ class ReplayCamera:
             self._recording.close()
             self._recording = None
 
-    def _has_ended(self, recording: Recording) -> bool:
-        return not self._loop and self._position >= recording.frames
+    def _opened(self) -> Recording:
+        if self._recording is None:
+            raise CameraUnavailable("expected a recording that is open, got none; call start()")
+        return self._recording
 
-    def _next_readable(self, recording: Recording) -> GreyImage | None:
-        """The next frame that can be sent; None if the recording ends first."""
-        for _ in range(recording.frames):
-            if self._has_ended(recording):
+    def _open(self) -> CameraIdentity:
+        """List the recording; the place in it stays where the frames before it are still there."""
+        try:
+            recording = open_recording(self._address, self._options.channel)
+        except ImageFileError as error:
+            raise CameraUnavailable(str(error)) from error
+        self._recording = recording
+        self._looked_at = monotonic()
+        rate_hz = self._options.frame_rate_hz
+        self._rate_hz = (recording.frame_rate_hz or DEFAULT_RATE_HZ) if rate_hz is None else rate_hz
+        asked = self._options.shape or recording.shape
+        self._shape = (min(asked[0], recording.shape[0]), min(asked[1], recording.shape[1]))
+        self._path = StagePath(recording.shape, self._shape)
+        self._depth = recording.bit_depth
+        return self._described(recording)
+
+    def _described(self, recording: Recording) -> CameraIdentity:
+        (height, width), (outer_height, outer_width) = self._shape, recording.shape
+        crop = ""
+        if self._shape != recording.shape:
+            which = "A window" if is_bundled(self._address) else "The middle"
+            crop = f"{which} of {height} × {width} pixels of {outer_height} × {outer_width}."
+        return CameraIdentity(
+            source=f"replay:{self._address}",
+            vendor="recording",
+            model=recording.name,
+            serial="",
+            shape=self._shape,
+            bit_depth=self._depth,
+            frame_rate_hz=self._rate_hz or None,
+            optics=self._options.optics or recording.optics,
+            remark=" ".join(part for part in (self._notice, recording.remark, crop) if part),
+        )
+
+    def _note(self, sentence: str) -> None:
+        self._notice = sentence
+        self._identity = self._described(self._opened())
+
+    def _look_again(self) -> None:
+        """List the recording anew where its files have changed.
+
+        Raises:
+            CameraLost: it is gone, or cannot be read as it is now.
+        """
+        before = self._opened()
+        change = before.watch.look()
+        if change is Change.NONE or (change is Change.GROWN and monotonic() - self._looked_at < _LOOK_AGAIN_S):
+            return
+        before.close()
+        self._recording = None
+        try:
+            self._identity = self._open()
+        except CameraUnavailable as error:
+            self._position = 0
+            gone = "is gone" if change is Change.GONE else "was changed and cannot be read now"
+            raise CameraLost(f"{before.name} {gone}: {error}") from error
+        after = self._opened()
+        if change is not Change.GROWN or after.shape != before.shape or after.frames < before.frames:
+            self._position = 0
+            self._note(f"{before.name} was saved anew; playing it from its start.")
+        if self._pace is not None and self._rate_hz != before.frame_rate_hz:
+            self._pace = Pace(self._rate_hz)
+
+    def _wait_for_more(self, recording: Recording, until: float) -> None:
+        """Sleep a little, for the recording to grow.
+
+        Raises:
+            CameraTimeout: it did not.
+        """
+        left_s = until - monotonic()
+        sleep(max(0.0, min(left_s, _FOLLOW_POLL_S)))
+        if left_s <= 0:
+            raise CameraTimeout(f"Waiting for more frames in {recording.name}, after {recording.frames}.")
+
+    def _next(self, recording: Recording, until: float) -> GreyImage | None:
+        """The next frame, or None where it cannot be sent: then its time has passed."""
+        index = self._position
+        try:
+            image = recording.read(index)
+        except ImageFileError as error:
+            if recording.watch.look() not in (Change.NONE, Change.GROWN):
+                return None  # the files were changed meanwhile: they are listed again, and nothing was lost
+            if self._may_still_come(recording, index):
+                self._wait_for_more(recording, until)
                 return None
-            index = self._position % recording.frames
-            self._position += 1
-            try:
-                image = recording.read(index)
-            except ImageFileError:
-                self._losses["unreadable in the recording"] += 1
-                continue
-            if image.pixels.shape == recording.shape:
-                return image
-            self._losses["other size than the recording"] += 1
-        raise CameraLost(f"Expected a readable frame in {recording.name}, got none in a whole round of it.")
+            self._lost(recording, index, "unreadable in the recording", f"cannot be read: {error}")
+            return None
+        if recording.watch.look() not in (Change.NONE, Change.GROWN):
+            return None  # it may be half of the old and half of the new
+        if image.pixels.shape != recording.shape:
+            other = "{} × {} pixels".format(*image.pixels.shape)
+            self._lost(recording, index, "other size than the recording", f"has {other}")
+            return None
+        self._position += 1
+        self._failures = 0
+        self._awaited_until = None
+        return image
 
+    def _may_still_come(self, recording: Recording, index: int) -> bool:
+        """Whether the frame is the newest of a recording that is followed: it may be half written."""
+        if not self._options.follow or index < recording.frames - 1:
+            return False
+        if self._awaited_until is None:
+            self._awaited_until = monotonic() + _PATIENCE_S
+        return monotonic() < self._awaited_until
 
-def _opened(address: str) -> Recording:
-    try:
-        return open_recording(address)
-    except ImageFileError as error:
-        raise CameraUnavailable(str(error)) from error
+    def _lost(self, recording: Recording, index: int, reason: str, sentence: str) -> None:
+        self._losses[reason] += 1
+        self._position += 1
+        self._failures += 1
+        self._awaited_until = None
+        title = recording.title(index)
+        self._note(f"{title[0].upper()}{title[1:]} {sentence.rstrip('.')}.")
+        if self._failures >= recording.frames:
+            self._failures = 0
+            raise CameraLost(f"Expected a readable frame in {recording.name}, got none in a whole round of it.")
+
+    def _framed(self, image: GreyImage, recording: Recording) -> Frame:
+        top, left = self._corner(recording)
+        pixels: Pixels = image.pixels[top : top + self._shape[0], left : left + self._shape[1]]
+        if image.bit_depth > self._depth:  # deeper than the frames that were looked at: from now on all are
+            self._depth = image.bit_depth
+            self._identity = self._described(recording)
+        frame = Frame(as_pixels(pixels, self._depth), self._depth, self._sequence, time_ns(), monotonic_ns())
+        self._sequence += 1
+        self._steps += 1
+        return frame
+
+    def _corner(self, recording: Recording) -> tuple[int, int]:
+        if is_bundled(self._address):
+            return self._path.at(self._steps)
+        return (recording.shape[0] - self._shape[0]) // 2, (recording.shape[1] - self._shape[1]) // 2

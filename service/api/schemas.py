@@ -119,6 +119,7 @@ class Camera(_Answer):
     frame_rate_hz: float | None
     optics: OpticsAnswer | None
     settings: dict[str, FeatureValue] = Field(description="of a camera that has features, as read back from it")
+    remark: str = Field(description="what is not as it was set, left out or missing, in sentences; empty otherwise")
 
     @classmethod
     def of(cls, identity: CameraIdentity) -> Camera:

@@ -17,6 +17,7 @@ from qpi_live.models.errors import EngineError
 from qpi_live.service.api.app import build_app
 from qpi_live.service.cli.cameras import table_of_cameras
 from qpi_live.service.cli.engine import ask_engine
+from qpi_live.service.cli.files import files
 from qpi_live.service.cli.info import tables
 from qpi_live.service.cli.network_commands import add_commands
 from qpi_live.service.client import ServiceError
@@ -106,6 +107,9 @@ def cameras(
     except CameraError as error:
         Console(stderr=True, soft_wrap=True).print(f"[bold red]No cameras:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
+
+
+app.command()(files)
 
 
 @app.command()

@@ -17,7 +17,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_settings_without_anything_serve_the_bundled_hologram_on_this_machine_alone() -> None:
     settings = load_settings({})
-    assert (settings.camera, settings.engine, settings.size) == ("replay:glioblastoma", "auto", 1024)
+    assert (settings.camera, settings.engine, settings.size) == ("replay:glioblastoma", "auto", None)
     assert settings.cameras == ("replay:glioblastoma", "simulated:glioblastoma")
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
 
@@ -51,10 +51,26 @@ def test_settings_of_optics_come_in_metres() -> None:
     assert optics.object_pixel_m == pytest.approx(3.45e-6 / 40)
 
 
+@pytest.mark.parametrize(
+    ("source", "shape"),
+    [
+        ("replay:glioblastoma", (1024, 1024)),
+        ("simulated", (1024, 1024)),
+        ("simulated:glioblastoma", (1024, 1024)),
+        ("replay:/data/cells.tif", None),
+        ("gentl:/opt/vendor.cti", None),
+    ],
+)
+def test_settings_without_a_size_leave_everybodys_own_frames_whole(source: str, shape: tuple[int, int] | None) -> None:
+    assert load_settings({}).camera_options(source).shape == shape
+    assert load_settings({"size": 512}).camera_options(source).shape == (512, 512)
+    assert load_settings({"size": 0}).camera_options(source).shape is None
+
+
 def test_settings_reach_the_camera_and_the_engine() -> None:
     settings = load_settings({"size": 0, "fps": 0, "carrier": "0.2,-0.1", "background_order": 2, "threads": 1})
-    assert settings.camera_options.shape is None
-    assert settings.camera_options.frame_rate_hz == 0
+    assert settings.camera_options("replay:glioblastoma").shape is None
+    assert settings.camera_options("replay:glioblastoma").frame_rate_hz == 0
     options = settings.engine_options(None, "lower")
     assert options.carrier_cycles_per_px == (0.2, -0.1)
     assert (options.sideband, options.background_order, options.threads) == ("lower", 2, 1)
