@@ -12,9 +12,12 @@ from qpi_live.camera.files.image_bounds import ImageFileError
 
 _BETWEEN = r"(?<![a-z]){}(?![a-z])"
 _HOLOGRAM = re.compile(
-    _BETWEEN.format(r"(holo\w*|interferogr\w*|off[-_ ]?axis|dhm|qpi|fringes?|data|images?|frames?|raw)"), re.IGNORECASE
+    _BETWEEN.format(r"(holo\w*|interferogra?ms?|off[-_ ]?axis|dhm|qpi|fringes?|data|images?|frames?|raw)"),
+    re.IGNORECASE,
 )
-_HOLOGRAM_CHANNEL = re.compile(_BETWEEN.format(r"(holo\w*|interfer\w*|off[-_ ]?axis|dhm|qpi|fringes?)"), re.IGNORECASE)
+_HOLOGRAM_CHANNEL = re.compile(
+    _BETWEEN.format(r"(holo\w*|interference|interferogra?ms?|off[-_ ]?axis|dhm|qpi|fringes?)"), re.IGNORECASE
+)
 _NO_HOLOGRAM = re.compile(
     _BETWEEN.format(r"(back(ground)?|bg|ref(erence)?|dark|flat(field)?|calib\w*|blank|mask|phase|amplitude|label\w*)"),
     re.IGNORECASE,

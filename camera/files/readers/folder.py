@@ -21,6 +21,7 @@ from qpi_live.camera.files.readers.tiff_file import open_tiff
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
 _TIFF_SUFFIXES = (".tif", ".tiff")
+_FEW_OTHERS = 2  # so many more than holograms may be set aside by their names; beyond, the names mean something else
 _TRIED = 16  # images, to learn the size from the first that can be read
 _KEPT_OPEN = 16  # files of a folder of stacks
 
@@ -83,7 +84,7 @@ def _without_others(files: list[Path]) -> tuple[list[Path], str]:
     """The files that are not, by their names, backgrounds or fluorescence; all of them where most are."""
     others = {file for file in files if is_other_image(file.stem)}
     kept = [file for file in files if file not in others]
-    if not others or len(others) > len(kept):
+    if not kept or not others or len(others) > len(kept) + _FEW_OTHERS:
         return files, ""
     named = min(others, key=files.index).name
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
