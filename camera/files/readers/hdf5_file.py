@@ -5,11 +5,14 @@ h5py makes zeros of what is missing in a file, so every frame is first looked up
 
 from __future__ import annotations
 
+import errno
 import itertools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import time
 from typing import Any
 
 import h5py
@@ -22,6 +25,8 @@ from qpi_live.camera.files.readers.hdf5_presence import check_filters, check_pre
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_DATASETS = 20_000
+_SWMR_FLAG = 4
+_WRITERS_PAUSE_S = 60.0  # a file that was not written for so long is taken as one whose writer has gone
 _SUPERBLOCKS = (0, 512, 1024, 2048)
 
 
@@ -108,38 +113,64 @@ def _listed(found: Mapping[str, h5py.Dataset]) -> str:
 
 
 def _open(path: Path) -> h5py.File:
-    """The file: as one that is being written, where it allows that; else as one whose missing end is an error."""
-    with suppress(OSError, ValueError):
-        return h5py.File(path, "r", swmr=True, libver="latest")
+    """The file, read in such a way that bytes which are not there are an error.
+
+    One that is being written under SWMR is opened so, and only such a one: there HDF5 would try for minutes to make
+    sense of a damaged file. No lock is held that could keep another program from writing.
+    """
+    if _is_locked(path):
+        raise ImageFileError(
+            "expected a file that may be read, got one that another program writes; close it there, or let that "
+            "program write in SWMR mode"
+        )
+    header = _header(path)
+    if header.is_written_under_swmr and time() - path.stat().st_mtime < _WRITERS_PAUSE_S:
+        for locking in (False, None):  # the latter where this very process writes it
+            with suppress(OSError, ValueError):
+                return h5py.File(path, "r", swmr=True, libver="latest", locking=locking)
     try:
-        return h5py.File(BoundedFile(path, _claimed_size(path)), "r")
+        return h5py.File(BoundedFile(path, header.claimed_size), "r")
     except OSError as error:
-        said = str(error)
-        if "already open" in said or "lock" in said or "consistency" in said:
-            raise ImageFileError(
-                "expected a file that may be read, got one that another program writes, or did not close; "
-                "close it there, or let that program write in SWMR mode"
-            ) from error
-        raise ImageFileError(f"expected a readable HDF5 file, got an error ({said})") from error
+        raise ImageFileError(f"expected a readable HDF5 file, got an error ({error})") from error
 
 
-def _claimed_size(path: Path) -> int:
-    """The size that an HDF5 file of the old superblocks (versions 0 and 1) says it has; 0 where it says none."""
+def _is_locked(path: Path) -> bool:
+    """Whether another program holds the lock of HDF5's writers, which those that let others read along give up."""
+    if sys.platform == "win32":
+        return False
+    import fcntl  # noqa: PLC0415  # where there is one
+
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EAGAIN, errno.EACCES)
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a file's superblock says: how large the file should be (0: nothing), and whether SWMR is on."""
+
+    claimed_size: int = 0
+    is_written_under_swmr: bool = False
+
+
+def _header(path: Path) -> _Header:
+    """The superblock at one of its places (HDF5 File Format Specification 3.0, II.A)."""
     with path.open("rb") as file:
         for start in _SUPERBLOCKS:
             file.seek(start)
             block = file.read(64)
             if not block.startswith(HDF5_MAGIC):
                 continue
-            version, width = block[8], block[13]
-            # End of file address: behind base address and free-space address (HDF5 File Format 3.0, II.A).
+            version = block[8]
+            width = block[13] if version < 2 else block[9]
+            # The end of file address stands behind two other addresses.
             at = {0: 24, 1: 28}.get(version, 12) + 2 * width
-            if version > 1:
-                width = block[9]
-                at = 12 + 2 * width
             claimed = int.from_bytes(block[at : at + width], "little")
-            return claimed if claimed < 2**62 else 0
-    return 0
+            return _Header(claimed if claimed < 2**62 else 0, version >= 3 and bool(block[11] & _SWMR_FLAG))
+    return _Header()
 
 
 def _numbered(path: Path, file: h5py.File, found: _Found) -> list[Stack]:
