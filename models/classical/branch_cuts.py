@@ -11,12 +11,17 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.cut_pairing import balance
 
 _PER_TURN = np.float32(1 / (2 * np.pi))
-_BORDER = -1
-_TOO_FAR = -2
+_PI, _TWO_PI = np.float32(np.pi), np.float32(2 * np.pi)
+_LOWEST_PRICE = 2  # what is dark is cheap, not free: of two ways through the dark the shorter one is better
+_PRICE_SPAN = np.float32(63)
+_BRIGHT = np.float32(0.5)  # of the typical amplitude
+_SAMPLES = 16_384  # of the amplitude, for its median
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,10 +31,15 @@ class BranchCuts:
     Attributes:
         right: (H, W) uint8, 1 where the link from a pixel to its right neighbour is blocked.
         down: (H, W) uint8, 1 where the link from a pixel to the one below is blocked.
+        bright_links: how many of those that cuts block lie between two pixels above half of the typical amplitude.
+            Where it is bright, a step of 2π is seldom true.
+        are_cheapest: whether no cuts cost less; else finding them would have taken too long.
     """
 
     right: NDArray[np.uint8]
     down: NDArray[np.uint8]
+    bright_links: int = 0
+    are_cheapest: bool = True
 
 
 @numba.njit(inline="always", cache=True)
@@ -83,101 +93,145 @@ def _residues_in_rows(first_row: int, last_row: int, wrapped: NDArray[np.float32
     return found[:count].copy()
 
 
-def place_cuts(residues: NDArray[np.int32], shape: tuple[int, int]) -> BranchCuts:
-    """Branch cuts that balance every residue, with the nearest of opposite charge or with the border.
+def place_cuts(
+    residues: NDArray[np.int32],
+    wrapped_rad: NDArray[np.float32],
+    amplitude: NDArray[np.float32] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    bands: RowBands | None = None,
+) -> BranchCuts:
+    """Branch cuts of least total cost that balance every residue, with one of opposite charge or with the border.
 
-    Search squares grow around all residues in step, close pairs first (Goldstein, Zebker, Werner 1988, with the trees
-    ended at the first residue of opposite charge, as Cusack, Huntley, Goldrein 1995 do). A square that meets an
-    unbalanced residue of opposite charge is tied to it with a cut, one that meets the border to that. So a residue's
-    search is bounded by its distance to the border, and no corner of a square is looked at twice.
+    A cut should run where it is dark, or where the step of the phase is doubtful anyway. So blocking a link costs
+    amplitude² · (1 − |step| / π)², with the smaller amplitude of its two pixels over the typical one, at most 1, and
+    the wrapped step between them; plus 1/64.
 
     Args:
-        residues: (n, 3) int32 (y, x, charge) from `find_residues`.
-        shape: (H, W) of the wrapped phase.
+        residues: (n, 3) int32 (y, x, charge) from `find_residues`, all that there are.
+        wrapped_rad: (H, W) float32 in rad.
+        amplitude: (H, W) float32 in any unit, not negative; None: the same everywhere.
+        mask: (H, W) bool, True on pixels to leave out. Through them cuts run for next to nothing, and the links between
+            them and the others are blocked.
+        bands: the threads to use for all but the pairing, which takes one; None: all cores.
     """
-    right, down = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    shape = wrapped_rad.shape
+    bands = bands or RowBands(shape[0])
+    right, down = np.zeros(shape, np.int8), np.zeros(shape, np.int8)
+    amplitude = np.ones(shape, np.float32) if amplitude is None else amplitude
+    typical = _typical(amplitude, mask)
+    left_out = np.zeros(shape, np.bool_) if mask is None else mask
+    are_cheapest = True
     if len(residues):
-        _balance(residues, right, down)
-    return BranchCuts(right, down)
+        price = np.empty((shape[0] + 1, shape[1] + 1, 2), np.uint8)
+        price[-1] = 0
+        bands.run(_price_links, wrapped_rad, amplitude, np.float32(1 / typical), left_out, price)
+        if mask is not None:
+            residues = _outside(residues, mask, price)
+        right, down, are_cheapest = balance(residues, price)
+    bright = bands.run(_block_links, right, down, amplitude, np.float32(typical) * _BRIGHT, left_out)
+    return BranchCuts(right.view(np.uint8), down.view(np.uint8), sum(bright), are_cheapest)
+
+
+def _typical(amplitude: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> float:
+    """The median amplitude of what is not left out, from a sample; never zero."""
+    every = max(1, round((amplitude.size / _SAMPLES) ** 0.5))
+    sample = amplitude[::every, ::every]
+    if mask is not None and not mask[::every, ::every].all():
+        sample = sample[~mask[::every, ::every]]
+    return max(float(np.median(sample)), float(np.finfo(np.float32).tiny))
+
+
+def _outside(residues: NDArray[np.int32], mask: NDArray[np.bool_], price: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """What has to be balanced outside of the mask: noise has a residue on every third corner, and within the mask it is
+    all the same how they are paired.
+
+    Of each masked island of corners only the sum of its charges is left, on one of them; islands at the border become
+    border (no price in `price`).
+    """
+    inside = mask[:-1, :-1] & mask[:-1, 1:] & mask[1:, :-1] & mask[1:, 1:]
+    y, x, charge = residues.T
+    masked = inside[y, x]
+    island_at, islands = scipy.ndimage.label(inside)
+    at_border = np.zeros(islands + 1, np.bool_)
+    for edge in (island_at[0], island_at[-1], island_at[:, 0], island_at[:, -1]):
+        at_border[edge] = True
+    at_border[0] = False
+    price[1:-1, 1:-1][at_border[island_at]] = 0
+    island = island_at[y, x][masked]
+    sums = np.bincount(island, charge[masked], islands + 1).astype(np.int32)
+    sums[at_border] = 0
+    numbers, first = np.unique(island, return_index=True)
+    rest = np.column_stack((y[masked][first], x[masked][first], sums[numbers])).astype(np.int32)
+    return np.concatenate((residues[~masked], rest[sums[numbers] != 0]))
+
+
+@numba.njit(inline="always", cache=True)
+def _price(phase_rad, next_phase_rad, amplitude, next_amplitude, scale):  # type: ignore[no-untyped-def]
+    step = next_phase_rad - phase_rad
+    step = abs(step - _TWO_PI * np.rint(step * _PER_TURN))
+    weight = min(min(amplitude, next_amplitude) * scale, np.float32(1)) * max(1 - step / _PI, np.float32(0))
+    return np.uint8(_LOWEST_PRICE + 2 * np.int32(_PRICE_SPAN * weight * weight + np.float32(0.5)))
 
 
 @numba.njit(nogil=True, cache=True)
-def _balance(residues: NDArray[np.int32], right: NDArray[np.uint8], down: NDArray[np.uint8]) -> None:
-    height, width = right.shape
-    number_at = np.zeros((height - 1, width - 1), np.int32)  # 1 + index of the residue on a corner
-    for i in range(len(residues)):
-        number_at[residues[i, 0], residues[i, 1]] = i + 1
-    charge = residues[:, 2].copy()  # what is not balanced yet
-    searched = np.zeros(len(residues), np.int32)  # half the edge of the square that holds no partner
-    widest = 1
-    unbalanced = len(residues)
-    while unbalanced:
-        unbalanced = 0
-        for i in range(len(residues)):
-            while charge[i] != 0:
-                j = _nearest_partner(i, widest, residues, charge, number_at, searched, right.shape)
-                if j == _TOO_FAR:
-                    unbalanced += 1
-                    break
-                y, x, way = residues[i, 0], residues[i, 1], np.sign(charge[i])
-                if j == _BORDER:
-                    _cut_to_border(y, x, right, down)
-                else:
-                    _cut(y, x, residues[j, 0], residues[j, 1], right, down)
-                    charge[j] += way
-                charge[i] -= way
-        widest *= 2
+def _price_links(
+    first_row: int,
+    last_row: int,
+    wrapped: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
+    scale: np.float32,
+    mask: NDArray[np.bool_],
+    price: NDArray[np.uint8],
+) -> None:
+    """What the step from each corner to the next one right costs, and to the one below; 0 along the border.
+
+    Corner (y, x) is the one up and to the left of pixel (y, x): a step to the right blocks the link from the pixel
+    above it down, a step down the link from the pixel on its left to the right.
+    """
+    width = wrapped.shape[1]
+    for y in range(first_row, last_row):
+        for x in range(width):
+            price[y, x, 0] = 0
+        if y > 0:
+            for x in range(width):
+                price[y, x, 0] = _price(wrapped[y - 1, x], wrapped[y, x], amplitude[y - 1, x], amplitude[y, x], scale)
+            for x in range(width):
+                if mask[y - 1, x] or mask[y, x]:
+                    price[y, x, 0] = _LOWEST_PRICE
+        price[y, 0, 1] = price[y, width, 0] = price[y, width, 1] = 0
+        for x in range(1, width):
+            price[y, x, 1] = _price(wrapped[y, x - 1], wrapped[y, x], amplitude[y, x - 1], amplitude[y, x], scale)
+        for x in range(1, width):
+            if mask[y, x - 1] or mask[y, x]:
+                price[y, x, 1] = _LOWEST_PRICE
 
 
 @numba.njit(nogil=True, cache=True)
-def _nearest_partner(i, widest, residues, charge, number_at, searched, shape):  # type: ignore[no-untyped-def]
-    """The residue to tie `i` to, `_BORDER`, or `_TOO_FAR` when neither is within `widest`."""
-    y, x = residues[i, 0], residues[i, 1]
-    bottom, last = shape[0] - 2, shape[1] - 2
-    to_border = min(y, bottom - y, x, last - x) + 1
-    for ring in range(searched[i] + 1, widest + 1):
-        for cy in range(max(y - ring, 0), min(y + ring, bottom) + 1):
-            step = 1 if abs(cy - y) == ring else 2 * ring
-            for cx in range(x - ring, x + ring + 1, step):
-                if 0 <= cx <= last:
-                    j = number_at[cy, cx] - 1
-                    if j >= 0 and charge[j] * charge[i] < 0:
-                        return j
-        if ring >= to_border:
-            return _BORDER
-        searched[i] = ring
-    return _TOO_FAR
-
-
-@numba.njit(nogil=True, cache=True)
-def _cut(y: int, x: int, to_y: int, to_x: int, right: NDArray[np.uint8], down: NDArray[np.uint8]) -> None:
-    """Block the links along the staircase nearest to the straight line between two corners."""
-    steps_y, steps_x = abs(to_y - y), abs(to_x - x)
-    way_y, way_x = (1 if to_y > y else -1), (1 if to_x > x else -1)
-    done_y = done_x = 0
-    while done_y < steps_y or done_x < steps_x:
-        # Take the step that keeps nearer to the line, i.e. the axis that is behind in its share of the way.
-        if (2 * done_x + 1) * steps_y < (2 * done_y + 1) * steps_x:
-            down[y, x + 1 if way_x > 0 else x] = 1
-            x += way_x
-            done_x += 1
-        else:
-            right[y + 1 if way_y > 0 else y, x] = 1
-            y += way_y
-            done_y += 1
-
-
-@numba.njit(nogil=True, cache=True)
-def _cut_to_border(y: int, x: int, right: NDArray[np.uint8], down: NDArray[np.uint8]) -> None:
-    """Block the links from a corner straight to the nearest border."""
-    height, width = right.shape
-    up, below, left, beyond = y, height - 2 - y, x, width - 2 - x
-    nearest = min(up, below, left, beyond)
-    if nearest == up:
-        right[: y + 1, x] = 1
-    elif nearest == below:
-        right[y + 1 :, x] = 1
-    elif nearest == left:
-        down[y, : x + 1] = 1
-    else:
-        down[y, x + 1 :] = 1
+def _block_links(
+    first_row: int,
+    last_row: int,
+    right: NDArray[np.int8],
+    down: NDArray[np.int8],
+    amplitude: NDArray[np.float32],
+    bright_from: np.float32,
+    mask: NDArray[np.bool_],
+) -> int:
+    """Block the links that flow takes and those into the mask; the bright ones among the former."""
+    height, width = amplitude.shape
+    bright = 0
+    for y in range(first_row, last_row):
+        for x in range(width):
+            if right[y, x] != 0:
+                right[y, x] = 1
+                bright += min(amplitude[y, x], amplitude[y, x + 1]) > bright_from and not (mask[y, x] or mask[y, x + 1])
+            if down[y, x] != 0:
+                down[y, x] = 1
+                bright += min(amplitude[y, x], amplitude[y + 1, x]) > bright_from and not (mask[y, x] or mask[y + 1, x])
+        for x in range(width - 1):
+            if mask[y, x] != mask[y, x + 1]:
+                right[y, x] = 1
+        if y + 1 < height:
+            for x in range(width):
+                if mask[y, x] != mask[y + 1, x]:
+                    down[y, x] = 1
+    return bright

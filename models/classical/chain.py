@@ -24,6 +24,7 @@ class Inverted:
         amplitude: (H, W) float32 on the host in grey values, as in `takeda.WrappedField`, owned by the caller.
         residues: how many the wrapped phase has.
         disputed_mask: (H, W) bool as in `goldstein.Unwrapped`, or None.
+        bright_cut_links: as there.
         aberration: the instrument's phase, which was taken off.
         stages_ms: how long each stage took, in ms, in order.
     """
@@ -32,6 +33,7 @@ class Inverted:
     amplitude: NDArray[np.float32]
     residues: int
     disputed_mask: NDArray[np.bool_] | None
+    bright_cut_links: int
     aberration: Aberration
     stages_ms: dict[str, float]
 
@@ -75,7 +77,7 @@ class HostChain:
         clock = perf_counter()
         wrapped = self._retriever.wrapped_field(frame.pixels)
         retrieved = perf_counter()
-        unwrapped = goldstein.unwrap(wrapped.phase_rad, self._bands)
+        unwrapped = goldstein.unwrap(wrapped.phase_rad, wrapped.amplitude, bands=self._bands)
         done = perf_counter()
         aberration = self._background.remove(unwrapped.phase_rad)
         stages_ms = {
@@ -88,6 +90,7 @@ class HostChain:
             wrapped.amplitude,
             len(unwrapped.residues),
             unwrapped.disputed_mask,
+            unwrapped.bright_cut_links,
             aberration,
             stages_ms,
         )

@@ -21,14 +21,17 @@ class Unwrapped:
 
     Attributes:
         phase_rad: (H, W) float32 in rad, owned by the caller.
-        residues: (n, 3) int32 rows (y, x, charge).
+        residues: (n, 3) int32 rows (y, x, charge), less those within the mask.
         disputed_mask: (H, W) bool, True in regions that cuts enclose, whose multiple of 2π is only the best-supported
-            one; None where there are none.
+            one; False within the mask; None where there are none.
+        bright_cut_links: how many links between bright pixels cuts block (`BranchCuts.bright_links`). The phase may
+            show steps of 2π there.
     """
 
     phase_rad: NDArray[np.float32]
     residues: NDArray[np.int32]
     disputed_mask: NDArray[np.bool_] | None
+    bright_cut_links: int = 0
 
     @property
     def disputed_pixels(self) -> int:
@@ -36,18 +39,27 @@ class Unwrapped:
         return 0 if self.disputed_mask is None else int(np.count_nonzero(self.disputed_mask))
 
 
-def unwrap(wrapped_rad: NDArray[np.float32], bands: RowBands | None = None) -> Unwrapped:
-    """Unwrap a phase map with branch cuts (Goldstein, Zebker, Werner 1988).
+def unwrap(
+    wrapped_rad: NDArray[np.float32],
+    amplitude: NDArray[np.float32] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    bands: RowBands | None = None,
+) -> Unwrapped:
+    """Unwrap a phase map with branch cuts (Goldstein, Zebker, Werner 1988) of least total cost.
 
     A whole number of 2π is added to each pixel, never integrating across a cut. Without residues the result equals any
     correct unwrapper's up to one multiple of 2π for the whole frame.
 
     Args:
         wrapped_rad: (H, W) float32 on the host, C-contiguous, in rad, |φ| ≤ π (a hair over does no harm), no NaN.
+        amplitude: (H, W) float32 of the field, in any unit: cuts run where it is small; None: the same everywhere.
+        mask: (H, W) bool, True on pixels to leave out: the phase of the others does not depend on theirs, which is
+            unwrapped as chance has it; None: none.
         bands: the threads to use; None: all cores.
 
     Raises:
-        ValueError: another dtype or number of dimensions, less than 2 × 2 px, or wider than 32,000 px.
+        ValueError: another dtype or number of dimensions, less than 2 × 2 px, or wider than 32,000 px; amplitude or
+            mask of another shape or dtype.
 
     Example:
         >>> y, x = np.mgrid[:64, :64].astype(np.float32)
@@ -57,16 +69,24 @@ def unwrap(wrapped_rad: NDArray[np.float32], bands: RowBands | None = None) -> U
         >>> bool(np.ptp(unwrapped - true) < 1e-4)
         True
     """
-    _check(wrapped_rad)
+    _check(wrapped_rad, amplitude, mask)
     bands = bands or RowBands(wrapped_rad.shape[0])
     residues = find_residues(wrapped_rad, bands)
-    return integrate(wrapped_rad, residues, place_cuts(residues, wrapped_rad.shape) if len(residues) else None, bands)
+    if mask is not None and not mask.any():
+        mask = None
+    needs_cuts = len(residues) > 0 or mask is not None
+    cuts = place_cuts(residues, wrapped_rad, amplitude, mask, bands) if needs_cuts else None
+    return integrate(wrapped_rad, residues, cuts, bands, mask)
 
 
 def integrate(
-    wrapped_rad: NDArray[np.float32], residues: NDArray[np.int32], cuts: BranchCuts | None, bands: RowBands
+    wrapped_rad: NDArray[np.float32],
+    residues: NDArray[np.int32],
+    cuts: BranchCuts | None,
+    bands: RowBands,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Unwrapped:
-    """The unwrapped phase given the cuts; None for a phase without residues, which needs none.
+    """The unwrapped phase given the cuts; None for a phase without residues and mask, which needs none.
 
     Rows are cut into runs of pixels whose links are open. Within a run the turns simply add up; runs are linked through
     any one open link between them, in a union-find structure whose links carry whole turns. That is exact, because
@@ -82,13 +102,18 @@ def integrate(
     runs = link_runs(wrapped_rad, turns, cuts)
     disputed = None
     if not runs.is_one_region:
-        disputed = join_regions(wrapped_rad, turns, cuts, runs)
+        disputed = join_regions(wrapped_rad, turns, cuts, runs, mask)
     phase = np.empty_like(wrapped_rad)
     bands.run(_add_run_turns, wrapped_rad, turns, runs.first_of_row, runs.start, runs.turns, phase)
-    return Unwrapped(phase, residues, disputed)
+    if mask is not None:
+        y, x = residues[:, 0], residues[:, 1]
+        residues = residues[~(mask[y, x] | mask[y, x + 1] | mask[y + 1, x] | mask[y + 1, x + 1])]
+    return Unwrapped(phase, residues, disputed, cuts.bright_links)
 
 
-def _check(wrapped_rad: NDArray[np.float32]) -> None:
+def _check(
+    wrapped_rad: NDArray[np.float32], amplitude: NDArray[np.float32] | None, mask: NDArray[np.bool_] | None
+) -> None:
     if wrapped_rad.dtype != np.float32 or wrapped_rad.ndim != 2:
         raise ValueError(
             f"expected a 2-D wrapped phase of float32, got shape {wrapped_rad.shape} of {wrapped_rad.dtype}; "
@@ -96,6 +121,12 @@ def _check(wrapped_rad: NDArray[np.float32]) -> None:
         )
     if min(wrapped_rad.shape) < 2 or wrapped_rad.shape[1] > WIDEST:
         raise ValueError(f"expected at least 2 × 2 px and at most {WIDEST} columns, got {wrapped_rad.shape}")
+    for name, layer, dtype in (("an amplitude", amplitude, np.float32), ("a mask", mask, np.bool_)):
+        if layer is not None and (layer.dtype != dtype or layer.shape != wrapped_rad.shape):
+            raise ValueError(
+                f"expected {name} of the phase's shape {wrapped_rad.shape} and of {np.dtype(dtype)}, "
+                f"got shape {layer.shape} of {layer.dtype}"
+            )
 
 
 @numba.njit(nogil=True, cache=True)

@@ -54,18 +54,30 @@ def link_runs(wrapped_rad: NDArray[np.float32], turns: NDArray[np.int16], cuts: 
 
 
 def join_regions(
-    wrapped_rad: NDArray[np.float32], turns: NDArray[np.int16], cuts: BranchCuts, runs: Runs
-) -> NDArray[np.bool_]:
+    wrapped_rad: NDArray[np.float32],
+    turns: NDArray[np.int16],
+    cuts: BranchCuts,
+    runs: Runs,
+    mask: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_] | None:
     """Give every region the multiple of 2π that the blocked links around it support best; changes `runs.turns`.
 
     Each blocked link between two regions votes for the multiple that would make the step across it shorter than π;
     `settle_turns` says how the votes are counted.
 
+    Args:
+        wrapped_rad: (H, W) float32 in rad.
+        turns: (H, W) int16, as for `link_runs`.
+        cuts: which links are blocked.
+        runs: what `link_runs` made of them.
+        mask: (H, W) bool, True on pixels that are left out; cuts separate them from the others.
+
     Returns:
-        (H, W) bool, True outside of the largest region.
+        (H, W) bool, True outside of the largest region and of the mask; None where that is nowhere.
     """
     disputed = np.zeros(wrapped_rad.shape, np.bool_)
-    largest = _mark_islands(runs.first_of_row, runs.start, runs.root, disputed)
+    left_out = np.zeros(wrapped_rad.shape, np.bool_) if mask is None else mask
+    largest = _mark_islands(runs.first_of_row, runs.start, runs.root, left_out, disputed)
     votes = _collect_votes(
         wrapped_rad, turns, cuts.right, cuts.down, runs.first_of_row, runs.start, runs.root, runs.turns
     )
@@ -74,7 +86,7 @@ def join_regions(
     votes[:, :2] = region_of_root[votes[:, :2]]
     region_turns = settle_turns(votes, int(is_root.sum()), int(region_of_root[largest]))
     runs.turns[:] += region_turns[region_of_root[runs.root]]
-    return disputed
+    return disputed if mask is None or disputed.any() else None
 
 
 def settle_turns(votes: NDArray[np.int32], regions: int, largest: int) -> NDArray[np.int32]:
@@ -176,19 +188,24 @@ def _flatten(parent: NDArray[np.int32], above_parent: NDArray[np.int32]) -> None
 
 @numba.njit(nogil=True, cache=True)
 def _mark_islands(
-    first_of_row: NDArray[np.int32], start: NDArray[np.int32], root: NDArray[np.int32], disputed: NDArray[np.bool_]
+    first_of_row: NDArray[np.int32],
+    start: NDArray[np.int32],
+    root: NDArray[np.int32],
+    mask: NDArray[np.bool_],
+    disputed: NDArray[np.bool_],
 ) -> int:
-    """Mark all but the largest region; returns the largest one's root."""
+    """Mark all but the largest region and the mask; returns the largest one's root."""
     height, width = disputed.shape
     size = np.zeros(len(root), np.int64)
     for y in range(height):
         for run in range(first_of_row[y], first_of_row[y + 1]):
-            end = start[run + 1] if run + 1 < first_of_row[y + 1] else width
-            size[root[run]] += end - start[run]
+            if not mask[y, start[run]]:  # a run is wholly within the mask or outside of it
+                end = start[run + 1] if run + 1 < first_of_row[y + 1] else width
+                size[root[run]] += end - start[run]
     largest = int(np.argmax(size))
     for y in range(height):
         for run in range(first_of_row[y], first_of_row[y + 1]):
-            if root[run] != largest:
+            if root[run] != largest and not mask[y, start[run]]:
                 end = start[run + 1] if run + 1 < first_of_row[y + 1] else width
                 disputed[y, start[run] : end] = True
     return largest

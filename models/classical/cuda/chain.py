@@ -69,10 +69,13 @@ class CudaChain:
         unwrapped = stream.record()
         self._background.enqueue_means(stream, unwrapper.phase)
         stream.synchronize()
-        counts = unwrapper.counts
-        has_islands = counts.regions > 1
-        if has_islands:
-            unwrapper.join_regions(stream)
+        residues, has_islands = unwrapper.counts.residues, False
+        if residues:
+            unwrapper.cut(stream)
+            stream.synchronize()
+            has_islands = unwrapper.counts.regions > 1
+            if has_islands:
+                unwrapper.join_regions(stream)
             unwrapped = stream.record()
             self._background.enqueue_means(stream, unwrapper.phase)
             stream.synchronize()
@@ -90,7 +93,8 @@ class CudaChain:
             "background": levelled.ms_since(unwrapped),
             "download": done.ms_since(levelled),
         }
-        return Inverted(phase_rad, amplitude, counts.residues, disputed_mask, aberration, stages_ms)
+        bright_cut_links = unwrapper.bright_cut_links if residues else 0
+        return Inverted(phase_rad, amplitude, residues, disputed_mask, bright_cut_links, aberration, stages_ms)
 
     def free(self) -> None:
         """Give the device's memory back, unless it is gone with the device. Doing it twice is harmless."""

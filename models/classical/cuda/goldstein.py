@@ -1,27 +1,25 @@
-"""Goldstein's branch-cut phase unwrapping on a GPU: what `models.classical.goldstein` does, by kernels."""
+"""Goldstein's branch-cut phase unwrapping on a GPU: what `models.classical.goldstein` does, by kernels.
+
+The cuts alone come from the host: finding those of least cost is a long chain of small steps, each of which depends on
+the one before.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from qpi_live.camera.device import Array, Device, Stream
-from qpi_live.models.classical.branch_cuts import BranchCuts
-from qpi_live.models.classical.cuda.kernel_set import PIXEL_BLOCK, KernelSet, each_pixel, each_pixel_by_row, each_row
+from qpi_live.camera.device import Device, Stream
+from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.branch_cuts import BranchCuts, find_residues, place_cuts
+from qpi_live.models.classical.cuda.kernel_set import KernelSet, each_pixel, each_pixel_by_row, each_row
 from qpi_live.models.classical.regions import settle_turns
 
-_SOURCES = ("residues.cu", "branch_cuts.cu", "regions.cu")
+_SOURCES = ("residues.cu", "regions.cu")
 _COUNTS = np.dtype(
     [("residues", "<i4"), ("has_cuts", "<i4"), ("regions", "<i4"), ("votes", "<i4"), ("largest", "<u8")]
 )  # Counts in phase.cuh
 _LAST_NUMBER = 2**31 - 1  # last_number there
-_FAR_BLOCK = (1024, 1, 1)  # far_threads in branch_cuts.cu
-_RESIDUE_GRID = (256, 1, 1)  # however many residues there are: threads take several
-# Rounds in which residues choose among those near them, and how near. Even in pure noise, with a residue on every third
-# corner, few are left by then to look at all others.
-_ROUNDS = 8
-_REACH_PX = np.int32(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,10 @@ class UnwrapCounts:
 class CudaUnwrapper:
     """Unwraps phase maps of one shape on one device, without allocating device memory for a frame.
 
-    `enqueue` launches the same kernels whatever the frame is like, so that they can be captured into a graph; those
-    that find nothing to do end at once. Where `counts` then says that cuts enclose regions, `join_regions` gives
-    them the turns that their borders support best.
+    `enqueue` counts the residues and integrates as if there were none, always by the same kernels, so that they can be
+    captured into a graph. Where `counts` then says that there are some, `cut` fetches the wrapped phase for the host to
+    place cuts and integrates anew; where cuts enclose regions, `join_regions` gives them the turns that their borders
+    support best.
 
     Attributes:
         wrapped: (H, W) float32 on the device, in rad, |φ| ≤ π, no NaN: what is unwrapped.
@@ -54,30 +53,26 @@ class CudaUnwrapper:
         phase: (H, W) float32 on the device, in rad: the result.
         disputed: (H, W) uint8 on the device: after `join_regions`, 1 outside of the largest region.
         right, down: (H, W) uint8 on the device: the links that cuts block, as in `BranchCuts`.
+        bright_cut_links: `BranchCuts.bright_links` of the cuts that were last taken.
 
     Args:
         device: where.
         shape: (H, W) in pixels, at least 2 × 2, at most 65,535 × 32,000.
+        threads: CPU threads to use for cuts, None for all cores.
 
     Raises:
-        DeviceOutOfMemory: there are no 89 bytes a pixel.
+        DeviceOutOfMemory: there are no 67 bytes a pixel.
     """
 
-    def __init__(self, device: Device, shape: tuple[int, int]) -> None:
+    def __init__(self, device: Device, shape: tuple[int, int], threads: int | None = None) -> None:
         self.shape = shape
         height, width = shape
         self._height, self._width = np.int32(height), np.int32(width)
-        by_residue = (_RESIDUE_GRID, PIXEL_BLOCK)
         self._set = KernelSet(
             device,
             _SOURCES,
             {
                 "count_residues": each_row(height - 1),
-                "start_rows": each_row(1),
-                "list_residues": each_row(height - 1),
-                "choose_near": by_residue,
-                "choose_far": ((1, 1, 1), _FAR_BLOCK),
-                "draw_cuts": by_residue,
                 "count_turns": each_row(height),
                 "link_first_column": each_row(1),
                 "link_rows": each_pixel_by_row((height - 1, width)),
@@ -94,47 +89,40 @@ class CudaUnwrapper:
         self.amplitude = allocate(4 * pixels)
         self.right, self.down = allocate(pixels), allocate(pixels)
         self._counts, self._of_rows = allocate(_COUNTS.itemsize), allocate(4 * height)
-        # In the worst case there is a residue on every corner, and every pixel is a region of its own.
-        self._corners, self._residue_at = allocate(4 * pixels), allocate(4 * pixels)
-        self._choices, self._other_choices = allocate(4 * pixels), allocate(4 * pixels)
-        self._left, self._still_left = allocate(4 * pixels), allocate(4 * pixels)
+        self._bands = RowBands(height, threads)
+        self.bright_cut_links = 0
+        # In the worst case every pixel is a region of its own.
         self._turns, self._run_start, self._forest = allocate(2 * pixels), allocate(2 * pixels), allocate(8 * pixels)
         self._region_pixels, self._region_turns = allocate(4 * pixels), allocate(4 * pixels)
         self._votes = allocate(24 * pixels)  # two links a pixel, three numbers a vote
         self._roots, self._turns_to_add = allocate(4 * pixels), allocate(4 * pixels)
 
     def enqueue(self, stream: Stream) -> None:
-        """Unwrap `wrapped` into `phase`."""
-        self.enqueue_residues(stream)
-        self.enqueue_cuts(stream)
+        """Count the residues of `wrapped` and unwrap it into `phase` as if there were none."""
+        stream.fill(self._counts, 0)
+        self._set.launch(stream, "count_residues", self.wrapped, self._counts, self._width)
         self.enqueue_integration(stream)
 
-    def enqueue_residues(self, stream: Stream) -> None:
-        """Find the residues of `wrapped`."""
-        launch, wrapped, counts, width = self._set.launch, self.wrapped, self._counts, self._width
-        residues = (self._corners, self._residue_at, self._choices)
-        stream.fill(counts, 0)
-        launch(stream, "count_residues", wrapped, self._of_rows, counts, width)
-        launch(stream, "start_rows", self._of_rows, counts, np.int32(self._height - 1))
-        launch(stream, "list_residues", wrapped, self._of_rows, counts, *residues, width)
+    def cut(self, stream: Stream) -> None:
+        """Unwrap once more, with the branch cuts that the host places.
 
-    def enqueue_cuts(self, stream: Stream) -> None:
-        """Place branch cuts between the residues."""
-        launch, size = self._set.launch, (self._height, self._width)
-        residues = (self._corners, self._residue_at, self._counts)
-        choices, next_choices = self._choices, self._other_choices
-        for _ in range(_ROUNDS):
-            launch(stream, "choose_near", *residues, choices, next_choices, _REACH_PX, *size)
-            choices, next_choices = next_choices, choices
-        launch(stream, "choose_far", *residues, choices, self._left, self._still_left, *size)
-        stream.fill(self.right, 0)
-        stream.fill(self.down, 0)
-        launch(stream, "draw_cuts", self._corners, choices, self._counts, self.right, self.down, *size)
+        Waits for `wrapped` and `amplitude` to come down, and enqueues the rest: `phase` anew, and `counts` of regions.
+        To be called where `counts` says that there are residues.
+        """
+        wrapped, amplitude = np.empty(self.shape, np.float32), np.empty(self.shape, np.float32)
+        stream.download(self.wrapped, wrapped)
+        stream.download(self.amplitude, amplitude)
+        stream.synchronize()
+        residues = find_residues(wrapped, self._bands)
+        self.take_cuts(stream, place_cuts(residues, wrapped, amplitude, bands=self._bands))
+        self.enqueue_integration(stream)
+        self.enqueue_counts(stream)
 
     def take_cuts(self, stream: Stream, cuts: BranchCuts) -> None:
-        """Use given cuts instead of `enqueue_cuts`; they are on the device when this returns."""
-        counts = np.zeros(1, _COUNTS)
-        counts["has_cuts"] = 1
+        """Use these cuts from now on; they are on the device when this returns."""
+        counts = self._counts_here.copy()
+        counts["has_cuts"], counts["regions"], counts["votes"], counts["largest"] = 1, 0, 0, 0
+        self.bright_cut_links = cuts.bright_links
         for source, target in ((cuts.right, self.right), (cuts.down, self.down), (counts, self._counts)):
             stream.upload(source, target)
         stream.synchronize()
@@ -193,16 +181,6 @@ class CudaUnwrapper:
             self.disputed,
             self._width,
         )
-
-    def residues(self, stream: Stream) -> NDArray[np.int32]:
-        """(n, 3) int32 rows (y, x, charge) in raster order, as `find_residues` gives them; waits for them."""
-        corners: Array = np.empty(self.counts.residues, np.int32)
-        at_corners: Array = np.empty(self.shape, np.int32)
-        stream.download(self._corners, corners)
-        stream.download(self._residue_at, at_corners)
-        stream.synchronize()
-        y, x = np.divmod(corners, self._width)
-        return np.stack([y, x, np.sign(at_corners[y, x])], axis=1).astype(np.int32)
 
     def free(self) -> None:
         """Give the device's memory back. Doing it twice is harmless."""

@@ -20,10 +20,6 @@ struct Counts {
 
 constexpr int last_number = 0x7fffffff;
 
-// What a residue may have chosen for a partner besides the place of another in the list.
-constexpr int border = -1;
-constexpr int undecided = -2;
-
 constexpr int row_threads = 128;  // of the blocks that work on a row each
 
 // Which part of `length` things in a row belongs to this thread of `row_threads`: [begin, end).
