@@ -62,8 +62,8 @@ class PhaseQuality:
     Attributes:
         residues: points around which the wrapped phase does not sum to zero; None if the engine has no such idea.
         disputed_pixels: pixels in regions that branch cuts enclose, joined by the best-supported multiple of 2π.
-        bright_cut_links: links between bright pixels that branch cuts block, where the phase may show steps of 2π; None if
-            the engine has no such idea.
+        bright_cut_links: links between bright pixels that branch cuts block, where the phase may show steps of 2π; None
+            if the engine has no such idea.
         carrier_strength: this frame's spectral peak at the carrier over its surroundings; None if not measured.
         fringe_contrast: (maximum − minimum) / (maximum + minimum) of the fringes, 0 … 1; None if not measured.
         saturated_share: of the pixels, 0 … 1; None if not measured.
