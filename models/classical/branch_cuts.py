@@ -17,7 +17,9 @@ from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.cut_pairing import balance
 
 _PER_TURN = np.float32(1 / (2 * np.pi))
-_PI, _TWO_PI = np.float32(np.pi), np.float32(2 * np.pi)
+_PER_HALF_TURN = np.float32(1 / np.pi)
+_TWO_PI = np.float32(2 * np.pi)
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _LOWEST_PRICE = 2  # what is dark is cheap, not free: of two ways through the dark the shorter one is better
 _PRICE_SPAN = np.float32(63)
 _BRIGHT = np.float32(0.5)  # of the typical amplitude
@@ -122,8 +124,8 @@ def place_cuts(
     left_out = np.zeros(shape, np.bool_) if mask is None else mask
     are_cheapest = True
     if len(residues):
-        price = np.empty((shape[0] + 1, shape[1] + 1, 2), np.uint8)
-        price[-1] = 0
+        price = np.empty((2, shape[0] + 1, shape[1] + 1), np.uint8)
+        price[:, -1] = 0
         bands.run(_price_links, wrapped_rad, amplitude, np.float32(1 / typical), left_out, price)
         if mask is not None:
             residues = _outside(residues, mask, price)
@@ -156,7 +158,7 @@ def _outside(residues: NDArray[np.int32], mask: NDArray[np.bool_], price: NDArra
     for edge in (island_at[0], island_at[-1], island_at[:, 0], island_at[:, -1]):
         at_border[edge] = True
     at_border[0] = False
-    price[1:-1, 1:-1][at_border[island_at]] = 0
+    price[:, 1:-1, 1:-1][:, at_border[island_at]] = 0
     island = island_at[y, x][masked]
     sums = np.bincount(island, charge[masked], islands + 1).astype(np.int32)
     sums[at_border] = 0
@@ -169,8 +171,8 @@ def _outside(residues: NDArray[np.int32], mask: NDArray[np.bool_], price: NDArra
 def _price(phase_rad, next_phase_rad, amplitude, next_amplitude, scale):  # type: ignore[no-untyped-def]
     step = next_phase_rad - phase_rad
     step = abs(step - _TWO_PI * np.rint(step * _PER_TURN))
-    weight = min(min(amplitude, next_amplitude) * scale, np.float32(1)) * max(1 - step / _PI, np.float32(0))
-    return np.uint8(_LOWEST_PRICE + 2 * np.int32(_PRICE_SPAN * weight * weight + np.float32(0.5)))
+    weight = min(min(amplitude, next_amplitude) * scale, _ONE) * max(_ONE - step * _PER_HALF_TURN, _ZERO)
+    return np.uint8(_LOWEST_PRICE + 2 * np.int32(_PRICE_SPAN * weight * weight + _HALF))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -189,21 +191,20 @@ def _price_links(
     above it down, a step down the link from the pixel on its left to the right.
     """
     width = wrapped.shape[1]
+    to_right, to_below = price
     for y in range(first_row, last_row):
-        for x in range(width):
-            price[y, x, 0] = 0
-        if y > 0:
+        if y == 0:
+            to_right[y] = 0
+        else:
+            for x in range(width):  # contiguous and without branches, so that it vectorises
+                to_right[y, x] = _price(wrapped[y - 1, x], wrapped[y, x], amplitude[y - 1, x], amplitude[y, x], scale)
             for x in range(width):
-                price[y, x, 0] = _price(wrapped[y - 1, x], wrapped[y, x], amplitude[y - 1, x], amplitude[y, x], scale)
-            for x in range(width):
-                if mask[y - 1, x] or mask[y, x]:
-                    price[y, x, 0] = _LOWEST_PRICE
-        price[y, 0, 1] = price[y, width, 0] = price[y, width, 1] = 0
+                to_right[y, x] = _LOWEST_PRICE if mask[y - 1, x] or mask[y, x] else to_right[y, x]
         for x in range(1, width):
-            price[y, x, 1] = _price(wrapped[y, x - 1], wrapped[y, x], amplitude[y, x - 1], amplitude[y, x], scale)
+            to_below[y, x] = _price(wrapped[y, x - 1], wrapped[y, x], amplitude[y, x - 1], amplitude[y, x], scale)
         for x in range(1, width):
-            if mask[y, x - 1] or mask[y, x]:
-                price[y, x, 1] = _LOWEST_PRICE
+            to_below[y, x] = _LOWEST_PRICE if mask[y, x - 1] or mask[y, x] else to_below[y, x]
+        to_right[y, width] = to_below[y, 0] = to_below[y, width] = 0
 
 
 @numba.njit(nogil=True, cache=True)

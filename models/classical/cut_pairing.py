@@ -45,20 +45,20 @@ def balance(residues: NDArray[np.int32], price: NDArray[np.uint8]) -> tuple[NDAr
 
     Args:
         residues: (n, 3) int32 rows (y, x, charge) as `find_residues` gives them.
-        price: (H + 1, W + 1, 2) uint8 as `price_links` gives it.
+        price: (2, H + 1, W + 1) uint8 as `price_links` gives it.
 
     Returns:
         (H, W) int8 and (H, W) int8, how many cuts block the link to a pixel's right neighbour and to the one below,
         less those that pass the other way; and whether the cost is the least. It is not where that would have taken too
         long: residues that were left then went to the border.
     """
-    height, width, _ = price.shape
+    _, height, width = price.shape
     corners = height * width
     corner = np.zeros(corners, _CORNER)  # the memory of those that no tree reaches is never touched
     right, down = (np.zeros((height - 1, width - 1), np.int8) for _ in range(2))
     roots = ((residues[:, 0] + 1) * width + residues[:, 1] + 1).astype(np.int32)
     corner["supply"][roots] = residues[:, 2]
-    ground = (price.reshape(-1, 2), corner, right.reshape(-1), down.reshape(-1), width)
+    ground = (price.reshape(2, -1), corner, right.reshape(-1), down.reshape(-1), width)
     for edge_px, duration in _ROUNDS:
         rows = roots // width
         tile = (rows // edge_px) * (width // edge_px + 1) + (roots - rows * width) // edge_px
@@ -93,12 +93,12 @@ def _grow_groups(roots, tile, duration, price, corner, right, down, width):  # t
 def _step(at, direction, price, corner, width):  # type: ignore[no-untyped-def]
     """The next corner right, left, below or above; the step's price, and the flow along it."""
     if direction == 0:
-        return at + 1, np.int32(price[at, 0]), np.int32(corner[at].flow_right)
+        return at + 1, np.int32(price[0, at]), np.int32(corner[at].flow_right)
     if direction == 1:
-        return at - 1, np.int32(price[at - 1, 0]), -np.int32(corner[at - 1].flow_right)
+        return at - 1, np.int32(price[0, at - 1]), -np.int32(corner[at - 1].flow_right)
     if direction == 2:
-        return at + width, np.int32(price[at, 1]), np.int32(corner[at].flow_down)
-    return at - width, np.int32(price[at - width, 1]), -np.int32(corner[at - width].flow_down)
+        return at + width, np.int32(price[1, at]), np.int32(corner[at].flow_down)
+    return at - width, np.int32(price[1, at - width]), -np.int32(corner[at - width].flow_down)
 
 
 @numba.njit(inline="always", cache=True)
@@ -121,7 +121,7 @@ def _send(at, direction, units, corner, right, down, width):  # type: ignore[no-
 @numba.njit(inline="always", cache=True)
 def _is_border(at, price):  # type: ignore[no-untyped-def]
     """Steps along the border have no price."""
-    return price[at, 0] == 0 or price[at, 1] == 0
+    return price[0, at] == 0 or price[1, at] == 0
 
 
 @numba.njit(cache=True)
