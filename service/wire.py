@@ -1,4 +1,6 @@
-"""One frame as bytes: the message of the WebSocket stream, version 1.
+"""One frame as bytes: the message of the WebSocket stream, version 1, and what goes between frames.
+
+`docs/stream.md` says the rest: address, parameters, credit, errors, and clients to begin with.
 
 All integers are little-endian.
 
@@ -45,7 +47,7 @@ class EngineField(BaseModel):
 class FrameHeader(BaseModel):
     """What is known of one frame. The same JSON travels as the header `QPI-Frame` of an HTTP answer."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)  # clients start sooner
 
     sequence: int = Field(description="the stream's count of frames read from the camera, from 0")
     captured_ns: int = Field(description="when the frame reached the service, ns of Unix time (UTC)")
@@ -82,6 +84,21 @@ class FrameHeader(BaseModel):
         description="clear, fringes moved, bands overlap, saturated or colour mosaic; null where no engine looks",
     )
     warning: str | None = Field(default=None, description="why this phase should not be trusted")
+
+
+class StreamStatus(BaseModel):
+    """What the line is doing."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    state: str = Field(description="starting, live, waiting, failing, reconnecting, ended, failed or stopped")
+    sentence: str = Field(description="the same for people")
+    epoch: int = Field(
+        description="grows whenever the camera was lost and came back, or another one was chosen: frames of different "
+        "epochs are no series"
+    )
+    engine: str = Field(description="name of the engine that makes the phase now")
+    camera: str = Field(description="what the camera was opened as")
 
 
 class WireError(ValueError):

@@ -6,27 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pydantic import BaseModel, ConfigDict, Field
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.state import State
+from qpi_live.service.wire import StreamStatus
 
 _POLL_S = 0.2
-
-
-class StreamStatus(BaseModel):
-    """What the line is doing."""
-
-    model_config = ConfigDict(frozen=True)
-
-    state: State
-    sentence: str = Field(description="the same for people")
-    epoch: int = Field(
-        description="grows whenever the camera was lost and came back, or another one was chosen: frames of different "
-        "epochs are no series"
-    )
-    engine: str = Field(description="name of the engine that makes the phase now")
-    camera: str = Field(description="what the camera was opened as")
 
 
 class StatusBoard:

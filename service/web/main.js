@@ -24,7 +24,7 @@ const limits = { phase: absolute, wrapped: cyclic, baseline: absolute, true: abs
 const maps = { phase: "perceptual", wrapped: "cyclic", baseline: "perceptual", true: "perceptual" };
 const look = { layer: "phase", unit: "rad", cursor: null, line: null };
 const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
-const link = { isOpen: false, everOpen: false, retryAt: 0, lastFrameAt: 0, stats: undefined };
+const link = { isOpen: false, everOpen: false, retryAt: 0, lastFrameAt: 0, stats: undefined, warning: "" };
 let wrapped = null;
 
 /** What is on screen, for whoever looks at the page by program: the frame's layers and how they are shown. */
@@ -161,7 +161,7 @@ function showState() {
   } else if (link.stats && link.stats.state.name !== "live") {
     ({ name, sentence } = link.stats.state);
   } else if (silentMs > SILENCE_MS) {
-    [name, sentence] = ["waiting", "No frame has come for a while."];
+    [name, sentence] = ["waiting", link.warning || "No frame has come for a while."];
   }
   $("state").dataset.name = name;
   // Written only when it changes: a screen reader reads it out each time.
@@ -215,7 +215,9 @@ async function save(kind) {
     png: () => pngParts(phasePicture.canvas, header, maps[look.layer], limits[look.layer], quantity()),
   };
   const types = { npy: "application/octet-stream", tiff: "image/tiff", png: "image/png" };
-  download(fileName(header, look.layer, kind), await makers[kind](), types[kind]);
+  // The frame may still be the layer before, when another was just chosen.
+  const layer = look.layer === "wrapped" && header.layer === "phase" ? "wrapped" : header.layer;
+  download(fileName(header, layer, kind), await makers[kind](), types[kind]);
 }
 
 const KEYS = {
@@ -266,6 +268,7 @@ function offerLayers({ layers, baseline }) {
 
 function onFrame(frame) {
   link.lastFrameAt = performance.now();
+  link.warning = "";
   screen.next = frame;
   ask();
 }
@@ -282,7 +285,15 @@ function onLink(isOpen, retryMs) {
   showState();
 }
 
-const stream = new FrameStream({ max_fps: MOST_FPS, downscale: 1 }, onFrame, onLink);
+/** What the service says between frames; the statistics say it too, a second later. */
+function onNews({ status, warning, error }) {
+  if (status && link.stats) link.stats.state = { name: status.state, sentence: status.sentence };
+  if (warning) link.warning = warning;
+  if (error) console.error(error);
+  showState();
+}
+
+const stream = new FrameStream({ max_fps: MOST_FPS, downscale: 1 }, onFrame, onLink, onNews);
 
 function start() {
   for (const [name, title] of MAPS) $("colors").add(new Option(title, name));
@@ -312,8 +323,9 @@ function start() {
     (event) => event.detail > 0 && event.target.closest("button, summary, input[type=radio]")?.blur(),
   );
   document.addEventListener("change", ({ target }) => target.matches("select, input[type=radio]") && target.blur());
-  document.addEventListener("visibilitychange", () => (document.hidden ? stream.close() : stream.open()));
-  stream.open();
+  const openIfSeen = () => (document.hidden ? stream.close() : stream.open());
+  document.addEventListener("visibilitychange", openIfSeen);
+  openIfSeen();
   new StatsPanel((stats) => {
     link.stats = stats;
     if (stats) offerLayers(stats);

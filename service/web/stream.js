@@ -1,5 +1,5 @@
-// A WebSocket that comes back: asks for phase with the interferogram beside it, hands over each whole frame, and
-// tries again when the line is cut.
+// A WebSocket that comes back: asks for phase with the interferogram beside it, hands over each whole frame, asks for
+// the next one when it has, and tries again when the line is cut.
 //
 // Asked for as float32, an interferogram comes in the camera's own uint8 or uint16: its grey values are exact.
 
@@ -7,25 +7,30 @@ import { decode } from "./wire.js";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 5000;
+const READY = JSON.stringify({ ready: true });
 
 export class FrameStream {
   /**
    * @param wanted what else to ask the server for: {max_fps, downscale}
    * @param onFrame called with each frame: {phase, interferogram}, both decoded
    * @param onLink called with (isOpen, retryMs) whenever the line opens, or is cut and will be tried again
+   * @param onNews called with what the service says between frames: {status}, {warning} or {error}
    */
-  constructor(wanted, onFrame, onLink) {
-    this.wanted = { layer: "phase", beside: "interferogram", dtype: "float32", ...wanted };
+  constructor(wanted, onFrame, onLink, onNews = () => {}) {
+    this.wanted = { layer: "phase", beside: "interferogram", dtype: "float32", credit: true, ...wanted };
     this.onFrame = onFrame;
     this.onLink = onLink;
+    this.onNews = onNews;
     this.socket = null;
     this.phase = null;
     this.retryMs = FIRST_RETRY_MS;
     this.timer = 0;
   }
 
+  /** Open the line; where it is open already, it stays the only one. */
   open() {
     clearTimeout(this.timer);
+    if (this.socket) return;
     const address = new URL("api/v1/stream", document.baseURI);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     address.search = new URLSearchParams(this.wanted);
@@ -34,7 +39,11 @@ export class FrameStream {
     this.socket = socket;
     socket.onopen = () => this.onLink(true, 0);
     socket.onmessage = ({ data }) => {
-      if (typeof data === "string") throw new Error(data); // the service refused what was asked for
+      if (this.socket !== socket) return; // let go of, with a frame still under way
+      if (typeof data === "string") {
+        this.onNews(JSON.parse(data));
+        return;
+      }
       this.retryMs = FIRST_RETRY_MS; // only a frame proves that the line works
       this.take(decode(data));
     };
@@ -49,9 +58,13 @@ export class FrameStream {
 
   /** Each frame comes as two messages, the layer that was asked for first. */
   take(layer) {
-    if (layer.header.layer !== "interferogram") this.phase = layer;
-    else if (layer.header.sequence === this.phase?.header.sequence)
+    if (layer.header.layer !== "interferogram") {
+      this.phase = layer;
+      return;
+    }
+    if (layer.header.sequence === this.phase?.header.sequence)
       this.onFrame({ phase: this.phase, interferogram: layer });
+    this.socket.send(READY); // a page that is busy drawing gets here later, and finds the newest frame then
   }
 
   /** Let go of the line without trying again, until `open`. */

@@ -121,7 +121,7 @@ def test_frame_states_its_own_settings_however_late_it_is_looked_at(line: Line) 
     line.set("ExposureTime", 750)
     after = line.frame_when(lambda live: live.camera.settings["ExposureTime"] == 750.0)
     for live, exposure_us in ((before, 1000.0), (after, 750.0)):
-        streamed = unpack(message(live, View(), line.station.pipeline.latencies, None)).header
+        streamed = unpack(message(live, live.phase, View(), line.station.pipeline.latencies)).header
         file = frame_answer(live, View(), "tiff")
         with TiffFile(BytesIO(file.body)) as tiff:
             saved = json.loads((tiff.imagej_metadata or {})["Info"])

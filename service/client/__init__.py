@@ -1,0 +1,12 @@
+"""The Python client: NumPy arrays with units and times, and what a person can do on the page.
+
+`phase_client.PhaseClient` is where to start. Importing it brings in NumPy and the stream's own parts alone; what talks
+REST is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from qpi_live.service.client.phase_client import PhaseClient
+from qpi_live.service.client.received import ReceivedFrame, ServiceError
+
+__all__ = ["PhaseClient", "ReceivedFrame", "ServiceError"]

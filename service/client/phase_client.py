@@ -1,0 +1,164 @@
+"""A connection to one service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import cached_property
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from numpy.typing import NDArray
+from qpi_live.service.client.camera import CameraControl
+from qpi_live.service.client.received import ReceivedFrame
+from qpi_live.service.client.subscription import Subscription
+from qpi_live.service.view import Dtype, Layer
+from qpi_live.service.wire import StreamStatus
+
+if TYPE_CHECKING:
+    from qpi_live.service.api.schemas import Comparison, EngineAnswer, Stats
+    from qpi_live.service.client.rest import Rest
+
+_STREAM = "/api/v1/stream"
+
+
+class PhaseClient:
+    """A connection to one service; a context manager.
+
+        with PhaseClient("http://127.0.0.1:8000") as client:
+            for frame in client.frames():
+                print(frame.sequence, frame.captured, frame.values.mean(), frame.unit)
+
+    Args:
+        url: the page's address.
+        timeout_s: how long an answer may take.
+
+    Attributes:
+        status: the line's, as the stream said it last; None before.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", timeout_s: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        self.status: StreamStatus | None = None
+        self._timeout_s = timeout_s
+        self._stream_url = "ws" + self.url.removeprefix("http") + _STREAM
+
+    def __enter__(self) -> PhaseClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection. Doing it twice is harmless."""
+        if "_rest" in self.__dict__:
+            self._rest.close()
+
+    @cached_property
+    def _rest(self) -> Rest:
+        # On demand: a program that only reads frames does without an HTTP client.
+        rest: Rest = import_module("qpi_live.service.client.rest").Rest(self.url, self._timeout_s)
+        return rest
+
+    @cached_property
+    def camera(self) -> CameraControl:
+        """The camera: its source, features, exposure, start and stop."""
+        return CameraControl(self._rest)
+
+    def is_ready(self) -> bool:
+        """Whether frames can be expected; False where nobody answers."""
+        return self._rest.is_ready()
+
+    def frames(
+        self,
+        layer: Layer | str = Layer.PHASE,
+        dtype: Dtype = "float32",
+        max_fps: float = 0.0,
+        downscale: int = 1,
+        reconnect: bool = False,
+        wait_s: float | None = None,
+        on_status: Callable[[StreamStatus], None] | None = None,
+    ) -> Generator[ReceivedFrame]:
+        """Live frames: each is the newest at the moment at which this program asks for it.
+
+        However long the program takes over a frame, the next one is at most one frame period and its own way old. The
+        iteration ends when the service is stopped in order.
+
+        Args:
+            layer: see `Layer`.
+            dtype: `float32` for exact values, `uint8` for previews.
+            max_fps: frames per second at most; 0: all that there are.
+            downscale: edge of the pixel blocks that are averaged into one.
+            reconnect: go on when the service goes away and comes back, for whatever reason, and begin when it is there.
+            wait_s: how long a frame may be in coming, in s; None: for ever.
+            on_status: called with the line's status, at the start and whenever it changes.
+
+        Raises:
+            ServiceError: the service cannot be reached or refuses, the layer is not there, the connection was cut, or
+                no frame came within `wait_s`; with `reconnect` only where the request itself is refused.
+        """
+
+        def note(status: StreamStatus) -> None:
+            self.status = status
+            if on_status is not None:
+                on_status(status)
+
+        choice = {"layer": layer, "dtype": dtype, "max_fps": max_fps, "downscale": downscale, "credit": "true"}
+
+        def address() -> str:
+            return f"{self._stream_url}?{urlencode(choice)}"
+
+        return Subscription(address, self.url, self._timeout_s, wait_s, reconnect, note).frames()
+
+    def latest(self, layer: Layer | str = Layer.PHASE, downscale: int = 1) -> ReceivedFrame:
+        """The newest frame, exact.
+
+        Raises:
+            ServiceError: there is none yet, or see `ServiceError`.
+        """
+        return self._rest.latest(layer, downscale)
+
+    def phase(
+        self, interferogram: NDArray[Any], engine: str | None = None, bit_depth: int | None = None
+    ) -> ReceivedFrame:
+        """The unwrapped phase in rad of an (H, W) interferogram of real grey values.
+
+        Raises:
+            ServiceError: it cannot be inverted, or see `ServiceError`.
+        """
+        return self._rest.phase(interferogram, engine, bit_depth)
+
+    def compare(self, a: str, b: str, interferogram: NDArray[Any] | None = None) -> Comparison:
+        """How far two engines agree on an (H, W) interferogram, or on the newest live frame.
+
+        Raises:
+            ServiceError: see `ServiceError`.
+        """
+        return self._rest.compare(a, b, interferogram)
+
+    def stats(self) -> Stats:
+        """Everything about the stream at this moment.
+
+        Raises:
+            ServiceError: see `ServiceError`.
+        """
+        return self._rest.stats()
+
+    def engine(self) -> EngineAnswer:
+        """The engine, the engines it can be switched to, and what can be tuned.
+
+        Raises:
+            ServiceError: see `ServiceError`.
+        """
+        return self._rest.engine()
+
+    def use_engine(self, name: str) -> EngineAnswer:
+        """Let another engine make the phase; returns once it is warm and in use.
+
+        Raises:
+            ServiceError: it cannot be opened there or does not take these frames, or see `ServiceError`.
+        """
+        return self._rest.use_engine(name)

@@ -1,0 +1,91 @@
+"""The client's requests over REST."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from qpi_live.service.api.schemas import Comparison, EngineAnswer, Stats
+from qpi_live.service.client.received import ReceivedFrame, ServiceError, refused
+from qpi_live.service.wire import FrameHeader
+
+API = "/api/v1"
+
+
+class Rest:
+    """Asks one service; every method may raise ServiceError.
+
+    Args:
+        url: the page's address, without a slash at the end.
+        timeout_s: how long an answer may take.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self._url = url
+        # Takes no proxy from the environment: the microscope is on this machine or in this room.
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connection. Doing it twice is harmless."""
+        self._http.close()
+
+    def is_ready(self) -> bool:
+        """Whether frames can be expected; False where nobody answers."""
+        try:
+            return self._http.get("/health/ready").status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def latest(self, layer: str, downscale: int) -> ReceivedFrame:
+        """The newest frame, exact."""
+        params = {"layer": layer, "format": "npy", "downscale": downscale}
+        return _received(self.ask("GET", "/frames/latest", params=params))
+
+    def phase(self, interferogram: NDArray[Any], engine: str | None, bit_depth: int | None) -> ReceivedFrame:
+        """The phase of an interferogram."""
+        given = {"engine": engine, "bit_depth": bit_depth}
+        params = {"format": "npy", **{name: value for name, value in given.items() if value is not None}}
+        return _received(self.ask("POST", "/phase", params=params, content=_npy(interferogram)))
+
+    def compare(self, a: str, b: str, interferogram: NDArray[Any] | None) -> Comparison:
+        """How far two engines agree."""
+        content = b"" if interferogram is None else _npy(interferogram)
+        answer = self.ask("POST", "/compare", params={"a": a, "b": b}, content=content)
+        return Comparison.model_validate_json(answer.content)
+
+    def stats(self) -> Stats:
+        """Everything about the stream."""
+        return Stats.model_validate_json(self.ask("GET", "/stats").content)
+
+    def engine(self) -> EngineAnswer:
+        """The engine."""
+        return EngineAnswer.model_validate_json(self.ask("GET", "/engine").content)
+
+    def use_engine(self, name: str) -> EngineAnswer:
+        """Another engine."""
+        return EngineAnswer.model_validate_json(self.ask("PUT", "/engine", json={"engine": name}).content)
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer to a request below the API's address."""
+        try:
+            answer = self._http.request(method, API + path, **request)
+        except httpx.HTTPError as error:
+            raise ServiceError(f"expected a service at {self._url}, got: {error}") from error
+        if answer.is_error:
+            raise refused(answer.status_code, answer.content)
+        return answer
+
+
+def _received(answer: httpx.Response) -> ReceivedFrame:
+    payload = np.load(BytesIO(answer.content), allow_pickle=False)
+    payload.flags.writeable = False
+    return ReceivedFrame(FrameHeader.model_validate_json(answer.headers["QPI-Frame"]), payload)
+
+
+def _npy(values: NDArray[Any]) -> bytes:
+    file = BytesIO()
+    np.save(file, values, allow_pickle=False)
+    return file.getvalue()
