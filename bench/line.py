@@ -13,6 +13,7 @@ from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.device import Device, Event
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
+from qpi_live.camera.switch import CameraSwitch
 from qpi_live.models.engine import DeviceEngine, EngineIdentity, PhaseEngine, PhaseFrame
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.service.line.frame_queue import queue_for
@@ -142,7 +143,7 @@ class _Watched(LentDeviceEngine):
 
 def _run_line(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> float:
     hub, account = Hub(), FrameAccount()
-    camera, switch = _EagerCamera(frames, count), EngineSwitch(engine)
+    camera, switch = CameraSwitch([_EagerCamera(frames, count)]), EngineSwitch(engine)
     done = hub.subscribe("bench")
     queue = queue_for(switch, lambda: camera, account)
     pipeline = Pipeline(camera, queue, switch, hub, account, LatencyBook(CollectorRegistry()))

@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.device import Device, DeviceMemory, Event
 from qpi_live.camera.features import FeatureValue
+from qpi_live.camera.optics import Optics
+
+StreamKey = tuple[str, tuple[int, int], int, Optics | None]
+"""Source, (H, W), bit depth and optics of a frame."""
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -55,7 +59,10 @@ class Frame:
         device_timestamp_ns: the camera's own time stamp, in ns of the camera's clock, where it has one.
         settings: exposure, gain and so on that were in force for this frame, as well as the driver can tell; None where
             the camera has none. Frames share it; nobody writes to it.
-        source: which camera it came from, where one stream has several; frames of one share optics and carrier.
+        source: which camera it came from, where one stream has several; frames of one share the carrier.
+        optics: what it was taken through; None where nothing is known of that.
+        epoch: which series of frames it belongs to. It grows whenever the camera is opened anew, another one is chosen,
+            or frames change their size or depth: frames of different epochs are no series.
         true_phase_rad: computes the phase it was made from, (H, W) float32 in rad, where it was simulated.
         on_device: the same pixels on a compute device, where a queue has put them there. Who works on another device,
             or on none, takes `pixels`.
@@ -70,6 +77,8 @@ class Frame:
     device_timestamp_ns: int | None = None
     settings: Mapping[str, FeatureValue] | None = None
     source: str = ""
+    optics: Optics | None = None
+    epoch: int = 0
     true_phase_rad: Callable[[], NDArray[np.float32]] | None = None
     on_device: OnDevice | None = None
 
@@ -95,3 +104,8 @@ class Frame:
         """(H, W) in pixels."""
         height, width = self.pixels.shape
         return height, width
+
+    @property
+    def stream(self) -> StreamKey:
+        """What frames of one stream share: what was learned from one of them, its carrier say, holds for all."""
+        return self.source, self.shape, self.bit_depth, self.optics

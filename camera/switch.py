@@ -1,4 +1,4 @@
-"""Several cameras on one line, of which a person chooses one while it runs."""
+"""The cameras of one stream, of which a person chooses one while it runs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import replace
 
 from qpi_live.camera.errors import CameraUnavailable
 from qpi_live.camera.frame import Frame
+from qpi_live.camera.optics import Optics
 from qpi_live.camera.source import Camera, CameraIdentity
 
 
 class CameraSwitch:
-    """`Camera` that is one of several; the next `read` after `choose` comes from the one that was chosen.
+    """`Camera` that is one of several, or of one; the next `read` after `choose` comes from the one that was chosen.
 
-    Frames are numbered through all of them, and say in `source` which one they came from.
+    Frames are numbered through all of them, and say which camera they came from, through which optics, and in which
+    epoch.
 
     Args:
         cameras: opened, not started; the first is chosen to begin with.
@@ -28,7 +30,11 @@ class CameraSwitch:
         if len(self._cameras) != len(cameras) or not cameras:
             raise CameraUnavailable(f"expected different cameras to choose from, got {len(cameras)}; name each once")
         self._current = self._chosen = cameras[0]
+        self._optics: dict[str, Optics] = {}
+        self._running = False
         self._sequence = 0
+        self._epoch = 0
+        self._layout: tuple[tuple[int, int], int] | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -41,9 +47,21 @@ class CameraSwitch:
         return self._current
 
     @property
+    def chosen(self) -> str:
+        """The source chosen last, which the next frame read comes from."""
+        return self._chosen.identity.source
+
+    @property
+    def epoch(self) -> int:
+        """See `Frame.epoch`: of the newest frame."""
+        return self._epoch
+
+    @property
     def identity(self) -> CameraIdentity:
-        """See `Camera.identity`: the current camera's."""
-        return self._current.identity
+        """See `Camera.identity`: the current camera's, with the optics that a person has set for it."""
+        identity = self._current.identity
+        optics = self._optics.get(identity.source)
+        return identity if optics is None else replace(identity, optics=optics)
 
     @property
     def waits_for_consumer(self) -> bool:
@@ -59,21 +77,48 @@ class CameraSwitch:
         if source not in self._cameras:
             raise CameraUnavailable(f"expected a camera among {', '.join(self._cameras)}, got {source!r}")
         self._chosen = self._cameras[source]
+        if not self._running:
+            self._current = self._chosen
+
+    def use_optics(self, source: str, optics: Optics | None) -> None:
+        """Let frames of `source` travel with these optics from now on; None: with those that the camera states.
+
+        Safe to call from any thread.
+
+        Raises:
+            CameraUnavailable: no such camera; nothing has changed then.
+        """
+        if source not in self._cameras:
+            raise CameraUnavailable(f"expected a camera among {', '.join(self._cameras)}, got {source!r}")
+        if optics is None:
+            self._optics.pop(source, None)
+        else:
+            self._optics[source] = optics
 
     def start(self) -> None:
         """See `Camera.start`."""
         self._current = self._chosen
         self._current.start()
+        self._running = True
+        self._begin_epoch(None)
 
     def read(self, timeout_s: float) -> Frame | None:
         """See `Camera.read`."""
         if self._current is not self._chosen:
-            self._current.stop()
+            self.stop()
             self.start()
         frame = self._current.read(timeout_s)
         if frame is None:
             return None
-        numbered = replace(frame, sequence=self._sequence, source=self._current.identity.source)
+        layout = frame.shape, frame.bit_depth
+        if self._layout is None:
+            self._layout = layout
+        elif layout != self._layout:
+            self._begin_epoch(layout)
+        identity = self.identity
+        numbered = replace(
+            frame, sequence=self._sequence, source=identity.source, optics=identity.optics, epoch=self._epoch
+        )
         self._sequence += 1
         return numbered
 
@@ -86,4 +131,9 @@ class CameraSwitch:
 
     def stop(self) -> None:
         """See `Camera.stop`."""
+        self._running = False
         self._current.stop()
+
+    def _begin_epoch(self, layout: tuple[tuple[int, int], int] | None) -> None:
+        self._epoch += 1
+        self._layout = layout

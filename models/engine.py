@@ -222,7 +222,7 @@ class EngineOptions:
     """What a person may ask of any engine; an engine ignores what it has no use for.
 
     Attributes:
-        optics: the stream's optics, for the band limit.
+        optics: for the band limit of frames that do not state theirs.
         carrier_cycles_per_px: (fy, fx) of the carrier; None: found in the spectrum.
         sideband: see `Sideband`.
         background_order: highest total order of the polynomial background fit, 0 … 6; 0 takes only the level off; None:

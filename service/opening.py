@@ -31,17 +31,13 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
         SettingsError: the calibration file cannot be used.
     """
     remembered = remembered or RememberedSidebands()
-    sideband = settings.sideband or remembered.get(settings.camera)
-    cameras = [open_camera(source, settings.camera_options(source)) for source in settings.cameras]
-    camera = cameras[0] if len(cameras) == 1 else CameraSwitch(cameras)
-    every_optics = {camera.identity.optics for camera in cameras}
-    # Without optics the band of every camera suits its own carrier; with those of one it might cut off another's.
-    optics = every_optics.pop() if len(every_optics) == 1 else None
-    options = settings.engine_options(optics, sideband)
+    cameras = CameraSwitch([open_camera(source, settings.camera_options(source)) for source in settings.cameras])
+    sideband = settings.sideband or remembered.get(cameras.chosen)
+    options = settings.engine_options(cameras.identity.optics, sideband)
     engine = open_engine(settings.engine, options, may_be_file=True)
     # One thread: the cores are the live engine's.
     baseline = _open_baseline(settings, engine, replace(options, threads=1))
-    station = Station(settings, camera, engine, baseline, sideband, remembered)
+    station = Station(settings, cameras, engine, baseline, sideband, remembered)
     if settings.calibration is not None:
         _calibrate(station, settings.calibration)
     return station

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from threading import Lock
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -43,7 +44,7 @@ class Station:
 
     Args:
         settings: what the person set.
-        camera: opened, not started.
+        cameras: opened, not started.
         engine: opened with `sideband`; from now on the station's, which closes it.
         baseline: the engine that checks a part of the frames, or None.
         sideband: the sideband in force.
@@ -53,21 +54,22 @@ class Station:
     def __init__(
         self,
         settings: Settings,
-        camera: Camera,
+        cameras: CameraSwitch,
         engine: PhaseEngine,
         baseline: PhaseEngine | None,
         sideband: Sideband,
         remembered: RememberedSidebands,
     ) -> None:
         self.settings = settings
-        self._line_camera = camera
+        self.cameras = cameras
+        self._switching = Lock()
         self.registry = CollectorRegistry()
         self.latencies = LatencyBook(self.registry)
         account = FrameAccount()
         self.hub = Hub()
         self.engine = EngineSwitch(engine)
         self._queue = queue_for(self.engine, lambda: self.camera, account)
-        self.pipeline = Pipeline(camera, self._queue, self.engine, self.hub, account, self.latencies)
+        self.pipeline = Pipeline(cameras, self._queue, self.engine, self.hub, account, self.latencies)
         self.audience = Audience(self.hub)
         self.camera_requests = BoundedThreads("the camera", threads=4, most=8)
         self.rates = Rates(account, self.latencies)
@@ -75,13 +77,13 @@ class Station:
         self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
         self.others = OtherPhases(self.baseline)
         self.encoders = Encoders(self.others, self.latencies)
-        self.board = StatusBoard(self.pipeline, lambda: self.camera.identity)
-        self.tuning = Tuning(settings.camera, sideband, remembered, self.engine, beside)
+        self.board = StatusBoard(self.pipeline, lambda: self.cameras.identity)
+        self.tuning = Tuning(cameras.chosen, sideband, remembered, self.engine, beside)
         self.engines = Engines(
             settings.engine,
             engine,
             self._engine_options,
-            lambda: (self.camera.identity.shape, self.camera.identity.bit_depth),
+            lambda: (self.cameras.identity.shape, self.cameras.identity.bit_depth),
             self.tuning,
             lambda: follow(self._queue, self.engine),
         )
@@ -94,31 +96,30 @@ class Station:
     @property
     def camera(self) -> Camera:
         """The camera that frames come from now."""
-        camera = self._line_camera
-        return camera.current if isinstance(camera, CameraSwitch) else camera
+        return self.cameras.current
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The cameras that a person can switch to, the current one included."""
-        camera = self._line_camera
-        return camera.sources if isinstance(camera, CameraSwitch) else (camera.identity.source,)
+        return self.cameras.sources
 
     def switch_camera(self, source: str) -> None:
-        """Take frames from another of `sources`, with the sideband remembered for it and no calibration frame.
+        """Take frames from another of `sources`, with the adjustments that are its own.
+
+        Switches that are asked for at once are done one after the other. A recording that is over starts again.
 
         Raises:
             CameraUnavailable: no such camera; nothing has changed then.
         """
         if source not in self.sources:
             raise CameraUnavailable(f"expected a camera among {', '.join(self.sources)}, got {source!r}")
-        if isinstance(self._line_camera, CameraSwitch) and source != self.camera.identity.source:
-            self.tuning.begin_camera(source)
-            self._line_camera.choose(source)
+        with self._switching:
+            self.pipeline.switch_camera(source, lambda: self.tuning.begin_camera(source))
 
     @property
     def camera_shape(self) -> tuple[int, int]:
         """(H, W) of the camera's frames."""
-        return self.camera.identity.shape
+        return self.cameras.identity.shape
 
     @property
     def uploads(self) -> Uploads | None:
@@ -149,7 +150,7 @@ class Station:
             await asyncio.to_thread(self._stop)
 
     def _engine_options(self) -> EngineOptions:
-        return self.settings.engine_options(self.camera.identity.optics, self.tuning.now.sideband)
+        return self.settings.engine_options(self.cameras.identity.optics, self.tuning.now.sideband)
 
     async def _warm_up_on_demand(self) -> None:
         await asyncio.sleep(_ON_DEMAND_AFTER_S)

@@ -50,6 +50,10 @@ class FrameHeader(BaseModel):
     model_config = ConfigDict(extra="ignore", defer_build=True)  # clients start sooner
 
     sequence: int = Field(description="the stream's count of frames read from the camera, from 0")
+    epoch: int = Field(
+        default=0,
+        description="the series it belongs to: grows when the camera comes back, is switched or changes its frames",
+    )
     captured_ns: int = Field(description="when the frame reached the service, ns of Unix time (UTC)")
     device_id: int | None = Field(default=None, description="the camera's own frame id, where it has one")
     device_timestamp_ns: int | None = Field(default=None, description="the camera's own time stamp, ns of its clock")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from qpi_live.camera.frame import Frame
+from qpi_live.camera.frame import Frame, StreamKey
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseEngine, PhaseFrame
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import EngineUnavailable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from qpi_live.models.engines.onnx import OnnxEngine
 
 _UNDECIDED = "the next frame decides"
-_Stream = tuple[str, tuple[int, int], int]  # source, shape and bit depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class AutoEngine:
         self._sideband = Sideband(options.sideband)
         self._is_calibrated = False
         self._choice: _Choice | None = None
-        self._stream: _Stream | None = None
+        self._stream: StreamKey | None = None
         self._why_not_trained: str | None = None  # why the network is not for that stream
         self._network, self._why_none = _network(options)
 
@@ -80,7 +79,7 @@ class AutoEngine:
             InferenceError: as the chosen engine does.
         """
         choice = self._choice
-        if choice is None or _stream_of(frame) != self._stream:
+        if choice is None or frame.stream != self._stream:
             choice = self._look_at(frame)
         made = choice.engine.retrieve(frame)
         return replace(made, engine=choice.explain(made.engine))
@@ -127,7 +126,7 @@ class AutoEngine:
             if self._network is not None:
                 network = self._network.network
                 self._why_not_trained = network.why_not(frame.shape, frame.bit_depth) or network.mismatch(frame)
-            self._stream = _stream_of(frame)
+            self._stream = frame.stream
             return self._choose()
 
     def _choose(self) -> _Choice:
@@ -152,10 +151,6 @@ class AutoEngine:
         if self._network is None:
             return self._why_none
         return _UNDECIDED if self._stream is None else self._why_not_trained
-
-
-def _stream_of(frame: Frame) -> _Stream:
-    return frame.source, frame.shape, frame.bit_depth
 
 
 def _network(options: EngineOptions) -> tuple[OnnxEngine | None, str]:

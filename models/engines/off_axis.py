@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.camera.frame import Frame, Pixels, StreamKey
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
@@ -38,27 +38,22 @@ _MOST_BRIGHT_CUTS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """A camera's frames of one size and bit depth, with the carrier that was found in them."""
+    """Frames of one stream (`Frame.stream`), with the carrier that was found in them."""
 
-    source: str
-    bit_depth: int
+    key: StreamKey
     retriever: TakedaRetriever
     chain: Chain
     is_sign_known: bool
 
     def has(self, frame: Frame) -> bool:
-        return self.chain.is_usable and (self.retriever.shape, self.source, self.bit_depth) == (
-            frame.shape,
-            frame.source,
-            frame.bit_depth,
-        )
+        return self.chain.is_usable and self.key == frame.stream
 
 
 class OffAxisEngine(ABC):
     """`PhaseEngine` and `TunableEngine` for any off-axis instrument, without training.
 
     The carrier is found in the first frame and kept, since it belongs to the instrument; `refind_carrier` looks again,
-    and so does a frame of another size or from another camera, for which the chain is laid out anew.
+    and so does a frame of another size, from another camera or through other optics: the chain is laid out anew for it.
     With a calibration frame the aberration is divided out and only the level is left to take off; without one a
     polynomial is fitted to the background of each frame.
 
@@ -244,13 +239,14 @@ class OffAxisEngine(ABC):
 
     def _stream_for(self, frame: Frame, carrier: Carrier, *, is_sign_known: bool) -> _Stream:
         options, shape, calibration = self._options, frame.shape, self._calibration_for(frame.shape)
-        limit = None if options.optics is None else options.optics.band_limit_cycles_per_px
+        optics = frame.optics or options.optics
+        limit = None if optics is None else optics.band_limit_cycles_per_px
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
         if calibration is not None:
             retriever.use_calibration(calibration.pixels)
         order = self._background_order(calibration)
         chain = self._lay_chain(retriever, BackgroundFit(shape, order, options.threads))
-        return _Stream(frame.source, frame.bit_depth, retriever, chain, is_sign_known)
+        return _Stream(frame.stream, retriever, chain, is_sign_known)
 
 
 def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:

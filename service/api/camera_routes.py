@@ -165,7 +165,7 @@ def _answer_with(status: int):  # type: ignore[no-untyped-def]  # Starlette's ow
 
 def _answer(station: Station) -> CameraAnswer:
     camera = station.camera
-    identity = schemas.Camera.of(camera.identity)
+    identity = schemas.Camera.of(station.cameras.identity)
     if isinstance(camera, ConfigurableCamera):
         return CameraAnswer(configurable=True, paused=camera.is_paused, camera=identity, sources=station.sources)
     return CameraAnswer(configurable=False, paused=False, camera=identity, sources=station.sources)

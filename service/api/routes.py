@@ -93,6 +93,8 @@ def stats(station: AtStation) -> schemas.Stats:
     return schemas.Stats(
         state=schemas.StateAnswer.model_validate(state),
         ready=pipeline.is_ready,
+        epoch=pipeline.epoch,
+        reconnects=pipeline.reconnects,
         uptime_s=station.uptime_s,
         fps=schemas.Rate(captured=station.rates.captured_hz, delivered=station.latencies.rate_hz("total")),
         latency_ms=stages,
@@ -102,7 +104,7 @@ def stats(station: AtStation) -> schemas.Stats:
         subscribers=_subscribers(station),
         departed=schemas.Departed(connections=ended, account=schemas.Account.of(departed)),
         engine=schemas.Engine.of(pipeline.engine.identity),
-        camera=schemas.Camera.of(station.camera.identity),
+        camera=schemas.Camera.of(station.cameras.identity),
         baseline=_baseline(station),
         last_failure=pipeline.last_failure,
         quality=schemas.Quality.of(newest.phase.quality) if newest else None,

@@ -197,6 +197,8 @@ class Stats(_Answer):
 
     state: StateAnswer
     ready: bool
+    epoch: int = Field(description="grows when the camera comes back, is switched or changes its frames")
+    reconnects: int = Field(description="how often a camera that was lost came back")
     uptime_s: float
     fps: Rate
     latency_ms: dict[str, StagePercentiles] = Field(

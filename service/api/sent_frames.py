@@ -216,7 +216,7 @@ def _sent(station: Station, image: SentImage, optics: Optics | None) -> Task:
 
 def _newest(station: Station) -> Task:
     newest, tuning = _newest_frame(station), station.tuning
-    options = station.settings.engine_options(newest.camera.optics, tuning.now.sideband)
+    options = station.settings.engine_options(newest.frame.optics, tuning.now.sideband)
     return Task(newest.frame, options, newest.camera, tuning.calibration)
 
 

@@ -74,7 +74,7 @@ def render(phase: PhaseFrame, view: View) -> Picture:
 def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, encode_ms: float) -> FrameHeader:
     """The header that travels with `picture` of `phase`."""
     frame, engine, quality = live.frame, phase.engine, phase.quality
-    optics = live.camera.optics
+    optics = frame.optics
     object_pixel_m = optics.object_pixel_m if optics else None
     height, width = picture.values.shape
     return FrameHeader(
@@ -82,6 +82,7 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         captured_ns=frame.captured_ns,
         device_id=frame.device_id,
         device_timestamp_ns=frame.device_timestamp_ns,
+        epoch=frame.epoch,
         camera=live.camera.source[:_LONGEST_TEXT],
         camera_settings=dict(live.camera.settings),
         layer=view.layer,

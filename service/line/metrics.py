@@ -24,6 +24,7 @@ class StationCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client`."""
         yield GaugeMetricFamily("qpi_ready", "1 while frames can be expected.", self._pipeline.is_ready)
+        yield CounterMetricFamily("qpi_camera_reconnects", "Times a lost camera came back.", self._pipeline.reconnects)
         yield from _account("qpi", "of the camera", self._pipeline.account.snapshot())
         yield from _account("qpi_stream", "offered to the stream's clients", self._audience.total())
         yield GaugeMetricFamily("qpi_stream_clients", "Clients of the stream.", len(self._audience.present()))

@@ -1,9 +1,10 @@
-"""The live line. Read this file first.
+"""The live pipeline. Read this file first.
 
-    camera thread → bounded newest-wins queue → engine thread → hub → one newest-wins mailbox per subscriber
+    camera thread → taps → bounded newest-wins queue → engine thread → hub → one newest-wins mailbox per subscriber
 
-Two threads, two crossings. The camera, the queue and the engine are chosen at start-up, never per frame, and what
-happens to a frame is always counted, so that at any instant
+Two threads, two crossings. Camera and engine may be changed while frames flow, each behind a switch that is itself a
+`Camera` or a `PhaseEngine`; nothing else changes per frame. What happens to a frame is always counted, so that at any
+instant, here as in every tap and mailbox,
 
     captured = delivered + dropped (by reason) + failed (by reason) + in flight
 """
@@ -11,6 +12,7 @@ happens to a frame is always counted, so that at any instant
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from threading import Event, Thread
 from time import monotonic, monotonic_ns
@@ -19,30 +21,41 @@ from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.errors import CameraError, CameraTimeout
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.queue import FrameQueue
-from qpi_live.camera.source import Camera
+from qpi_live.camera.switch import CameraSwitch
 from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
+from qpi_live.service.line.failures import FailureLog
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.state import PipelineState, State
+from qpi_live.service.line.tap import Taps
 
 _POLL_S = 0.2  # how soon a thread notices that it should stop
 _PATIENCE_S = 1.0  # how long frames may stay away before a person is told
 _PATIENCE_PERIODS = 3  # and no less than this many frames' time, for slow cameras
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 10.0
-_MANY_FAILURES = 10  # frames that fail one after the other before the line is not called ready any more
+_MANY_FAILURES = 10  # frames that fail one after the other before the pipeline is not called ready any more
+_HUNG_S = 10.0  # how long an engine may work on one frame before it is called hung
+_SWITCHED = "camera switched"
+_STREAMING = "Frames are streaming."
 _log = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """Streams a camera's frames through an engine into a hub, until it is stopped."""
+    """Streams a camera's frames through an engine into a hub, until it is stopped.
+
+    Attributes:
+        taps: give every frame, before the queue, to whoever must not miss one.
+        reconnects: how often a camera that was lost came back.
+        last_failure: what went wrong last with a frame, in a sentence; None so far.
+    """
 
     def __init__(
         self,
-        camera: Camera,
+        camera: CameraSwitch,
         queue: FrameQueue,
         engine: EngineSwitch,
         hub: Hub,
@@ -54,23 +67,46 @@ class Pipeline:
         self.hub = hub
         self.account = account
         self.latencies = latencies
+        self.taps = Taps()
+        self.reconnects = 0
         self.last_failure: str | None = None
+        self._source = camera.chosen
         self._failed_in_a_row = 0
         self._queue = queue
         self._warm = Event()
         self._stop = Event()
+        self._look_again = Event()  # wakes a camera thread that waits for a camera
         self._state = PipelineState(State.STARTING, "The engine is warming up.")
+        self._broken: PipelineState | None = None  # what keeps the pipeline from working, whatever the camera does
+        self._working_since: float | None = None  # on the frame that the engine has at hand
+        self._failures = FailureLog(_log)
         self._threads = [
-            Thread(target=self._capture, name="camera", daemon=True),
-            Thread(target=self._retrieve, name="engine", daemon=True),
+            Thread(target=self._to_the_end, args=("camera", self._capture), name="camera", daemon=True),
+            Thread(target=self._to_the_end, args=("engine", self._retrieve), name="engine", daemon=True),
         ]
 
     @property
     def state(self) -> PipelineState:
-        """What the line is doing now."""
+        """What the pipeline is doing now."""
+        if self._stop.is_set():
+            return self._state
+        if self._broken is not None:
+            return self._broken
+        since = self._working_since
+        if since is not None and monotonic() - since > _HUNG_S:
+            hung_s = monotonic() - since
+            return PipelineState(
+                State.FAILING,
+                f"The engine has worked on one frame for {hung_s:.0f} s and may hang; start the service again.",
+            )
         if self._state.name is State.LIVE and self._failed_in_a_row >= _MANY_FAILURES:
             return PipelineState(State.FAILING, f"No frame can be retrieved. {self.last_failure}")
         return self._state
+
+    @property
+    def epoch(self) -> int:
+        """Changes when the camera comes back, is switched or changes its frames; see `Frame.epoch`."""
+        return self.camera.epoch
 
     @property
     def is_ready(self) -> bool:
@@ -86,41 +122,89 @@ class Pipeline:
         """Stop both threads and let go of the camera and the engine. Doing it twice is harmless."""
         self._stop.set()
         self._warm.set()
+        self._look_again.set()
         self._queue.close()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
+        self.taps.close_all()
         self._state = PipelineState(State.STOPPED, "The stream was stopped.")
 
+    def switch_camera(self, source: str, prepare: Callable[[], None]) -> None:
+        """Take frames from the camera `source`; of the one before, none is published any more.
+
+        A recording that is over starts again, and a camera that is looked for is looked for at once. One caller at a
+        time.
+
+        Args:
+            source: one of the camera switch's sources.
+            prepare: called between the frames of the two cameras: when none of the old one is let through any more,
+                and none of the new one has come.
+        """
+        if source != self._source:
+            self._source = source
+            prepare()
+            self.camera.choose(source)
+        self._look_again.set()
+
+    def _to_the_end(self, name: str, work: Callable[[], None]) -> None:
+        """Run a thread's work. If it ends on its own, which it never should, that is no secret."""
+        try:
+            work()
+        except BaseException as error:
+            self._failures.note(f"the {name} thread ended", error)
+            self._broken = PipelineState(
+                State.FAILED, f"The {name} thread has ended unexpectedly: {error!r}. Start the service again."
+            )
+
     def _capture(self) -> None:
-        """The camera thread: start the camera, read until it is lost, start it again."""
+        """The camera thread: start the camera, read until it is lost or has ended, start it again."""
         self._warm.wait()
         retry_s = _FIRST_RETRY_S
+        was_lost = False
         while not self._stop.is_set():
-            frames_before = self.account.snapshot().captured
-            try:
-                self.camera.start()
-                self._enter(State.LIVE, self.camera.identity.remark or "Frames are streaming.")
-                self._read_until_the_end()
-                break
-            except CameraError as error:
-                sentence = str(error)
-                _log.warning("camera lost: %s", error)
-            except Exception as error:
-                sentence = f"The camera failed: {error!r}."
-                _log.exception("camera failed")
-            finally:
-                self.camera.stop()
-                self._count_losses()
+            source, frames_before = self.camera.chosen, self.account.snapshot().captured
+            lost = self._stream(was_lost)
+            self._let_go_of_camera()
+            self._look_again.clear()
+            if self._stop.is_set() or self.camera.chosen != source:
+                was_lost, retry_s = False, _FIRST_RETRY_S
+                continue
+            if lost is None:
+                self._enter(State.ENDED, "The recording is over.")
+                self._look_again.wait()  # until it is chosen again, or another camera is
+                was_lost = False
+                continue
             if self.account.snapshot().captured > frames_before:
                 retry_s = _FIRST_RETRY_S
-            self._enter(State.RECONNECTING, f"{sentence.rstrip('.')}. Trying again in {retry_s:.1f} s.")
-            self._stop.wait(retry_s)
-            retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+            self._enter(State.RECONNECTING, f"{lost.rstrip('.')}. Trying again in {retry_s:.1f} s.")
+            self._look_again.wait(retry_s)
+            was_lost, retry_s = True, min(2 * retry_s, _LONGEST_RETRY_S)
+
+    def _stream(self, was_lost: bool) -> str | None:
+        """Start the camera and read it. Returns how it was lost, in a sentence; None at the end of a recording."""
+        try:
+            self.camera.start()
+            self.reconnects += was_lost
+            self._enter(State.LIVE, self.camera.identity.remark or _STREAMING)
+            self._read_until_the_end()
+        except CameraError as error:
+            _log.warning("camera lost: %s", error)
+            return str(error)
+        except Exception as error:
+            self._failures.note("the camera failed", error)
+            return f"The camera failed: {error!r}."
+        return None
+
+    def _let_go_of_camera(self) -> None:
+        """Stop the camera; whatever its driver makes of that, the camera thread goes on."""
+        for step in (self.camera.stop, self._count_losses):
+            try:
+                step()
+            except Exception as error:
+                self._failures.note("the camera could not be let go of", error)
 
     def _read_until_the_end(self) -> None:
-        rate_hz = self.camera.identity.frame_rate_hz
-        patience_s = max(_PATIENCE_S, _PATIENCE_PERIODS / rate_hz if rate_hz else 0.0)
         last_frame_at = monotonic()
         while not self._stop.is_set():
             if self.camera.waits_for_consumer and not self._queue.wait_for_room(_POLL_S):
@@ -128,43 +212,58 @@ class Pipeline:
             try:
                 frame = self.camera.read(_POLL_S)
             except CameraTimeout as timeout:
-                if monotonic() - last_frame_at > patience_s:
+                if monotonic() - last_frame_at > self._patience_s():
                     self._enter(State.WAITING, str(timeout))
                 continue
             finally:
                 self._count_losses()
             if frame is None:
-                self._enter(State.ENDED, "The recording is over.")
                 return
             last_frame_at = monotonic()
-            self._enter(State.LIVE, self.camera.identity.remark or "Frames are streaming.")
+            self._enter(State.LIVE, self.camera.identity.remark or _STREAMING)
+            self.taps.offer(frame)
             self._queue.put(frame)
+
+    def _patience_s(self) -> float:
+        rate_hz = self.camera.identity.frame_rate_hz
+        return max(_PATIENCE_S, _PATIENCE_PERIODS / rate_hz if rate_hz else 0.0)
 
     def _retrieve(self) -> None:
         """The engine thread: warm up, then turn frames into phase until stopped."""
-        identity = self.camera.identity
-        try:
-            self.engine.warm_up(identity.shape, identity.bit_depth)
-        except EngineError as error:
-            self._enter(State.FAILED, str(error))
-            _log.error("the engine cannot start: %s", error)
-            return
-        except Exception as error:
-            self._enter(State.FAILED, f"The engine cannot start: {error!r}.")
-            _log.exception("the engine cannot start")
-            return
-        self._warm.set()
+        self._warm_up()
         while not self._stop.is_set():
             frame = self._queue.get(_POLL_S)
             if frame is not None:
+                self._working_since = monotonic()
                 self._retrieve_one(frame)
+                self._working_since = None
         self.engine.close()
+
+    def _warm_up(self) -> None:
+        """Warm up the engine; where it cannot start, wait for another engine or another camera."""
+        while not self._stop.is_set():
+            engine, identity = self.engine.current, self.camera.identity
+            try:
+                self.engine.warm_up(identity.shape, identity.bit_depth)
+            except EngineError as error:
+                sentence = str(error)
+                _log.error("the engine cannot start: %s", error)
+            except Exception as error:
+                sentence = f"The engine cannot start: {error!r}."
+                self._failures.note("the engine cannot start", error)
+            else:
+                self._broken = None
+                self._warm.set()
+                return
+            self._broken = PipelineState(State.FAILED, sentence)
+            while self.engine.current is engine and self.camera.identity.source == identity.source:
+                if self._stop.wait(_POLL_S):
+                    return
 
     def _retrieve_one(self, frame: Frame) -> None:
         taken_ns = monotonic_ns()
-        camera = self.camera.identity
-        if frame.source and frame.source != camera.source:  # it waited while a person switched to another camera
-            self.account.dropped("camera switched")
+        if frame.source != self._source:  # it waited while a person switched to another camera
+            self.account.dropped(_SWITCHED)
             return
         try:
             phase = self.engine.retrieve(frame)
@@ -173,9 +272,12 @@ class Pipeline:
             return
         except Exception as error:
             self._note_failure(repr(error), "internal error")
-            _log.exception("the engine failed on frame %d", frame.sequence)
+            self._failures.note(f"the engine failed on frame {frame.sequence}", error)
             return
-        live = LiveFrame.timed(_off_device(phase), camera, taken_ns)
+        if frame.source != self._source:  # the switch came meanwhile, with adjustments that are not this camera's
+            self.account.dropped(_SWITCHED)
+            return
+        live = LiveFrame.timed(_off_device(phase), self.camera.identity, taken_ns)
         # Recorded and counted before anyone can see the frame: who has seen frame N finds N in the account.
         self._failed_in_a_row = 0
         self.latencies.record(live.stages_ms)
@@ -190,6 +292,7 @@ class Pipeline:
     def _count_losses(self) -> None:
         for reason, frames in self.camera.take_losses().items():
             self.account.never_arrived(reason, frames)
+            self.taps.never_arrived(reason, frames)
 
     def _enter(self, name: State, sentence: str) -> None:
         if self._state.name != name or self._state.sentence != sentence:

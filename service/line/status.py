@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.service.line.pipeline import Pipeline
-from qpi_live.service.line.state import State
 from qpi_live.service.wire import StreamStatus
 
 _POLL_S = 0.2
@@ -25,25 +24,17 @@ class StatusBoard:
     def __init__(self, pipeline: Pipeline, camera: Callable[[], CameraIdentity]) -> None:
         self._pipeline = pipeline
         self._camera = camera
-        self._epoch = 1
-        self._source = camera().source
-        self._was_lost = False
         self._watchers: set[asyncio.Event] = set()
 
     def look(self) -> StreamStatus:
         """The status at this moment."""
-        state, source = self._pipeline.state, self._camera().source
-        is_back = self._was_lost and state.name is State.LIVE
-        if is_back or source != self._source:
-            self._epoch += 1
-        self._source = source
-        self._was_lost = state.name is State.RECONNECTING or (self._was_lost and state.name is not State.LIVE)
+        state = self._pipeline.state
         return StreamStatus(
             state=state.name,
             sentence=state.sentence,
-            epoch=self._epoch,
+            epoch=self._pipeline.epoch,
             engine=self._pipeline.engine.identity.name,
-            camera=source,
+            camera=self._camera().source,
         )
 
     @contextmanager

@@ -54,6 +54,7 @@ class Tuning:
         self._switches = [live] if beside is None else [live, beside]
         self._lock = Lock()
         self._calibration: Frame | None = None
+        self._calibrations: dict[str, Frame] = {}  # by camera, for when it is switched to again
         self._tuned = Tuned(sideband, None)
 
     @property
@@ -92,21 +93,25 @@ class Tuning:
         return self._adjust(lambda engine: engine.refind_carrier())
 
     def begin_camera(self, camera: str) -> None:
-        """Forget the calibration frame, and take the sideband remembered for `camera`: the next frames are its."""
+        """Take the sideband remembered for `camera` and the calibration frame it had: the next frames are its."""
         with self._lock:
             self._camera = camera
-            self._calibration = None
-            self._tuned = Tuned(self._remembered.get(camera), None)
-            for engine in self._engines():
-                engine.use_calibration(None)
-                engine.use_sideband(self._tuned.sideband)
+            sideband, calibration = self._remembered.get(camera), self._calibrations.get(camera)
+            self._adjust(lambda engine: engine.use_sideband(sideband))
+            try:
+                self._adjust(lambda engine: engine.use_calibration(calibration))
+            except ValueError as error:  # its frames have another size by now
+                _log.warning("the calibration frame of %s is not used any more: %s", camera, error)
+                calibration = None
+                self._adjust(lambda engine: engine.use_calibration(None))
+            self._note(sideband, calibration)
 
     def use_sideband(self, sideband: Sideband) -> str | None:
         """Take `sideband`, and remember it for this camera. Returns what else that changed, in a sentence."""
         self._require()
         with self._lock:
             changed = self._adjust(lambda engine: engine.use_sideband(sideband))
-            self._tuned = Tuned(sideband, self._tuned.calibration_ns)
+            self._note(sideband, self._calibration)
             self._remembered.put(self._camera, sideband)
         return changed
 
@@ -116,18 +121,30 @@ class Tuning:
         Returns what else that changed, in a sentence.
 
         Raises:
-            ValueError: the frame has no carrier, or not the stream's shape; nothing has changed then.
+            ValueError: the frame has no carrier, not the stream's shape, or is another camera's; nothing has changed.
         """
         self._require()
         with self._lock:
+            if frame is not None and frame.source not in ("", self._camera):
+                raise ValueError(
+                    f"expected a frame of {self._camera}, got one of {frame.source}; wait for its next one"
+                )
             try:
                 changed = self._adjust(lambda engine: engine.use_calibration(frame))
             except ValueError:
                 self._adjust(lambda engine: engine.use_calibration(self._calibration))
                 raise
-            self._calibration = frame
-            self._tuned = Tuned(self._tuned.sideband, frame.captured_ns if frame else None)
+            self._note(self._tuned.sideband, frame)
         return changed
+
+    def _note(self, sideband: Sideband, calibration: Frame | None) -> None:
+        """Keep what is in force now, for this camera."""
+        self._calibration = calibration
+        self._tuned = Tuned(sideband, calibration.captured_ns if calibration else None)
+        if calibration is None:
+            self._calibrations.pop(self._camera, None)
+        else:
+            self._calibrations[self._camera] = calibration
 
     def _engines(self) -> list[TunableEngine]:
         """The present engines, as far as they can be adjusted."""

@@ -88,6 +88,8 @@ class Task:
             ValueError: see `SentImage.decode`.
         """
         frame = _frame(self.image)
+        if self.camera is None:
+            frame = replace(frame, optics=self.options.optics)
         camera = self.camera or CameraIdentity(
             "sent", "", "", "", frame.shape, frame.bit_depth, None, self.options.optics
         )

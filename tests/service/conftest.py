@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from qpi_live.camera.switch import CameraSwitch
 from qpi_live.models.engine import PhaseEngine
+from qpi_live.models.sideband import Sideband
 from qpi_live.service.api.app import build_app
 from qpi_live.service.line.remembered import RememberedSidebands
 from qpi_live.service.settings import load_settings
@@ -22,9 +24,17 @@ from tests.service.stations import URL, Bench, Serving
 def make_station(tmp_path: Path) -> Callable[..., Station]:
     """A station on the given fakes and settings; its remembered choices are this test's own."""
 
-    def make(camera: FakeCamera, engine: PhaseEngine, baseline: PhaseEngine | None = None, **settings: Any) -> Station:
+    def make(
+        camera: FakeCamera,
+        engine: PhaseEngine,
+        baseline: PhaseEngine | None = None,
+        others: Sequence[FakeCamera] = (),
+        **settings: Any,
+    ) -> Station:
         remembered = RememberedSidebands(tmp_path / "sidebands.json")
-        return Station(load_settings(settings), camera, engine, baseline, "auto", remembered)
+        return Station(
+            load_settings(settings), CameraSwitch([camera, *others]), engine, baseline, Sideband.AUTO, remembered
+        )
 
     return make
 

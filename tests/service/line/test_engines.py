@@ -14,7 +14,7 @@ from qpi_live.service.line import engines as engines_module
 from qpi_live.service.station import Station
 
 from tests.fakes import FakeCamera, FakeEngine, TunableFakeEngine
-from tests.service.conftest import PATIENCE_S, Bench, Serving, until
+from tests.service.stations import PATIENCE_S, Bench, Serving, until
 
 ENGINE = "/api/v1/engine"
 

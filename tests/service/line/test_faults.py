@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from threading import Event
 
 import pytest
 from qpi_live.camera.errors import CameraLost, CameraUnavailable
-from qpi_live.models.errors import InferenceError
+from qpi_live.camera.frame import Frame
+from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.service.line import pipeline
 
-from tests.fakes import FakeCamera
-from tests.service.stations import Bench, until
+from tests.fakes import FakeCamera, FakeEngine
+from tests.service.stations import PATIENCE_S, Bench, until
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +126,119 @@ def test_line_that_is_stopped_leaves_nothing_in_flight(make_bench: Callable[...,
     assert account.in_flight == 0
     assert bench.engine.closed
     assert bench.station.pipeline.state.name == "stopped"
+
+
+class HeldEngine(FakeEngine):
+    """Does not come back from a frame until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = Event()
+
+    def retrieve(self, frame: Frame) -> PhaseFrame:
+        assert self.release.wait(PATIENCE_S)
+        return super().retrieve(frame)
+
+
+def test_line_whose_engine_hangs_is_failing_and_not_ready_until_it_comes_back(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "_HUNG_S", 0.05)
+    bench = make_bench(HeldEngine())
+    bench.camera.send()
+    until(lambda: bench.client.get("/health/ready").json()["state"] == "failing")
+    answer = bench.client.get("/health/ready")
+    assert answer.status_code == 503
+    assert "may hang" in answer.json()["sentence"]
+    bench.engine.release.set()
+    until(lambda: bench.client.get("/health/ready").status_code == 200)
+    bench.assert_exact()
+
+
+class BrokenCamera(FakeCamera):
+    """Its driver fails where nothing may fail."""
+
+    stops = losses = False
+
+    def stop(self) -> None:
+        if self.stops:
+            raise OSError("the driver fails in stop")
+
+    def take_losses(self) -> Mapping[str, int]:
+        if self.losses:
+            raise OSError("the driver cannot say what it lost")
+        return super().take_losses()
+
+
+@pytest.mark.parametrize("fault", ["stops", "losses"])
+def test_line_whose_camera_fails_while_it_is_let_go_of_goes_on(make_bench: Callable[..., Bench], fault: str) -> None:
+    bench = make_bench(camera=BrokenCamera())
+    bench.frames()
+    setattr(bench.camera, fault, True)
+    bench.camera.fail(CameraLost("expected a frame, the camera is gone."))
+    until(lambda: bench.station.pipeline.state.name == "reconnecting")
+    setattr(bench.camera, fault, False)
+    bench.frames()
+    assert bench.station.pipeline.state.name == "live"
+    bench.assert_exact()
+
+
+@pytest.mark.parametrize("thread", ["camera", "engine"])
+def test_line_whose_thread_ends_has_failed_and_says_so(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, thread: str
+) -> None:
+    bench = make_bench()
+    bench.frames()
+
+    def end(*_: object) -> None:
+        raise SystemError("unforeseen")
+
+    monkeypatch.setattr(bench.station.pipeline, {"camera": "_patience_s", "engine": "_retrieve_one"}[thread], end)
+    if thread == "camera":
+        monkeypatch.setattr(bench.station.pipeline, "_enter", end)
+    bench.camera.send()
+    until(lambda: bench.client.get("/health/ready").status_code == 503)
+    ready = bench.client.get("/health/ready").json()
+    assert ready["state"] == "failed"
+    assert f"The {thread} thread has ended unexpectedly: SystemError('unforeseen')" in ready["sentence"]
+
+
+def test_line_at_the_end_of_a_recording_starts_it_again_when_it_is_chosen_again(bench: Bench) -> None:
+    bench.frames()
+    bench.camera.end()
+    until(lambda: bench.station.pipeline.state.name == "ended")
+    assert bench.client.put("/api/v1/camera/source", json={"source": "fake"}).status_code == 200
+    (live,) = bench.frames()
+    assert (live.frame.sequence, live.frame.epoch) == (1, 2)
+    assert bench.station.pipeline.state.name == "live"
+    assert bench.station.pipeline.reconnects == 0
+
+
+def test_line_that_reconnects_counts_it_and_begins_another_epoch(bench: Bench) -> None:
+    assert bench.frames()[0].frame.epoch == 1
+    bench.camera.refusals = [CameraUnavailable("expected the camera, it is unplugged.")] * 2
+    bench.camera.fail(CameraLost("expected a frame, the camera is gone."))
+    assert bench.frames()[0].frame.epoch == 2
+    stats = bench.client.get("/api/v1/stats").json()
+    assert (stats["reconnects"], stats["epoch"]) == (1, 2)
+    assert '"epoch":2' in bench.client.get("/api/v1/frames/latest").headers["QPI-Frame"].replace(" ", "")
+    assert "qpi_camera_reconnects_total 1.0" in bench.client.get("/metrics").text
+
+
+def test_line_whose_engine_cannot_start_goes_on_with_another(make_bench: Callable[..., Bench]) -> None:
+    engine = FakeEngine()
+    engine.refusal = EngineUnavailable("expected frames of another size")
+    bench = make_bench(engine)
+    until(lambda: bench.station.pipeline.state.name == "failed")
+    assert bench.client.put("/api/v1/engine", json={"engine": "goldstein"}).status_code == 200
+    assert bench.frames()[0].phase.engine.name == "goldstein"
+    assert bench.client.get("/health/ready").status_code == 200
+
+
+def test_failure_of_every_frame_is_logged_once_and_counted(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.engine.failures |= {n: ZeroDivisionError("oops") for n in range(20)}
+    for sent in range(1, 21):
+        bench.camera.send()
+        until(lambda: ended(bench) == sent)  # noqa: B023
+    assert bench.station.pipeline.account.snapshot().failed == {"internal error": 20}
+    assert len([record for record in caplog.records if record.exc_info]) == 1

@@ -1,0 +1,119 @@
+"""Every frame as the camera gave it, before the queue, for whoever must not miss one: a recorder, say."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Condition, Lock
+
+from qpi_live.camera.account import FrameAccount
+from qpi_live.camera.frame import Frame
+
+FULL = "tap full"
+CLOSED = "tap closed"
+
+
+class Tap:
+    """A bounded queue of frames for one reader, a thread. The camera never waits for it.
+
+    Where a reader is too slow for the camera, the frames that come while the tap is full are dropped, so that what it
+    has is a series without holes up to there. A frame is in flight until the reader counts it in `account`, as
+    delivered or failed; captured = delivered + dropped + failed + in flight.
+
+    Args:
+        most_bytes: pixels that may wait; one frame may always.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.account = FrameAccount()
+        self._most_bytes = most_bytes
+        self._waiting_bytes = 0
+        self._frames: deque[Frame] = deque()
+        self._changed = Condition()
+        self._closed = False
+
+    def offer(self, frame: Frame) -> None:
+        """Put a frame in, or drop it where there is no room; it returns at once."""
+        with self._changed:
+            if self._closed:
+                return
+            self.account.captured()
+            if self._frames and self._waiting_bytes + frame.pixels.nbytes > self._most_bytes:
+                self.account.dropped(FULL)
+                return
+            self._frames.append(frame)
+            self._waiting_bytes += frame.pixels.nbytes
+            self._changed.notify()
+
+    def never_arrived(self, reason: str, frames: int) -> None:
+        """Count frames that the camera exposed and that never came out of it."""
+        with self._changed:
+            if not self._closed:
+                self.account.never_arrived(reason, frames)
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The oldest frame waiting, in flight with the caller now; None after `timeout_s` without one.
+
+        After `close` it gives the frames that still wait, and None from then on.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._closed, timeout_s)
+            if not self._frames:
+                return None
+            frame = self._frames.popleft()
+            self._waiting_bytes -= frame.pixels.nbytes
+            return frame
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no frame comes in any more; some may still wait."""
+        return self._closed
+
+    def close(self) -> None:
+        """Take no more frames in; those that wait can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def drop_waiting(self) -> None:
+        """Give up the frames that nobody took."""
+        with self._changed:
+            for _ in self._frames:
+                self.account.dropped(CLOSED)
+            self._frames.clear()
+            self._waiting_bytes = 0
+
+
+class Taps:
+    """The taps of one camera. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open: tuple[Tap, ...] = ()
+
+    def open(self, most_bytes: int = 1 << 28) -> Tap:
+        """A tap that every frame from now on goes into; see `Tap`."""
+        tap = Tap(most_bytes)
+        with self._lock:
+            self._open = (*self._open, tap)
+        return tap
+
+    def close(self, tap: Tap) -> None:
+        """Let no more frames into `tap`. Doing it twice is harmless."""
+        with self._lock:
+            self._open = tuple(one for one in self._open if one is not tap)
+        tap.close()
+
+    def close_all(self) -> None:
+        """Let no more frames into any."""
+        for tap in self._open:
+            self.close(tap)
+
+    def offer(self, frame: Frame) -> None:
+        """Put a frame into every tap; it returns at once."""
+        for tap in self._open:
+            tap.offer(frame)
+
+    def never_arrived(self, reason: str, frames: int) -> None:
+        """Count in every tap's account frames that never came out of the camera."""
+        for tap in self._open:
+            tap.never_arrived(reason, frames)
