@@ -32,6 +32,7 @@ _PACKAGES = (
     "tensorrt-rtx",
     "scikit-image",
     "qpretrieve",
+    "kamui",
 )
 console = Console(width=None if os.environ.get("COLUMNS") else 118)
 
