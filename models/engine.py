@@ -68,6 +68,10 @@ class PhaseQuality:
         fringe_contrast: (maximum − minimum) / (maximum + minimum) of the fringes, 0 … 1; None if not measured.
         saturated_share: of the pixels, 0 … 1; None if not measured.
         fringes: what the fringes are like; None if the engine does not look at them.
+        masked_share: of the pixels, 0 … 1, whose fringes are too weak for a phase; None if not looked at.
+        background_order: of the polynomial that was taken off; None if none was fitted.
+        calibration_tilt_rad: by how much the phase was tilted against the calibration frame, in rad across the frame;
+            None without one.
         warning: one sentence for the person at the screen, or None.
     """
 
@@ -78,6 +82,9 @@ class PhaseQuality:
     fringe_contrast: float | None = None
     saturated_share: float | None = None
     fringes: FringeState | None = None
+    masked_share: float | None = None
+    background_order: int | None = None
+    calibration_tilt_rad: float | None = None
     warning: str | None = None
 
 
@@ -93,6 +100,8 @@ class PhaseFrame:
         stages_ms: how long each of the engine's stages took, in ms, in order.
         quality: how far it can be trusted.
         disputed_mask: (H, W) bool, True on `quality.disputed_pixels`; None where there are none.
+        amplitude: (H, W) float32 in grey values, half of what the fringes' cosine swings by; None if not measured.
+        mask: (H, W) bool, True where the fringes are too weak for a phase, which is noise there; None where nowhere.
     """
 
     phase_rad: NDArray[np.float32]
@@ -101,6 +110,8 @@ class PhaseFrame:
     stages_ms: Mapping[str, float]
     quality: PhaseQuality = field(default_factory=PhaseQuality)
     disputed_mask: NDArray[np.bool_] | None = None
+    amplitude: NDArray[np.float32] | None = None
+    mask: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.phase_rad.dtype != np.float32 or self.phase_rad.shape != self.frame.shape:
@@ -109,6 +120,11 @@ class PhaseFrame:
                 f"got {self.phase_rad.dtype} of {self.phase_rad.shape}"
             )
         self.phase_rad.flags.writeable = False
+        for layer in (self.amplitude, self.mask):
+            if layer is not None:
+                if layer.shape != self.frame.shape:
+                    raise ValueError(f"expected layers of the frame's shape {self.frame.shape}, got {layer.shape}")
+                layer.flags.writeable = False
 
     def wrapped_rad(self) -> NDArray[np.float32]:
         """The phase modulo 2π in (−π, π]: what the field's argument shows once the aberration is divided out."""

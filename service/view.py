@@ -8,6 +8,7 @@ from typing import Literal
 from qpi_live.camera.words import Word
 
 Dtype = Literal["float32", "uint8"]
+Masked = Literal["kept", "nan"]
 
 
 class Layer(Word):
@@ -16,13 +17,17 @@ class Layer(Word):
     PHASE = "phase", "unwrapped, rad"
     WRAPPED = "wrapped", "modulo 2π, rad"
     INTERFEROGRAM = "interferogram", "the camera's grey values"
+    AMPLITUDE = "amplitude", "of the fringes, grey values"
+    MASK = "mask", "1 where the fringes are too weak for a phase"
     BASELINE = "baseline", "the baseline's phase, rad"
     TRUE = "true", "the phase that a simulated frame was made from, rad"
 
     @property
     def unit(self) -> str:
         """The unit of its values."""
-        return "grey value" if self is Layer.INTERFEROGRAM else "rad"
+        if self is Layer.MASK:
+            return "1"
+        return "grey value" if self in (Layer.INTERFEROGRAM, Layer.AMPLITUDE) else "rad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class View:
         downscale: edge of the pixel blocks that are averaged into one; what fills no block is left out.
         lo: value that a preview shows as 0; None: from the frame.
         hi: value that a preview shows as 255; None: from the frame.
+        masked: what stands in exact phase where the fringes are too weak for one: `kept`, the noise as it is, or `nan`.
     """
 
     layer: Layer = Layer.PHASE
@@ -43,6 +49,7 @@ class View:
     downscale: int = 1
     lo: float | None = None
     hi: float | None = None
+    masked: Masked = "kept"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", Layer(self.layer))  # its plain word will do

@@ -65,7 +65,7 @@ class FrameHeader(BaseModel):
     layer: str = Field(description=Layer.explained())
     shape: tuple[PositiveInt, PositiveInt] = Field(description="(H, W) of the payload, in pixels")
     dtype: str = Field(description="float32, uint8 or uint16")
-    unit: str = Field(description="rad, or grey value")
+    unit: str = Field(description="rad, grey value, or 1 for the mask")
     scale: float = Field(default=1.0, description="value = offset + scale × payload, in `unit`")
     offset: float = Field(default=0.0, description="value = offset + scale × payload, in `unit`")
     downscale: int = Field(default=1, description="edge of the pixel blocks that were averaged into one")
@@ -86,6 +86,9 @@ class FrameHeader(BaseModel):
     fringes: str | None = Field(
         default=None,
         description="clear, fringes moved, bands overlap, saturated or colour mosaic; null where no engine looks",
+    )
+    masked_share: float | None = Field(
+        default=None, description="share of the pixels whose fringes are too weak for a phase (layer `mask`)"
     )
     warning: str | None = Field(default=None, description="why this phase should not be trusted")
 

@@ -12,6 +12,7 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.takeda import TakedaRetriever
 
 
@@ -25,6 +26,7 @@ class Inverted:
         residues: how many the wrapped phase has.
         disputed_mask: (H, W) bool as in `goldstein.Unwrapped`, or None.
         bright_cut_links: as there.
+        mask: (H, W) bool, True where the fringes are too weak for a phase; None where nowhere.
         aberration: the instrument's phase, which was taken off.
         stages_ms: how long each stage took, in ms, in order.
     """
@@ -34,6 +36,7 @@ class Inverted:
     residues: int
     disputed_mask: NDArray[np.bool_] | None
     bright_cut_links: int
+    mask: NDArray[np.bool_] | None
     aberration: Aberration
     stages_ms: dict[str, float]
 
@@ -76,10 +79,11 @@ class HostChain:
         """See `Chain.invert`."""
         clock = perf_counter()
         wrapped = self._retriever.wrapped_field(frame.pixels)
+        mask = low_modulation(wrapped.amplitude)
         retrieved = perf_counter()
-        unwrapped = goldstein.unwrap(wrapped.phase_rad, wrapped.amplitude, bands=self._bands)
+        unwrapped = goldstein.unwrap(wrapped.phase_rad, wrapped.amplitude, mask, self._bands)
         done = perf_counter()
-        aberration = self._background.remove(unwrapped.phase_rad)
+        aberration = self._background.remove(unwrapped.phase_rad, mask)
         stages_ms = {
             "retrieve": (retrieved - clock) * 1e3,
             "unwrap": (done - retrieved) * 1e3,
@@ -91,6 +95,7 @@ class HostChain:
             len(unwrapped.residues),
             unwrapped.disputed_mask,
             unwrapped.bright_cut_links,
+            mask,
             aberration,
             stages_ms,
         )

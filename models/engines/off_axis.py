@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from math import hypot
 from threading import Lock
 from time import perf_counter
 
@@ -44,6 +45,7 @@ class _Stream:
     retriever: TakedaRetriever
     chain: Chain
     is_sign_known: bool
+    is_calibrated: bool
 
     def has(self, frame: Frame) -> bool:
         return self.chain.is_usable and self.key == frame.stream
@@ -152,10 +154,22 @@ class OffAxisEngine(ABC):
                 residues=inverted.residues,
                 disputed_pixels=disputed_pixels,
                 bright_cut_links=inverted.bright_cut_links,
+                masked_share=0.0 if inverted.mask is None else float(inverted.mask.mean()),
+                background_order=inverted.aberration.order,
+                calibration_tilt_rad=hypot(*inverted.aberration.tilt_rad) if stream.is_calibrated else None,
                 carrier_strength=stream.retriever.carrier.strength,
                 warning=_warning(frame, inverted, disputed_pixels),
             )
-            return PhaseFrame(inverted.phase_rad, frame, self.identity, stages_ms | inverted.stages_ms, quality, mask)
+            return PhaseFrame(
+                inverted.phase_rad,
+                frame,
+                self.identity,
+                stages_ms | inverted.stages_ms,
+                quality,
+                mask,
+                inverted.amplitude,
+                inverted.mask,
+            )
 
     def refind_carrier(self) -> None:
         """See `TunableEngine.refind_carrier`."""
@@ -246,7 +260,7 @@ class OffAxisEngine(ABC):
             retriever.use_calibration(calibration.pixels)
         order = self._background_order(calibration)
         chain = self._lay_chain(retriever, BackgroundFit(shape, order, options.threads))
-        return _Stream(frame.stream, retriever, chain, is_sign_known)
+        return _Stream(frame.stream, retriever, chain, is_sign_known, calibration is not None)
 
 
 def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
@@ -260,7 +274,7 @@ def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
 
 
 def _sign_in(inverted: Inverted, stream: _Stream) -> int:
-    return sign_of_objects(inverted.phase_rad, margin_px=_RINGING / stream.retriever.radius)
+    return sign_of_objects(inverted.phase_rad, inverted.mask, margin_px=_RINGING / stream.retriever.radius)
 
 
 def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:

@@ -12,6 +12,7 @@ from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.view import View
 
 HEADER = "QPI-Frame"
+MASKED = "what stands in exact phase where the fringes are too weak for one: the noise as it is (`kept`), or `nan`"
 
 FRAME_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from qpi_live.service.api import schemas
-from qpi_live.service.api.rendering import FRAME_ANSWER, frame_answer
+from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, frame_answer
 from qpi_live.service.line.image_formats import Format
 from qpi_live.service.line.layers import LayerMissing, check_downscale, layers_of
 from qpi_live.service.line.rates import LOOP_STAGE
 from qpi_live.service.station import Station
-from qpi_live.service.view import Layer, View
+from qpi_live.service.view import Layer, Masked, View
 
 
 async def _station(request: Request) -> Station:
@@ -58,12 +58,13 @@ def latest(
     station: AtStation,
     layer: Annotated[
         Layer,
-        Query(description=f"{Layer.explained()}; the last two where `layers` of the statistics names them"),
+        Query(description=f"{Layer.explained()}; the last four where `layers` of the statistics names them"),
     ] = Layer.PHASE,
     image_format: Annotated[
         Format, Query(alias="format", description="npy and tiff are exact; png is an 8-bit grey preview")
     ] = "npy",
     downscale: Downscale = 1,
+    masked: Annotated[Masked, Query(description=MASKED)] = "kept",
 ) -> Response:
     """The array as a file; what is known of the frame stands in the header `QPI-Frame`, as `FrameHeader` in JSON."""
     newest = station.hub.latest
@@ -73,7 +74,7 @@ def latest(
         check_downscale(downscale, newest.frame.shape)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    view = View(layer, "uint8" if image_format == "png" else "float32", downscale)
+    view = View(layer, "uint8" if image_format == "png" else "float32", downscale, masked=masked)
     try:
         return newest.once(
             ("file", view, image_format), lambda: frame_answer(newest, view, image_format, station.others)

@@ -184,6 +184,11 @@ class Quality(_Answer):
     fringe_contrast: float | None = Field(description="contrast of the fringes, 0 … 1")
     saturated_share: float | None = Field(description="share of saturated pixels, 0 … 1")
     fringes: FringeState | None = Field(description="what the fringes are like; null where no engine looks at them")
+    masked_share: float | None = Field(description="share of the pixels whose fringes are too weak for a phase")
+    background_order: int | None = Field(description="order of the polynomial background that was taken off")
+    calibration_tilt_rad: float | None = Field(
+        description="how far the phase was tilted against the calibration frame, across the frame; null without one"
+    )
     warning: str | None
 
     @classmethod

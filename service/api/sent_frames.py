@@ -13,13 +13,13 @@ from pydantic import BaseModel, Field
 from qpi_live.camera.optics import Optics
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.api import schemas
-from qpi_live.service.api.rendering import FRAME_ANSWER, file_answer
+from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, file_answer
 from qpi_live.service.api.routes import AtStation, engine_answer, problems
 from qpi_live.service.line.image_formats import Format
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.sent.task import AskedEngine, SentImage, Task
 from qpi_live.service.station import Station
-from qpi_live.service.view import Layer, View
+from qpi_live.service.view import Layer, Masked, View
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -51,6 +51,7 @@ class SentParameters(BaseModel):
     image_format: Format = Field(
         default="npy", alias="format", description="npy and tiff are exact; png is an 8-bit grey preview"
     )
+    masked: Masked = Field(default="kept", description=MASKED)
     bit_depth: int | None = Field(
         default=None, ge=1, le=16, description="significant bits of a grey value; unset: the least that hold them"
     )
@@ -102,7 +103,7 @@ async def phase(station: AtStation, request: Request, sent: Annotated[SentParame
         task = _sent(station, SentImage(body, sent.bit_depth), sent.optics)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    view = View(Layer.PHASE, "uint8" if sent.image_format == "png" else "float32")
+    view = View(Layer.PHASE, "uint8" if sent.image_format == "png" else "float32", masked=sent.masked)
     work = station.on_demand.retrieve(_asked(station, sent.engine), task, view, sent.image_format)
     return file_answer(await _while_connected(request, work))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qpi_live.service.client.camera import CameraControl
 from qpi_live.service.client.received import ReceivedFrame
 from qpi_live.service.client.subscription import Subscription
-from qpi_live.service.view import Dtype, Layer
+from qpi_live.service.view import Dtype, Layer, Masked
 from qpi_live.service.wire import StreamStatus
 
 if TYPE_CHECKING:
@@ -113,23 +113,27 @@ class PhaseClient:
 
         return Subscription(address, self.url, self._timeout_s, wait_s, reconnect, note).frames()
 
-    def latest(self, layer: Layer | str = Layer.PHASE, downscale: int = 1) -> ReceivedFrame:
-        """The newest frame, exact.
+    def latest(self, layer: Layer | str = Layer.PHASE, downscale: int = 1, masked: Masked = "kept") -> ReceivedFrame:
+        """The newest frame, exact; with `masked="nan"` the phase is NaN where the fringes are too weak for one.
 
         Raises:
             ServiceError: there is none yet, or see `ServiceError`.
         """
-        return self._rest.latest(layer, downscale)
+        return self._rest.latest(layer, downscale, masked)
 
     def phase(
-        self, interferogram: NDArray[Any], engine: str | None = None, bit_depth: int | None = None
+        self,
+        interferogram: NDArray[Any],
+        engine: str | None = None,
+        bit_depth: int | None = None,
+        masked: Masked = "kept",
     ) -> ReceivedFrame:
-        """The unwrapped phase in rad of an (H, W) interferogram of real grey values.
+        """The unwrapped phase in rad of an (H, W) interferogram of real grey values; `masked` as in `latest`.
 
         Raises:
             ServiceError: it cannot be inverted, or see `ServiceError`.
         """
-        return self._rest.phase(interferogram, engine, bit_depth)
+        return self._rest.phase(interferogram, engine, bit_depth, masked)
 
     def compare(self, a: str, b: str, interferogram: NDArray[Any] | None = None) -> Comparison:
         """How far two engines agree on an (H, W) interferogram, or on the newest live frame.

@@ -39,15 +39,21 @@ class Rest:
         except httpx.HTTPError:
             return False
 
-    def latest(self, layer: str, downscale: int) -> ReceivedFrame:
+    def latest(self, layer: str, downscale: int, masked: str) -> ReceivedFrame:
         """The newest frame, exact."""
-        params = {"layer": layer, "format": "npy", "downscale": downscale}
+        params = {"layer": layer, "format": "npy", "downscale": downscale, "masked": masked}
         return _received(self.ask("GET", "/frames/latest", params=params))
 
-    def phase(self, interferogram: NDArray[Any], engine: str | None, bit_depth: int | None) -> ReceivedFrame:
+    def phase(
+        self, interferogram: NDArray[Any], engine: str | None, bit_depth: int | None, masked: str
+    ) -> ReceivedFrame:
         """The phase of an interferogram."""
         given = {"engine": engine, "bit_depth": bit_depth}
-        params = {"format": "npy", **{name: value for name, value in given.items() if value is not None}}
+        params = {
+            "format": "npy",
+            "masked": masked,
+            **{name: value for name, value in given.items() if value is not None},
+        }
         return _received(self.ask("POST", "/phase", params=params, content=_npy(interferogram)))
 
     def compare(self, a: str, b: str, interferogram: NDArray[Any] | None) -> Comparison:

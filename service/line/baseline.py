@@ -11,6 +11,8 @@ from statistics import fmean
 from threading import Event, Thread
 from time import perf_counter
 
+import numpy as np
+from numpy.typing import NDArray
 from qpi_live.camera.account import AccountSnapshot, FrameAccount
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import PhaseFrame
@@ -167,15 +169,29 @@ class Baseline:
             self._recent.clear()
             self._recent_source = live.frame.source
         reference = self.phase(live).result()
-        phase_rad = without_level(live.phase.phase_rad, reference.phase_rad)
-        true_rad = live.frame.true_phase_rad() if live.frame.true_phase_rad else None
+        seen = _seen_by_both(live.phase, reference)
+        phase_rad, reference_rad = (_only(made.phase_rad, seen) for made in (live.phase, reference))
+        levelled = without_level(phase_rad, reference_rad)
+        true_rad = _only(live.frame.true_phase_rad(), seen) if live.frame.true_phase_rad else None
         return _Compared(
-            rms_rad(phase_rad, reference.phase_rad),
-            psnr_db(phase_rad, reference.phase_rad),
+            rms_rad(levelled, reference_rad),
+            psnr_db(levelled, reference_rad),
             reference.stages_ms[_TOOK],
-            None if true_rad is None else rms_rad(live.phase.phase_rad, true_rad),
-            None if true_rad is None else rms_rad(reference.phase_rad, true_rad),
+            None if true_rad is None else rms_rad(phase_rad, true_rad),
+            None if true_rad is None else rms_rad(reference_rad, true_rad),
         )
+
+
+def _seen_by_both(one: PhaseFrame, other: PhaseFrame) -> NDArray[np.bool_] | None:
+    """(H, W), True on the pixels that neither masks; None where that is all of them, or none."""
+    masks = [made.mask for made in (one, other) if made.mask is not None]
+    seen: NDArray[np.bool_] = ~np.logical_or.reduce(masks) if masks else np.zeros(1, np.bool_)
+    return seen if seen.any() else None
+
+
+def _only(phase_rad: NDArray[np.float32], seen: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """The pixels that are `seen`, as one row; the phase as it is for None."""
+    return phase_rad if seen is None else phase_rad[seen][None]
 
 
 def _mean_or_none(values: list[float | None]) -> float | None:

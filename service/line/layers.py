@@ -51,6 +51,8 @@ class BlocksTooLarge(NotShown):
 def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
     """What the frame can be shown as."""
     layers: list[Layer] = [Layer.PHASE, Layer.WRAPPED, Layer.INTERFEROGRAM]
+    if live.phase.amplitude is not None:
+        layers += [Layer.AMPLITUDE, Layer.MASK]
     if baseline is not None and baseline.is_beside(live):
         layers.append(Layer.BASELINE)
     if live.frame.true_phase_rad is not None:
@@ -63,10 +65,14 @@ def render(phase: PhaseFrame, view: View) -> Picture:
 
     Raises:
         BlocksTooLarge: the blocks are larger than the frame.
+        LayerMissing: the engine gives no such layer.
     """
     values = _layer_values(phase, view)
+    mask = None if phase.mask is None else block_mean(phase.mask.view(np.uint8), view.downscale) > 0
     if view.dtype == "uint8":
-        return _preview(values, view, 2**phase.frame.bit_depth - 1)
+        return _preview(values, view, 2**phase.frame.bit_depth - 1, mask)
+    if view.masked == "nan" and mask is not None and view.layer.unit == "rad":
+        values = np.where(mask, np.float32(np.nan), values)
     values.flags.writeable = False
     return Picture(values, 1.0, 0.0)
 
@@ -103,6 +109,7 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         fringe_contrast=quality.fringe_contrast,
         saturated_share=quality.saturated_share,
         fringes=quality.fringes,
+        masked_share=quality.masked_share,
         warning=quality.warning and quality.warning[:_LONGEST_TEXT],
     )
 
@@ -133,6 +140,15 @@ def check_downscale(downscale: int, shape: tuple[int, int]) -> None:
 def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:
     if view.layer is Layer.INTERFEROGRAM:
         return block_mean(phase.frame.pixels, view.downscale)
+    if view.layer in (Layer.AMPLITUDE, Layer.MASK):
+        if phase.amplitude is None:
+            raise LayerMissing(
+                f"expected an engine that measures the fringes, got {phase.engine.name}; the classical engine does"
+            )
+        if view.layer is Layer.AMPLITUDE:
+            return block_mean(phase.amplitude, view.downscale)
+        mask = np.zeros(phase.frame.shape, np.uint8) if phase.mask is None else phase.mask.view(np.uint8)
+        return block_mean(mask, view.downscale)
     unwrapped = block_mean(phase.phase_rad, view.downscale)
     # A mean of wrapped values would be wrong wherever the phase wraps inside a block: average first, wrap then.
     return wrap(unwrapped) if view.layer is Layer.WRAPPED else unwrapped
@@ -152,8 +168,8 @@ def block_mean(values: NDArray[Any], edge: int) -> NDArray[Any]:
     return blocks
 
 
-def _preview(values: NDArray[Any], view: View, full_scale: int) -> Picture:
-    lo, hi = _limits(values, view, full_scale)
+def _preview(values: NDArray[Any], view: View, full_scale: int, mask: NDArray[np.bool_] | None) -> Picture:
+    lo, hi = _limits(values, view, full_scale, mask)
     scale = (hi - lo) / 255
     if scale == 1.0 and lo == 0.0 and values.dtype == np.uint8:
         values.flags.writeable = False
@@ -165,16 +181,20 @@ def _preview(values: NDArray[Any], view: View, full_scale: int) -> Picture:
     return Picture(preview, scale, lo)
 
 
-def _limits(values: NDArray[Any], view: View, full_scale: int) -> tuple[float, float]:
+def _limits(values: NDArray[Any], view: View, full_scale: int, mask: NDArray[np.bool_] | None) -> tuple[float, float]:
     if view.layer is Layer.INTERFEROGRAM:
         lo, hi = 0.0, float(full_scale)
     elif view.layer is Layer.WRAPPED:
         lo, hi = -pi, pi
+    elif view.layer is Layer.MASK:
+        lo, hi = 0.0, 1.0
     else:
         step = max(1, min(values.shape) // 256)
         sample = values[::step, ::step].astype(np.float32)
+        if mask is not None and not mask[::step, ::step].all():
+            sample = sample[~mask[::step, ::step]]
         low, high = (float(limit) for limit in np.percentile(sample, _PREVIEW_PERCENTILES))
-        lo = floor(low / _PREVIEW_STEP) * _PREVIEW_STEP
+        lo = 0.0 if view.layer is Layer.AMPLITUDE else floor(low / _PREVIEW_STEP) * _PREVIEW_STEP
         hi = max(ceil(high / _PREVIEW_STEP) * _PREVIEW_STEP, lo + _PREVIEW_STEP)
     # A limit that was set beyond the frame's own other one pushes that away: a preview always spans a range.
     if view.lo is not None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from qpi_live.camera.device import Array, Device, DeviceMemory, Event, Graph
 from qpi_live.camera.frame import Frame
+from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
+from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.chain import Inverted
-from qpi_live.models.classical.cuda.background import CudaBackground
+from qpi_live.models.classical.cuda.background import CudaBackground, CudaBlockMeans
 from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
 from qpi_live.models.classical.cuda.takeda import CudaRetriever
+from qpi_live.models.classical.modulation import dark_blocks, mask_of_blocks, modulation_block_px
 from qpi_live.models.classical.takeda import TakedaRetriever
 
 _WIDEST_GREY = np.dtype(np.uint16)
-_Piece = TypeVar("_Piece", CudaUnwrapper, CudaRetriever, CudaBackground, DeviceMemory)
+_Piece = TypeVar("_Piece", CudaUnwrapper, CudaRetriever, CudaBackground, CudaBlockMeans, DeviceMemory)
 
 
 class CudaChain:
@@ -24,7 +29,7 @@ class CudaChain:
 
     Retrieval and unwrapping are one graph each. A frame that lies on the device already is taken from there. Phase
     and amplitude come down once; before them, the means over blocks of pixels do, to which the host fits the
-    background.
+    background. A frame of which a part is too dark for a phase is unwrapped and levelled on the host.
 
     Args:
         device: where.
@@ -39,11 +44,13 @@ class CudaChain:
         self._device = device
         self._shape = retriever.shape
         self._stream = device.stream()
-        self._held: list[CudaUnwrapper | CudaRetriever | CudaBackground | DeviceMemory] = []
+        self._held: list[CudaUnwrapper | CudaRetriever | CudaBackground | CudaBlockMeans | DeviceMemory] = []
         try:
             self._unwrapper = self._hold(CudaUnwrapper(device, self._shape))
             self._retriever = self._hold(CudaRetriever(device, retriever, self._stream))
+            self._on_host = background
             self._background = self._hold(CudaBackground(device, background))
+            self._modulation = self._hold(CudaBlockMeans(device, self._shape, modulation_block_px(self._shape)))
             self._staging = device.page_locked(self._shape, _WIDEST_GREY)
             self._grey = self._hold(device.allocate(self._staging.nbytes))
             self._retrieval = self._record(self._enqueue_retrieval)
@@ -63,12 +70,17 @@ class CudaChain:
         began, uploaded = self._take_in(frame)
         started = stream.record()
         self._retrieval.launch(stream)
+        self._modulation.enqueue(stream, unwrapper.amplitude)
         retrieved = stream.record()
         self._unwrapping.launch(stream)
         unwrapper.enqueue_counts(stream)
         unwrapped = stream.record()
         self._background.enqueue_means(stream, unwrapper.phase)
         stream.synchronize()
+        dark = dark_blocks(self._modulation.here)
+        if dark is not None:
+            taken_ms = {"upload": uploaded.ms_since(began), "retrieve": retrieved.ms_since(started)}
+            return self._finish_on_host(mask_of_blocks(dark, self._shape), taken_ms)
         residues, has_islands = unwrapper.counts.residues, False
         if residues:
             unwrapper.cut(stream)
@@ -94,7 +106,20 @@ class CudaChain:
             "download": done.ms_since(levelled),
         }
         bright_cut_links = unwrapper.bright_cut_links if residues else 0
-        return Inverted(phase_rad, amplitude, residues, disputed_mask, bright_cut_links, aberration, stages_ms)
+        return Inverted(phase_rad, amplitude, residues, disputed_mask, bright_cut_links, None, aberration, stages_ms)
+
+    def _finish_on_host(self, mask: NDArray[np.bool_], stages_ms: dict[str, float]) -> Inverted:
+        """Unwrap and level what lies outside of `mask` as `HostChain` does."""
+        clock = perf_counter()
+        wrapped = self._fetch(self._unwrapper.wrapped, np.dtype(np.float32))
+        amplitude = self._fetch(self._unwrapper.amplitude, np.dtype(np.float32))
+        self._stream.synchronize()
+        unwrapped = goldstein.unwrap(wrapped, amplitude, mask, RowBands(self._shape[0]))
+        done = perf_counter()
+        aberration = self._on_host.remove(unwrapped.phase_rad, mask)
+        stages_ms |= {"unwrap": (done - clock) * 1e3, "background": (perf_counter() - done) * 1e3}
+        residues, disputed_mask, bright = len(unwrapped.residues), unwrapped.disputed_mask, unwrapped.bright_cut_links
+        return Inverted(unwrapped.phase_rad, amplitude, residues, disputed_mask, bright, mask, aberration, stages_ms)
 
     def free(self) -> None:
         """Give the device's memory back, unless it is gone with the device. Doing it twice is harmless."""

@@ -54,6 +54,22 @@ def test_engine_is_tunable_and_works_on_a_device(engine: ClassicalCudaEngine, de
     assert engine.identity.device == device.identity.name
 
 
+def test_round_field_is_masked_and_inverted_as_by_the_hosts_engine(engine: ClassicalCudaEngine) -> None:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    pixels = interferogram(bump())
+    dark = np.hypot(y - 128, x - 160) > 110
+    pixels[dark] = np.random.default_rng(0).integers(10, 14, int(dark.sum()))
+    made, hosts = (one.retrieve(frame(pixels)) for one in (engine, ClassicalEngine(EngineOptions(threads=2))))
+    assert made.mask is not None
+    assert hosts.mask is not None
+    assert np.mean(made.mask != hosts.mask) < 0.001
+    seen = ~(made.mask | hosts.mask)
+    assert np.abs(made.phase_rad - hosts.phase_rad)[seen].max() < 1e-2
+    assert made.amplitude is not None
+    assert hosts.amplitude is not None
+    assert np.abs(made.amplitude - hosts.amplitude).max() < 1e-2
+
+
 @pytest.mark.parametrize("bit_depth", [8, 12])
 @pytest.mark.parametrize("shape", [SHAPE, (255, 319), (64, 64), (200, 210)])
 def test_phase_equals_the_hosts_engines(engine: ClassicalCudaEngine, shape: tuple[int, int], bit_depth: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineIdentity, PhaseFrame
-from qpi_live.service.line.layers import block_mean, render
+from qpi_live.service.line.layers import LayerMissing, block_mean, render
 from qpi_live.service.view import View
 
 
@@ -106,3 +108,43 @@ def test_preview_with_one_limit_beyond_the_frame_still_has_a_range(
     assert picture.scale > 0
     shown = (picture.offset, picture.offset + 255 * picture.scale)
     assert limits.get("lo", limits.get("hi")) == pytest.approx(shown["hi" in limits])
+
+
+@pytest.fixture
+def half_dark() -> PhaseFrame:
+    """A phase of 0 … 1 rad whose right half is masked and stands at 99 rad."""
+    phase_rad = np.tile(np.linspace(0, 1, 80), (60, 1))
+    mask = np.zeros((60, 80), np.bool_)
+    mask[:, 40:] = True
+    phase_rad[mask] = 99
+    made = phase_frame(phase_rad)
+    return replace(made, amplitude=np.where(mask, 0, 50).astype(np.float32), mask=mask)
+
+
+def test_preview_of_a_partly_masked_phase_takes_its_limits_from_the_rest(half_dark: PhaseFrame) -> None:
+    picture = render(half_dark, View(dtype="uint8"))
+    assert picture.offset + 255 * picture.scale < 1
+
+
+@pytest.mark.parametrize("downscale", [1, 4])
+def test_masked_pixels_are_nan_only_where_asked(half_dark: PhaseFrame, downscale: int) -> None:
+    kept = render(half_dark, View(downscale=downscale)).values
+    assert np.isfinite(kept).all()
+    gone = render(half_dark, View(downscale=downscale, masked="nan")).values
+    assert np.array_equal(np.isnan(gone), render(half_dark, View("mask", downscale=downscale)).values == 1)
+    assert np.array_equal(gone[np.isfinite(gone)], kept[np.isfinite(gone)])
+    assert not np.isnan(render(half_dark, View("interferogram", masked="nan")).values.astype(np.float32)).any()
+
+
+def test_amplitude_and_mask_layers_show_what_the_engine_measured(half_dark: PhaseFrame) -> None:
+    assert np.array_equal(render(half_dark, View("amplitude")).values, half_dark.amplitude)
+    assert render(half_dark, View("mask", dtype="uint8")).values.max() == 255
+    assert (View("amplitude").layer.unit, View("mask").layer.unit) == ("grey value", "1")
+
+
+def test_mask_of_a_lit_frame_is_empty_and_an_engine_without_amplitude_has_neither(phase: PhaseFrame) -> None:
+    lit = replace(phase, amplitude=np.ones(phase.frame.shape, np.float32))
+    assert not render(lit, View("mask")).values.any()
+    for layer in ("amplitude", "mask"):
+        with pytest.raises(LayerMissing, match="an engine that measures the fringes"):
+            render(phase, View(layer))

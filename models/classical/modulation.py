@@ -1,0 +1,70 @@
+"""Where the fringes are too weak for a phase: outside of a round field, behind an obstruction, on an information strip.
+
+The phase there is noise, and would spoil what is fitted, unwrapped and judged beside it. What counts as weak is told
+from the frame's own fringes, so low contrast all over the frame masks nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from qpi_live.models.classical.aberration import block_means
+from scipy.ndimage import binary_dilation, binary_opening, binary_propagation, label, median_filter
+
+_FINEST_PX, _COARSEST_PX = 2, 8  # edge of the blocks over whose means the fringes are judged
+_BLOCKS_ALONG = 128
+_USUAL = 0.75  # quantile of the amplitude that stands for the lit part, as long as that is a quarter of the frame
+_DARK, _DIM = 0.12, 0.3  # times that: what begins a dark part, and up to where it reaches
+_SMALLEST_SHARE = 0.002  # of the frame: smaller dark parts are speckle and rims of cells
+_SMALLEST_LIT_SHARE = 0.01
+
+
+def modulation_block_px(shape: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the blocks that `low_modulation` takes means over."""
+    edge = max(_FINEST_PX, min(_COARSEST_PX, min(shape) // _BLOCKS_ALONG))
+    return edge, edge
+
+
+def low_modulation(amplitude: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """(H, W) bool, True where the fringes of `amplitude`, (H, W) float32 in any unit, are too weak; None: nowhere."""
+    block = modulation_block_px((amplitude.shape[0], amplitude.shape[1]))
+    means, _ = block_means(amplitude, block, None)
+    dark = dark_blocks(means)
+    return None if dark is None else mask_of_blocks(dark, (amplitude.shape[0], amplitude.shape[1]))
+
+
+def dark_blocks(means: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """Which blocks of the amplitude's `means` are too dark for a phase; None: none.
+
+    A dark part begins where next to nothing is left of the fringes and reaches as far as they are dim, and a block
+    beyond, over which the pass band smears its edge.
+    """
+    usual = float(np.partition(means, int(_USUAL * means.size), axis=None)[int(_USUAL * means.size)])
+    if means.min() >= _DARK * usual:
+        return None  # the usual frame, which shall not wait
+    smooth = median_filter(means, 3, mode="nearest")
+    core = binary_opening(smooth < _DARK * usual, np.ones((3, 3)))  # thinner ones are rims of cells
+    dark = binary_propagation(core, mask=smooth < _DIM * usual)
+    dark = _without_small(dark, _SMALLEST_SHARE)
+    if not dark.any():
+        return None
+    dark = binary_dilation(dark, np.ones((3, 3)))
+    dark = ~_without_small(~dark, _SMALLEST_LIT_SHARE)
+    return None if dark.all() else dark
+
+
+def mask_of_blocks(dark: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) of a mask of blocks; pixels that fill no block go with their neighbours."""
+    y, x = (
+        np.minimum(np.arange(length) // edge, blocks - 1)
+        for length, edge, blocks in zip(shape, modulation_block_px(shape), dark.shape, strict=True)
+    )
+    return np.ascontiguousarray(dark[np.ix_(y, x)])
+
+
+def _without_small(parts: NDArray[np.bool_], smallest_share: float) -> NDArray[np.bool_]:
+    labels, count = label(parts)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    kept = sizes >= smallest_share * parts.size
+    kept[0] = False
+    return kept[labels]

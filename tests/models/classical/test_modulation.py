@@ -1,0 +1,86 @@
+"""What has no fringes is left out; what has is not."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from qpi_live.camera.frame import Pixels
+from qpi_live.models.classical.modulation import low_modulation
+from qpi_live.models.engine import EngineOptions, PhaseFrame
+from qpi_live.models.engines.classical import ClassicalEngine
+
+from tests.models.fringes import bump, frame
+
+SHAPE = (256, 320)
+
+
+def partly_lit(phase_rad: NDArray[np.floating], lit: NDArray[np.floating], contrast: float = 0.4) -> Pixels:
+    """12-bit fringes of which only a share `lit` is there; the rest is grey noise."""
+    y, x = np.mgrid[: phase_rad.shape[0], : phase_rad.shape[1]]
+    level = 0.1 + lit * (0.4 + contrast * np.cos(2 * np.pi * (0.21 * y + 0.26 * x) + phase_rad))
+    level += np.random.default_rng(0).normal(0, 0.003, phase_rad.shape)
+    return np.rint(np.clip(level, 0, 1) * 4095).astype(np.uint16)
+
+
+def disc(radius: float, shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return ((y - shape[0] / 2) ** 2 + (x - shape[1] / 2) ** 2 < radius**2).astype(np.float64)
+
+
+def retrieved(pixels: Pixels) -> PhaseFrame:
+    return ClassicalEngine(EngineOptions()).retrieve(frame(pixels, 12))
+
+
+def tilted(shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    return 4 * x - 3 * y + 3 * (x**2 + y**2)
+
+
+@pytest.mark.parametrize("contrast", [0.4, 0.1])
+def test_round_field_is_right_inside_and_masked_outside(contrast: float) -> None:
+    true, lit = bump(SHAPE, 4), disc(110)
+    made = retrieved(partly_lit(true + tilted(), lit, contrast))
+    assert made.mask is not None
+    inside, outside = disc(104) > 0, disc(122) == 0
+    assert not made.mask[inside].any()
+    assert made.mask[outside].all()
+    assert np.sqrt(np.mean((made.phase_rad - true)[inside] ** 2)) < 0.1
+    assert made.quality.masked_share == pytest.approx(float(made.mask.mean()))
+
+
+@pytest.mark.parametrize("rows", [slice(0, 30), slice(-30, None), slice(100, 130)])
+def test_black_strip_is_masked_and_changes_neither_sign_nor_ground(rows: slice) -> None:
+    true, lit = bump(SHAPE, 4), np.ones(SHAPE)
+    lit[rows] = 0
+    made = retrieved(partly_lit(true + tilted(), lit))
+    assert made.mask is not None
+    assert made.mask[rows].mean() > 0.9
+    seen = ~made.mask
+    assert seen.mean() > 0.8
+    assert np.sqrt(np.mean((made.phase_rad - true)[seen] ** 2)) < 0.15
+
+
+@pytest.mark.parametrize("contrast", [0.4, 0.02])
+def test_lit_frame_has_no_mask_however_weak_its_fringes(contrast: float) -> None:
+    made = retrieved(partly_lit(bump(SHAPE, 4), np.ones(SHAPE), contrast))
+    assert made.mask is None
+    assert made.quality.masked_share == 0
+    assert made.amplitude is not None
+    assert float(np.median(made.amplitude)) == pytest.approx(contrast * 4095 / 2, rel=0.1)
+
+
+def test_dim_rims_of_cells_are_not_masked() -> None:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    distance = np.hypot(y - 140, x - 150)
+    amplitude = np.where(np.abs(distance - 50) < 2, 0.05, 1.0) * np.ones(SHAPE)
+    assert low_modulation(amplitude.astype(np.float32)) is None
+
+
+def test_uneven_light_is_not_masked_and_an_obstruction_in_it_is() -> None:
+    y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    light = np.exp(-(y**2 + x**2) * 0.8).astype(np.float32)
+    assert low_modulation(light) is None
+    light[60:100, 200:260] *= 0.03
+    mask = low_modulation(light)
+    assert mask is not None
+    assert mask[64:96, 204:256].all()
+    assert mask.mean() < 0.06
