@@ -43,12 +43,12 @@ def dark_blocks(means: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     if means.min() >= _DARK * usual:
         return None  # the usual frame, which shall not wait
     smooth = median_filter(means, 3, mode="nearest")
-    core = binary_opening(smooth < _DARK * usual, np.ones((3, 3)))  # thinner ones are rims of cells
+    core = binary_opening(smooth < _DARK * usual, np.ones((3, 3), np.bool_))  # thinner ones are rims of cells
     dark = binary_propagation(core, mask=smooth < _DIM * usual)
     dark = _without_small(dark, _SMALLEST_SHARE)
     if not dark.any():
         return None
-    dark = binary_dilation(dark, np.ones((3, 3)))
+    dark = binary_dilation(dark, np.ones((3, 3), np.bool_))
     dark = ~_without_small(~dark, _SMALLEST_LIT_SHARE)
     return None if dark.all() else dark
 
