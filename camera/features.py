@@ -98,7 +98,7 @@ def read_settings(path: Path) -> dict[str, FeatureValue]:
         CameraUnavailable: it cannot be read, or holds something else.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         loaded = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except (OSError, ValueError) as error:
         raise CameraUnavailable(f"expected camera settings as TOML or JSON in {path}, got: {error}") from error

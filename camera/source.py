@@ -116,6 +116,8 @@ _ADAPTERS = {
     "replay": "qpi_live.camera.files.replay:ReplayCamera",
     "gentl": "qpi_live.camera.genicam.camera:GenicamCamera",
 }
+CAMERA_KINDS = tuple(_ADAPTERS)
+"""The words that a camera's name begins with."""
 _EXTRAS = {"gentl": "camera"}
 
 
@@ -127,8 +129,16 @@ def open_camera(source: str, options: CameraOptions) -> Camera:
     """
     kind, _, address = source.partition(":")
     if kind not in _ADAPTERS:
-        raise CameraUnavailable(f"expected a camera among {', '.join(_ADAPTERS)}, got {source!r}")
+        raise CameraUnavailable(f"expected a camera among {', '.join(_ADAPTERS)}, got {source!r}{_meant(source)}")
     return _adapter(kind).open(address, options)
+
+
+def _meant(source: str) -> str:
+    """What to write instead where the name of a file was given; empty where it is none."""
+    path = Path(source)
+    if path.suffix.lower() == ".cti":
+        return f"; a GenTL producer is gentl:{source}"
+    return f"; a recording is replay:{source}" if path.suffix or path.exists() else ""
 
 
 def camera_kinds() -> dict[str, str]:

@@ -112,7 +112,7 @@ stop_with_client() { # sets stopped_ms and goodbye
   goodbye=$(tail -n 1 "$state/hold")
 }
 
-mkdir -p "$CACHE"
+own_folder "$CACHE" || fail "expected a cache of this user's own"
 grep '^COMPOSE_PROFILES=' .env >"$state/env" # the default profile, without what the machine's owner has set
 lint
 if ! docker info >/dev/null 2>&1 || ! docker compose version >/dev/null 2>&1; then

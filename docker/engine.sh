@@ -13,7 +13,7 @@ start_engine() {
     echo "expected a Docker engine with Compose, or root on Debian for x86-64 to make one; install Docker" >&2
     return 1
   }
-  mkdir -p "$cache"
+  own_folder "$cache" || return 1
   exec 9>"$cache/lock"
   flock 9 # two engines cannot share one build cache
   local recipe
@@ -40,6 +40,14 @@ stop_engine() {
   [ -z "$ENGINE_ADDED_BRIDGE" ] || ip link del docker0 2>/dev/null
   rm -rf "$ENGINE_STATE"
   ENGINE_STATE=
+}
+
+own_folder() { # make it; refuse one in which somebody else may have put what root would run
+  mkdir -p -m 700 "$1"
+  if [ -L "$1" ] || [ ! -O "$1" ] || [ -n "$(find "$1" -maxdepth 0 -perm /022)" ]; then
+    echo "expected $1 to be this user's alone, got a folder that others made or may write to; remove it or set QPI_DOCKER_CACHE" >&2
+    return 1
+  fi
 }
 
 _debian_mirror() {

@@ -15,7 +15,8 @@ from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseEngine, ope
 from qpi_live.models.errors import EngineError
 from qpi_live.service.line.remembered import RememberedSidebands
 from qpi_live.service.line.tuning import NotTunable
-from qpi_live.service.settings import Settings, SettingsError
+from qpi_live.service.settings import Settings
+from qpi_live.service.settings_file import SettingsError
 from qpi_live.service.station import Station
 
 _ON_GPU, _ON_CPU = "goldstein-cuda", "goldstein"
@@ -48,7 +49,7 @@ def _open_baseline(settings: Settings, engine: PhaseEngine, options: EngineOptio
     if settings.baseline_fraction == 0 or settings.baseline == settings.engine:
         return None
     if settings.baseline is not None:
-        return open_engine(settings.baseline, options)
+        return open_engine(settings.baseline, options, may_be_file=True)
     if isinstance(engine, DeviceEngine) and settings.engine != _ON_GPU:
         try:
             return open_engine(_ON_GPU, options)

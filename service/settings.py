@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 from qpi_live.camera.optics import Optics
-from qpi_live.camera.source import CameraOptions
+from qpi_live.camera.source import CAMERA_KINDS, CameraOptions
 from qpi_live.models.engine import EngineOptions
 from qpi_live.models.sideband import Sideband
+from qpi_live.service.names import EVERYWHERE, host_name, is_loopback, origin, published_host
+from qpi_live.service.settings_file import (
+    SettingsError,
+    nearest,
+    read_toml,
+    refuse_native_code,
+    set_by_environment,
+)
+
+__all__ = ["BUNDLED", "DEFAULT_FILE", "Settings", "SettingsError", "load_settings"]
 
 DEFAULT_FILE = Path("qpi.toml")
 
@@ -24,17 +35,15 @@ BUNDLED = "replay:glioblastoma"
 _OUR_EDGE_PX = 1024  # of frames that no instrument of the user's sets the size of
 _BESIDE_BUNDLED = ("simulated:glioblastoma",)
 
+_BETWEEN_CAMERAS = re.compile(rf",(?=\s*(?:{'|'.join(CAMERA_KINDS)})(?::|\s*,|\s*$))")
+
 Names = Annotated[tuple[str, ...], NoDecode]
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; the text says which, and what was expected."""
 
 
 class Settings(BaseSettings):
     """The service's settings; each field's description is also what `qpi serve --help` says."""
 
-    model_config = SettingsConfigDict(env_prefix="QPI_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="QPI_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     camera: str = Field(default=BUNDLED, description="simulated, replay:PATH or gentl:PATH.cti")
     other_cameras: Names | None = Field(
@@ -100,6 +109,16 @@ class Settings(BaseSettings):
 
     allowed_hosts: Names = Field(default=(), description="further host names this service is reached as, by commas")
     allowed_origins: Names = Field(default=(), description="web origins (http://lab:3000) that may use it, by commas")
+    token: str | None = Field(
+        default=None,
+        min_length=8,
+        description="what whoever asks must know; unset: made at the start where other machines reach the service",
+    )
+    no_token: bool = Field(default=False, description="let in everybody who reaches the service, without a token")
+    published_at: str | None = Field(
+        default=None,
+        description="HOST, HOST:PORT or URL at which a container or proxy publishes the page; loopback needs no token",
+    )
     max_upload_mb: int = Field(default=64, ge=1, le=4096, description="largest body of a request, in MiB")
     sent_memory_mb: int = Field(
         default=2048, ge=64, description="memory that engines may take for frames that are sent, in MiB"
@@ -109,10 +128,47 @@ class Settings(BaseSettings):
         default="info", description="debug, info, warning or error"
     )
 
-    @field_validator("allowed_hosts", "allowed_origins", "other_cameras", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("other_cameras", mode="before")
+    @classmethod
+    def _split_cameras(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        # Only before another camera: files may have commas in their names.
+        return tuple(name.strip() for name in _BETWEEN_CAMERAS.split(value) if name.strip())
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _plain_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host_name(one) for one in value)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _plain_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin(one) for one in value)
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("expected an address such as 127.0.0.1, got an empty one")
+        return value.strip()
+
+    @field_validator("published_at")
+    @classmethod
+    def _check_published_at(cls, value: str | None) -> str | None:
+        if value is not None:
+            published_host(value)
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("carrier")
     @classmethod
@@ -147,6 +203,12 @@ class Settings(BaseSettings):
             return None
         pitch_m = None if self.pixel_um is None else self.pixel_um * 1e-6
         return Optics(self.wavelength_nm * 1e-9, pitch_m, self.magnification, self.na)
+
+    @property
+    def is_for_others(self) -> bool:
+        """Whether other machines can reach the service."""
+        host = self.host if self.published_at is None else published_host(self.published_at)
+        return host in EVERYWHERE or not is_loopback(host)
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -184,25 +246,31 @@ def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:
         SettingsError: the file cannot be read, or a value does not fit.
     """
     chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
-    if chosen is not None and not chosen.is_file():
-        raise SettingsError(f"expected a settings file at {chosen}, got none; check the path")
+    written = {} if chosen is None else read_toml(chosen)
+    for name in written.keys() - Settings.model_fields.keys():
+        near = nearest(name, Settings.model_fields)
+        raise SettingsError(f"{chosen}: {name}: not permitted, there is no such setting{near}")
 
     class WithFile(Settings):
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            file_source = TomlConfigSettingsSource(settings_cls, toml_file=chosen)
+            file_source = InitSettingsSource(settings_cls, init_kwargs=written)
             return (*super().settings_customise_sources(settings_cls, *sources, **named), file_source)
 
+    in_force = written.keys() - given.keys() - set_by_environment()
     try:
-        return WithFile(**given)
+        settings = WithFile(**given)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentence(one) for one in error.errors())) from error
-    except ValueError as error:  # tomllib's
-        raise SettingsError(f"expected TOML in {chosen}, got: {error}") from error
-    except OSError as error:
-        raise SettingsError(f"expected a readable settings file at {chosen}, got: {error.strerror or error}") from error
+        sentences = [
+            _sentence(one, f"{chosen}: " if one["loc"][:1] and one["loc"][0] in in_force else "")
+            for one in error.errors()
+        ]
+        raise SettingsError("; ".join(sentences)) from error
+    if chosen is not None and file is None:
+        refuse_native_code(chosen, {name: value for name, value in written.items() if name in in_force})
+    return settings
 
 
 def _parse_carrier(text: str) -> tuple[float, float]:
@@ -215,9 +283,9 @@ def _parse_carrier(text: str) -> tuple[float, float]:
     return fy, fx
 
 
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "settings"
+def _sentence(error: Any, file: str) -> str:
+    where = ".".join(str(part) for part in error["loc"][:1]) or "settings"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"] or message.startswith("expected"):
-        return f"{where}: {message}" if error["loc"] else message
-    return f"{where}: {message[0].lower()}{message[1:]}, got {error['input']!r}"
+        return f"{file}{where}: {message}" if error["loc"] else message
+    return f"{file}{where}: {message[0].lower()}{message[1:]}, got {error['input']!r}"

@@ -30,6 +30,7 @@ from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.rates import Rates
 from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.state import State
 from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
 from qpi_live.service.sent.on_demand import OnDemand
@@ -153,6 +154,8 @@ class Station:
         return self.settings.engine_options(self.cameras.identity.optics, self.tuning.now.sideband)
 
     async def _warm_up_on_demand(self) -> None:
+        while self.pipeline.state.name is State.STARTING:  # which compiles what the other would compile, too
+            await asyncio.sleep(_ON_DEMAND_AFTER_S)
         await asyncio.sleep(_ON_DEMAND_AFTER_S)
         await self.on_demand.warm_up()
 

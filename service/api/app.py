@@ -23,9 +23,11 @@ from qpi_live.service.api.stream import stream
 from qpi_live.service.http.bodies import HeadAsGet, PacedBodies
 from qpi_live.service.http.body_limit import BodyLimit
 from qpi_live.service.http.guard import Guard
+from qpi_live.service.http.token_gate import TokenGate
 from qpi_live.service.line.audience import Choice
 from qpi_live.service.line.bounded_threads import Busy
 from qpi_live.service.line.tuning import NotTunable
+from qpi_live.service.names import EVERYWHERE, published_host
 from qpi_live.service.sent.task import SentError, SentTooLarge
 from qpi_live.service.station import Station
 from qpi_live.service.view import Layer
@@ -36,7 +38,6 @@ from starlette.requests import ClientDisconnect
 
 API = "/api/v1"
 _WEB = Path(__file__).parents[1] / "web"
-_EVERYWHERE = ("0.0.0.0", "::", "")
 _ABOUT = f"""
 Live phase of an off-axis quantitative phase microscope.
 
@@ -60,12 +61,15 @@ def build_app(station: Station) -> FastAPI:
             yield
 
     settings = station.settings
-    own_name = () if settings.host in _EVERYWHERE else (settings.host,)
+    is_everywhere = settings.host in EVERYWHERE
+    own_names = [] if is_everywhere else [settings.host]
+    if settings.published_at is not None and published_host(settings.published_at) not in EVERYWHERE:
+        own_names.append(published_host(settings.published_at))
     guard = Middleware(
         Guard,
-        hosts=(*own_name, *settings.allowed_hosts),
+        hosts=(*own_names, *settings.allowed_hosts),
         origins=settings.allowed_origins,
-        any_address=settings.host in _EVERYWHERE,
+        any_address=is_everywhere,
     )
     app = FastAPI(
         title="qpi-live",
@@ -75,6 +79,7 @@ def build_app(station: Station) -> FastAPI:
         middleware=[
             Middleware(HeadAsGet),
             guard,
+            Middleware(TokenGate, token=settings.token),
             Middleware(PacedBodies),
             Middleware(BodyLimit, limit_mb=settings.max_upload_mb, files_at=[API + path for path in TAKE_FILES]),
         ],

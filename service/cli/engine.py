@@ -8,13 +8,13 @@ from rich.markup import escape
 from rich.table import Table
 
 
-def ask_engine(url: str, name: str) -> tuple[str, Table]:
+def ask_engine(url: str, name: str, token: str | None = None) -> tuple[str, Table]:
     """Switch the service at `url` to the engine called `name`, unless that is empty; what it says, as a table.
 
     Raises:
         ServiceError: it cannot be reached, or refuses.
     """
-    with PhaseClient(url) as client:
+    with PhaseClient(url, token=token) as client:
         answer = client.use_engine(name) if name else client.engine()
     return _sentence(answer), _table(answer)
 

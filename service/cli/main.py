@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import sys
 import types
 from collections.abc import Callable
@@ -13,17 +12,15 @@ from typing import Annotated, Any, get_args
 import typer
 from pydantic.fields import FieldInfo
 from qpi_live.camera.errors import CameraError
-from qpi_live.models.errors import EngineError
-from qpi_live.service.api.app import build_app
 from qpi_live.service.cli.cameras import table_of_cameras
 from qpi_live.service.cli.engine import ask_engine
 from qpi_live.service.cli.files import files
 from qpi_live.service.cli.info import tables
+from qpi_live.service.cli.leaving import leave_on_ctrl_c
 from qpi_live.service.cli.network_commands import add_commands
+from qpi_live.service.cli.serve import one_line, serve_station
 from qpi_live.service.client import ServiceError
-from qpi_live.service.http.server import listen, make_server, url_of
-from qpi_live.service.opening import open_station
-from qpi_live.service.settings import Settings, SettingsError, load_settings
+from qpi_live.service.settings import Settings, load_settings
 from rich.console import Console
 from rich.markup import escape
 
@@ -44,6 +41,7 @@ add_commands(app)
 
 def main() -> None:
     """Run the command line."""
+    leave_on_ctrl_c()
     app()
 
 
@@ -65,7 +63,7 @@ def _option(name: str, field: FieldInfo) -> Any:
     plain = {get_args(field.annotation)[0]} if isinstance(field.annotation, types.UnionType) else {field.annotation}
     kind = next((known for known in (bool, int, float) if known in plain), str)
     flags = [f"--{name.replace('_', '-')}"]
-    if kind is bool:
+    if kind is bool and not name.startswith("no_"):
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
     default = "" if field.default in (None, ()) else f" [dim]\\[default: {field.default}][/dim]"
     return Annotated[kind | None, typer.Option(*flags, help=f"{field.description}{default}", show_default=False)]
@@ -83,16 +81,8 @@ def serve(
 
     Every option may also stand in the environment (QPI_CAMERA=…) or in a settings file (camera = "…").
     """
-    try:
-        chosen = load_settings({name: value for name, value in given.items() if value is not None}, settings)
-        logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-        listening = listen(chosen.host, chosen.port)
-        station = open_station(chosen)
-    except (SettingsError, CameraError, EngineError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]Cannot serve:[/] {escape(str(error))}", highlight=False)
-        sys.exit(2)
-    print(f"Live phase at {url_of(listening)} (stop with Ctrl+C)", flush=True)
-    make_server(build_app(station), chosen.log_level == "debug").run(sockets=[listening])
+    with one_line("Cannot serve:"):
+        serve_station(load_settings({name: value for name, value in given.items() if value is not None}, settings))
 
 
 @app.command()
@@ -116,10 +106,11 @@ app.command()(files)
 def engine(
     name: Annotated[str, typer.Argument(help="the engine to switch to; without one, which there are")] = "",
     url: Annotated[str, typer.Option(help="the running service's address")] = "http://127.0.0.1:8000",
+    token: Annotated[str | None, typer.Option(envvar="QPI_TOKEN", help="the service's token, if it has one")] = None,
 ) -> None:
     """Say which engine a running service has, or switch it to another while frames flow."""
     try:
-        sentence, table = ask_engine(url, name)
+        sentence, table = ask_engine(url, name, token)
     except ServiceError as error:
         Console(stderr=True, soft_wrap=True).print(f"[bold red]Cannot do it:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)

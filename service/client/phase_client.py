@@ -7,7 +7,7 @@ from functools import cached_property
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from numpy.typing import NDArray
 from qpi_live.service.client.camera import CameraControl
@@ -31,15 +31,19 @@ class PhaseClient:
                 print(frame.sequence, frame.captured, frame.values.mean(), frame.unit)
 
     Args:
-        url: the page's address.
+        url: the page's address; the link that `qpi serve` prints, with its token, will do.
         timeout_s: how long an answer may take.
+        token: the service's token, where it has one and `url` does not say it.
 
     Attributes:
         status: the line's, as the stream said it last; None before.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", timeout_s: float = 30.0) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str = "http://127.0.0.1:8000", timeout_s: float = 30.0, token: str | None = None) -> None:
+        address, _, query = url.partition("?")
+        self.url = address.rstrip("/")
+        token = token or dict(parse_qsl(query)).get("token")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.status: StreamStatus | None = None
         self._timeout_s = timeout_s
         self._stream_url = "ws" + self.url.removeprefix("http") + _STREAM
@@ -60,7 +64,7 @@ class PhaseClient:
     @cached_property
     def _rest(self) -> Rest:
         # On demand: a program that only reads frames does without an HTTP client.
-        rest: Rest = import_module("qpi_live.service.client.rest").Rest(self.url, self._timeout_s)
+        rest: Rest = import_module("qpi_live.service.client.rest").Rest(self.url, self._timeout_s, self._headers)
         return rest
 
     @cached_property
@@ -111,7 +115,7 @@ class PhaseClient:
         def address() -> str:
             return f"{self._stream_url}?{urlencode(choice)}"
 
-        return Subscription(address, self.url, self._timeout_s, wait_s, reconnect, note).frames()
+        return Subscription(address, self.url, self._timeout_s, wait_s, reconnect, note, self._headers).frames()
 
     def latest(self, layer: Layer | str = Layer.PHASE, downscale: int = 1, masked: Masked = "kept") -> ReceivedFrame:
         """The newest frame, exact; with `masked="nan"` the phase is NaN where the fringes are too weak for one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
@@ -21,12 +22,13 @@ class Rest:
     Args:
         url: the page's address, without a slash at the end.
         timeout_s: how long an answer may take.
+        headers: what goes with every request, such as the token.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, headers: Mapping[str, str]) -> None:
         self._url = url
         # Takes no proxy from the environment: the microscope is on this machine or in this room.
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, headers=dict(headers))
 
     def close(self) -> None:
         """Close the connection. Doing it twice is harmless."""

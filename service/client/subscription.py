@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -37,6 +37,7 @@ class Subscription:
         wait_s: how long a frame may be in coming; None: for ever.
         reconnect: whether to go on when the service goes away and comes back.
         on_status: called with the line's status, at the start and whenever it changes.
+        headers: what goes with the request, such as the token.
     """
 
     address: Callable[[], str]
@@ -45,6 +46,7 @@ class Subscription:
     wait_s: float | None
     reconnect: bool
     on_status: Callable[[StreamStatus], None]
+    headers: Mapping[str, str]
 
     def frames(self) -> Generator[ReceivedFrame]:
         """The frames; see `PhaseClient.frames`."""
@@ -78,6 +80,7 @@ class Subscription:
                 close_timeout=1.0,
                 ping_interval=None,  # a pong may be long in coming behind a large frame
                 proxy=None,
+                additional_headers=dict(self.headers),
             ) as connection:
                 _keep_alive(connection.socket)
                 yield from self._received(connection)

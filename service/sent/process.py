@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 
 from qpi_live.camera.child import end_with_parent
 from qpi_live.camera.frame import Frame
+from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.models.errors import EngineError
 from qpi_live.service.line.frame_file import FrameFile, frame_file
 from qpi_live.service.line.image_formats import Format
@@ -25,6 +26,7 @@ from qpi_live.service.view import View
 if sys.platform != "win32":
     import resource
 
+_SMALLEST = (64, 64)
 _ROOM_BESIDE_ENGINES = 1 << 30  # address space for the image's own decoding and for what libraries map
 
 
@@ -32,7 +34,7 @@ class _SentProcess:
     def __init__(self, budget_bytes: int) -> None:
         self._engines = SentEngines(budget_bytes)
         self._requests = {
-            "ready": lambda: None,
+            "ready": _compile,
             "decode": self._decode,
             "retrieve": self._retrieve,
             "compare": self._compare,
@@ -64,6 +66,13 @@ class _SentProcess:
         return self._engines.compare(a, b, task.decoded())
 
 
+def _compile() -> None:
+    """Compile what every frame needs: where nothing keeps it on the disk that may take longer than a frame may."""
+    engine = open_engine("goldstein", EngineOptions(threads=1))
+    engine.warm_up(_SMALLEST, 8)
+    engine.close()
+
+
 def _limit_memory(budget_bytes: int) -> None:
     """Have the system refuse what goes beyond the budget, where it can; the service watches besides."""
     if sys.platform == "linux":
@@ -90,9 +99,6 @@ def main() -> None:
     end_with_parent()
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is answered, not logged
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform != "win32":
-        with suppress(OSError):
-            os.nice(5)  # the live stream goes first
     budget_bytes = int(os.environ["QPI_SENT_BUDGET_BYTES"])
     _limit_memory(budget_bytes)
     with suppress(OSError):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from qpi_live.camera.errors import CameraUnavailable
+from qpi_live.camera.source import CameraOptions, open_camera
+from qpi_live.service.cli.serve import link, with_token
 from qpi_live.service.settings import Settings, SettingsError, load_settings
 
 
@@ -110,3 +113,130 @@ def test_settings_file_that_does_not_fit_says_why(tmp_path: Path, text: str, sen
 def test_settings_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nowhere\.toml, got none"):
         load_settings({}, tmp_path / "nowhere.toml")
+
+
+def test_settings_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_bytes(b"\xef\xbb\xbfport = 8123\r\n")
+    assert load_settings({}, file).port == 8123
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("camra = 'simulated'", r"lab.toml: camra: not permitted, there is no such setting; did you mean 'camera'\?"),
+        ("port = 'x'", "lab.toml: port: input should be a valid integer"),
+        ("allowed_hosts = 'lab/x'", "lab.toml: allowed_hosts: expected a host name such as"),
+        ("host = ''", "lab.toml: host: expected an address such as 127.0.0.1, got an empty one"),
+    ],
+)
+def test_settings_file_with_something_wrong_is_named_in_the_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings({}, file)
+
+
+def test_settings_given_wrong_are_not_blamed_on_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text("port = 1")
+    with pytest.raises(SettingsError, match=r"^port: "):
+        load_settings({"port": -1}, file)
+
+
+def test_environment_with_empty_values_leaves_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOST", "PORT", "ENGINE", "WAVELENGTH_NM", "ALLOWED_HOSTS", "LOG_LEVEL", "NO_TOKEN"):
+        monkeypatch.setenv(f"QPI_{name}", "")
+    settings = load_settings({})
+    assert (settings.host, settings.port, settings.no_token) == ("127.0.0.1", 8000, False)
+
+
+@pytest.mark.parametrize("host", ["", "  "])
+def test_host_that_is_empty_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match="host: expected an address such as"):
+        load_settings({"host": host})
+
+
+@pytest.mark.parametrize("level", ["INFO", "Info", "info"])
+def test_log_level_in_any_case_is_taken(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QPI_LOG_LEVEL", level)
+    assert load_settings({}).log_level == "info"
+
+
+@pytest.mark.parametrize(
+    ("written", "cameras"),
+    [
+        ("replay:/data/a,b.tif,simulated", ("replay:/data/a,b.tif", "simulated")),
+        ("simulated, replay:x.h5", ("simulated", "replay:x.h5")),
+        ("simulated:glioblastoma,gentl:/a.cti", ("simulated:glioblastoma", "gentl:/a.cti")),
+        ("replay:a,simulated cells.tif", ("replay:a,simulated cells.tif",)),
+    ],
+)
+def test_other_cameras_may_have_commas_in_their_names(written: str, cameras: tuple[str, ...]) -> None:
+    assert load_settings({"other_cameras": written}).other_cameras == cameras
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "camera = 'gentl:/x.cti'",
+        "engine = 'net.trt'",
+        "other_cameras = ['simulated', 'gentl:/a.so']",
+        "baseline = 'a.TRT'",
+    ],
+)
+def test_file_that_merely_lies_here_may_not_name_native_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("qpi.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"qpi.toml: expected no native code .* --settings qpi.toml"):
+        load_settings({})
+    load_settings({}, Path("qpi.toml"))
+    name = text.partition(" ")[0]
+    load_settings({name: "simulated" if "camera" in name else "goldstein"})
+
+
+@pytest.mark.parametrize(
+    ("given", "is_for_others"),
+    [
+        ({}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "::1"}, False),
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "192.168.1.7"}, True),
+        ({"host": "0.0.0.0", "published_at": "127.0.0.1:8000"}, False),
+        ({"host": "0.0.0.0", "published_at": "0.0.0.0:8000"}, True),
+        ({"host": "0.0.0.0", "published_at": "::1"}, False),
+    ],
+)
+def test_token_is_made_where_other_machines_reach_the_service(given: dict[str, str], is_for_others: bool) -> None:
+    settings = load_settings(given)
+    assert settings.is_for_others is is_for_others
+    assert (with_token(settings).token is not None) is is_for_others
+    assert with_token(load_settings(given | {"no_token": True})).token is None
+    assert with_token(load_settings(given | {"token": "of my own"})).token == "of my own"
+
+
+def test_link_of_a_container_is_where_it_is_published() -> None:
+    settings = load_settings({"host": "0.0.0.0", "published_at": "127.0.0.1:8123"})
+    assert link(settings, 8000) == "http://127.0.0.1:8123"
+    assert link(load_settings({"host": "::1"}), 8000) == "http://[::1]:8000"
+    behind = load_settings({"published_at": "https://microscope.lab/phase/", "token": "of my own"})
+    assert link(behind, 8000) == "https://microscope.lab/phase/?token=of my own"
+    with pytest.raises(SettingsError, match="published_at: expected HOST, HOST:PORT or the page's URL"):
+        load_settings({"published_at": "http://"})
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("stack.tif", "; a recording is replay:stack.tif"),
+        ("/opt/x.cti", "; a GenTL producer is gentl:/opt/x.cti"),
+        ("webcam", ""),
+    ],
+)
+def test_camera_that_is_a_file_says_how_to_name_it(source: str, meant: str) -> None:
+    with pytest.raises(CameraUnavailable) as refusal:
+        open_camera(source, CameraOptions())
+    assert str(refusal.value) == f"expected a camera among simulated, replay, gentl, got {source!r}{meant}"

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from qpi_live.service.client import PhaseClient
 
-from tests.service.api.test_stream import NeverReads
 from tests.service.stations import PATIENCE_S
+from tests.service.watching import RawClient
 
 COMMAND = [sys.executable, "-c", "from qpi_live.service.cli.main import main; main()", "serve", "--port", "0"]
 
@@ -62,7 +62,7 @@ def test_serve_of_a_real_camera_streams_phase_that_rewraps_to_itself(start: Star
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_serve_told_to_stop_stops_in_time_with_a_client_that_never_reads(start: Start, stop: signal.Signals) -> None:
     process, url = start("--camera", "replay:glioblastoma", "--size", "1024", "--fps", "20")
-    with closing(NeverReads(url)), PhaseClient(url) as client, closing(client.frames()) as frames:
+    with RawClient(url), PhaseClient(url) as client, closing(client.frames()) as frames:
         for _ in range(6):
             next(frames)
         process.send_signal(stop)

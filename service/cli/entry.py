@@ -1,0 +1,13 @@
+"""Where the command `qpi` begins: Ctrl+C is heard before the seconds that importing takes."""
+
+from __future__ import annotations
+
+from qpi_live.service.cli.leaving import leave_on_ctrl_c
+
+
+def main() -> None:
+    """Run the command line."""
+    leave_on_ctrl_c()
+    from qpi_live.service.cli.main import main as run
+
+    run()
