@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import qpi_live.camera.kernel_cache  # noqa: F401 - before any kernel is declared
 from numba import njit
 from numpy.typing import NDArray
 

@@ -12,10 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic.json_schema import models_json_schema
 from qpi_live.models.errors import EngineError
 from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
+from qpi_live.service.api.description import describe_further
 from qpi_live.service.api.routes import health, router
 from qpi_live.service.api.sent_frames import CLIENT_GONE, TAKE_FILES
 from qpi_live.service.api.sent_frames import router as sent_frames
@@ -24,17 +24,16 @@ from qpi_live.service.http.bodies import HeadAsGet, PacedBodies
 from qpi_live.service.http.body_limit import BodyLimit
 from qpi_live.service.http.guard import Guard
 from qpi_live.service.http.token_gate import TokenGate
-from qpi_live.service.line.audience import Choice
 from qpi_live.service.line.bounded_threads import Busy
 from qpi_live.service.line.tuning import NotTunable
 from qpi_live.service.names import EVERYWHERE, published_host
 from qpi_live.service.sent.task import SentError, SentTooLarge
 from qpi_live.service.station import Station
 from qpi_live.service.view import Layer
-from qpi_live.service.wire import FrameHeader
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 API = "/api/v1"
 _WEB = Path(__file__).parents[1] / "web"
@@ -107,18 +106,9 @@ def build_app(station: Station) -> FastAPI:
     def _page() -> FileResponse:
         return FileResponse(_WEB / "index.html", headers={"cache-control": "no-cache"})
 
-    _describe_stream(app)
+    describe_further(app)
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
     return app
-
-
-def _describe_stream(app: FastAPI) -> None:
-    """Add to OpenAPI what travels beside its routes: the frames' header, and a stream client's choice."""
-    described = app.openapi()
-    _, definitions = models_json_schema(
-        [(FrameHeader, "serialization"), (Choice, "validation")], ref_template="#/components/schemas/{model}"
-    )
-    described["components"]["schemas"] |= definitions["$defs"]
 
 
 def _answer_errors(app: FastAPI) -> None:
@@ -158,5 +148,25 @@ def _answer_errors(app: FastAPI) -> None:
         return answer(500, f"the service failed unexpectedly ({type(error).__name__}); its log has the details")
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        sentence = str(error.detail)
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if error.status_code == 405:
+            allowed = sorted(_methods_at(app, request.scope["path"]) | set(headers.get("allow", "").split(", ")) - {""})
+            allowed = sorted({*allowed, "HEAD"}) if "GET" in allowed else allowed
+            headers["allow"] = ", ".join(allowed)
+            sentence = f"expected {' or '.join(allowed)} here, got {request.method}"
+        elif error.status_code == 400 and "parsing the body" in sentence:
+            sentence = "expected JSON in UTF-8 as the body, got something else"
+        return JSONResponse({"detail": sentence}, error.status_code, headers)
+
+
+def _methods_at(app: FastAPI, path: str) -> set[str]:
+    """All that is answered at `path`, whichever route does it."""
+    described: dict[str, dict[str, object]] = app.openapi()["paths"]
+    return {
+        method.upper()
+        for template, methods in described.items()
+        if compile_path(template)[0].match(path)
+        for method in methods
+    }

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from qpi_live.camera.errors import CameraError, FeatureMissing, FeatureRefused
 from qpi_live.camera.features import ConfigurableCamera, FeatureValue
 from qpi_live.service.api import schemas
@@ -36,12 +36,21 @@ class Feature(BaseModel):
     description: str
 
 
+def _fits_in_64_bits(value: FeatureValue) -> FeatureValue:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("expected a number of at most 64 bits")
+    return value
+
+
+Settable = Annotated[FeatureValue, AfterValidator(_fits_in_64_bits)]
+
+
 class NewValue(BaseModel):
     """What to set a feature to; a command is executed, whatever the value."""
 
     model_config = ConfigDict(extra="forbid")
 
-    value: FeatureValue
+    value: Settable
 
 
 class CameraAnswer(BaseModel):
@@ -87,7 +96,7 @@ async def camera(station: AtStation) -> CameraAnswer:
     return _answer(station)
 
 
-@router.put("/source", summary="Switch to another camera")
+@router.put("/source", summary="Switch to another camera", responses=problems(503))
 async def switch(station: AtStation, new: Source) -> CameraAnswer:
     """Frames come from it after a moment, with the sideband remembered for it and without a calibration frame."""
     if new.source not in station.sources:
@@ -138,7 +147,7 @@ async def save_settings(camera: Configurable, station: AtStation) -> dict[str, F
 
 
 @router.put("/settings", summary="Load what was saved", responses=_of_features | problems(404))
-async def load_settings(camera: Configurable, station: AtStation, settings: dict[str, FeatureValue]) -> CameraAnswer:
+async def load_settings(camera: Configurable, station: AtStation, settings: dict[str, Settable]) -> CameraAnswer:
     """All are set, in order; if the camera refuses one, the answer says which, and the others stay set."""
     await station.camera_requests.run(lambda: camera.load_settings(settings))
     return _answer(station)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -28,6 +29,14 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": schemas.Problem} for status in (403, *statuses)}
 
 
+_FOLDERS = re.compile(r"(?<![\w/.\\])(?:[A-Za-z]:)?[\\/](?![\\/])(?:[^\\/'\",;:]*[\\/])*(?=[^\\/\s])")
+
+
+def without_folders(sentence: str) -> str:
+    """The sentence with files' names alone: where they lie is nothing for whoever asks without the token."""
+    return _FOLDERS.sub("", sentence)
+
+
 health = APIRouter(tags=["health"], responses=problems())
 router = APIRouter(responses=problems(422))
 
@@ -44,7 +53,7 @@ async def ready(station: AtStation, response: Response) -> schemas.Ready:
     pipeline = station.pipeline
     state, is_ready = pipeline.state, pipeline.is_ready
     response.status_code = 200 if is_ready else 503
-    return schemas.Ready(ready=is_ready, state=state.name, sentence=state.sentence)
+    return schemas.Ready(ready=is_ready, state=state.name, sentence=without_folders(state.sentence))
 
 
 @router.get(

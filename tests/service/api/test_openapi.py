@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from qpi_live.camera.account import AccountSnapshot
+from qpi_live.service.api.routes import without_folders
 from qpi_live.service.station import Station
 
 from tests.fakes import FakeCamera, TunableFakeEngine
@@ -53,6 +54,60 @@ def test_openapi_describes_the_stream_and_the_frame_header(bench: Bench) -> None
     assert set(frame_answer["content"]) == {"application/x-npy", "image/tiff", "image/png"}
     assert "QPI-Frame" in frame_answer["headers"]
     assert "captured_ns" in description["components"]["schemas"]["FrameHeader"]["properties"]
+
+
+def test_openapi_has_an_example_for_whatever_is_sent(bench: Bench) -> None:
+    description = bench.client.get(OPENAPI).json()
+    schemas = description["components"]["schemas"]
+    for method, path, operation in operations(bench):
+        for parameter in operation.get("parameters", []):
+            assert "example" in parameter, (method, path, parameter["name"])
+        for kind, body in operation.get("requestBody", {}).get("content", {}).items():
+            if kind != "application/json":
+                continue
+            named = schemas.get(body["schema"].get("$ref", "").rpartition("/")[2], {})
+            assert "example" in body or named.get("examples"), (method, path)
+            assert {"400", "408", "413", "422"} <= set(operation["responses"]), (method, path)
+
+
+def test_examples_are_taken(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(TunableFakeEngine())
+    schemas = bench.client.get(OPENAPI).json()["components"]["schemas"]
+    assert bench.client.put("/api/v1/engine/sideband", json=schemas["NewSideband"]["examples"][0]).status_code == 200
+
+
+def test_body_that_is_no_json_is_400_or_422_as_described(make_bench: Callable[..., Bench]) -> None:
+    client = make_bench(TunableFakeEngine()).client
+    for body in (b"\xff\xfe", b"[" * 60_000, b"1" * 5000):
+        answer = client.put("/api/v1/engine/sideband", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (400, 422), body[:20]
+        assert "expected" in answer.json()["detail"] or answer.json()["detail"].startswith("body")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/api/v1/stats", "GET, HEAD"),
+        ("PATCH", "/api/v1/engine/calibration", "DELETE, PUT"),
+        ("PUT", "/health/live", "GET, HEAD"),
+        ("DELETE", "/", "GET, HEAD"),
+    ],
+)
+def test_method_that_is_not_there_is_405_with_those_that_are(
+    bench: Bench, method: str, path: str, allowed: str
+) -> None:
+    answer = bench.client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_sentence_for_strangers_names_files_and_not_where_they_lie() -> None:
+    for sentence, said in (
+        ("expected an image at /home/jane doe/x.tif, got none", "expected an image at x.tif, got none"),
+        ("replay:/data/a b/x y.tif is over", "replay:x y.tif is over"),
+        (r"C:\data\x.tif is gone", "x.tif is gone"),
+        ("see http://lab/docs/x, 3/4 px", "see http://lab/docs/x, 3/4 px"),
+    ):
+        assert without_folders(sentence) == said
 
 
 @pytest.mark.slow

@@ -1,0 +1,82 @@
+"""What OpenAPI says beyond the routes themselves: the stream, the errors that all share, the token, examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+from qpi_live.service.line.audience import Choice
+from qpi_live.service.wire import FrameHeader
+
+_PARAMETERS: dict[str, object] = {
+    "layer": "phase",
+    "format": "npy",
+    "downscale": 2,
+    "engine": "goldstein",
+    "a": "goldstein",
+    "b": "nasprnet",
+    "bit_depth": 8,
+    "wavelength_nm": 532.0,
+    "pixel_um": 5.5,
+    "magnification": 40.0,
+    "na": 0.75,
+    "name": "ExposureTime",
+}
+_SCHEMAS: dict[str, object] = {
+    "NewSideband": {"sideband": "upper"},
+    "NewEngine": {"engine": "goldstein"},
+    "NewValue": {"value": 2000.0},
+    "Source": {"source": "simulated"},
+    "Live": {"status": "live"},
+    "Ready": {"ready": True, "state": "live", "sentence": "Frames are streaming."},
+    "Problem": {"detail": "expected at least 16 pixels along each axis, got shape (1, 1)"},
+}
+_SETTINGS = {"ExposureTime": 2000.0, "Gain": 0.0, "TriggerMode": "Off"}
+_JSON_BODY = {
+    "400": "the body is no JSON",
+    "408": "the body did not come whole in time",
+    "413": "the body is larger than 64 KiB",
+}
+_OPEN_TO_ALL = ("/health/live", "/health/ready")
+
+
+def describe_further(app: FastAPI) -> None:
+    """Complete the description that FastAPI has made of `app`'s routes."""
+    described = app.openapi()
+    _, definitions = models_json_schema(
+        [(FrameHeader, "serialization"), (Choice, "validation")], ref_template="#/components/schemas/{model}"
+    )
+    schemas = described["components"]["schemas"]
+    schemas |= definitions["$defs"]
+    for name, example in _SCHEMAS.items():
+        if name in schemas:
+            schemas[name]["examples"] = [example]
+    described["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "needed where other machines reach the service"}
+    }
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            _complete(path, operation)
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    if path not in _OPEN_TO_ALL:
+        operation["security"] = [{}, {"token": []}]
+        _may_answer(operation, "401", "the token is missing or wrong")
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] in _PARAMETERS:
+            parameter["example"] = _PARAMETERS[parameter["name"]]
+    content = operation.get("requestBody", {}).get("content", {})
+    if "application/json" in content:
+        for status, why in _JSON_BODY.items():
+            _may_answer(operation, status, why)
+        if path.endswith("/camera/settings"):
+            content["application/json"]["example"] = _SETTINGS
+    if path.endswith("/camera/settings") and "get" in str(operation.get("operationId", "")):
+        operation["responses"]["200"]["content"]["application/json"]["example"] = _SETTINGS
+
+
+def _may_answer(operation: dict[str, Any], status: str, why: str) -> None:
+    problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    operation["responses"].setdefault(status, {"description": why, "content": problem})
