@@ -1,0 +1,79 @@
+"""Bodies made to hurt, over the real interface: each is answered at once or killed, and the next client is served."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from http.client import HTTPConnection
+from io import BytesIO
+from time import monotonic
+from urllib.parse import urlsplit
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from qpi_live.service.station import Station
+
+from tests.camera.files.test_decoding_bounds import BOMBS, tiff_of
+from tests.fakes import FakeCamera, FakeEngine, fringes
+from tests.service.stations import Bench, Serving, until
+
+PHASE = "/api/v1/phase?engine=goldstein"
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_bodies_that_would_give_far_more_than_they_are_cost_nothing(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.client.post(PHASE, content=b"start the process")
+    worker = bench.station.on_demand._worker
+    assert worker is not None
+    process = psutil.Process(worker._process.pid)
+    before, began = process.memory_info().rss, monotonic()
+    for name, (compression, make) in BOMBS.items():
+        answer = bench.client.post(PHASE, content=tiff_of([make()], compression))
+        assert answer.status_code == 422, name
+        assert "expected" in answer.json()["detail"], name
+    assert process.memory_info().rss < before + (64 << 20)
+    assert monotonic() - began < 60
+
+
+def test_small_body_that_would_take_an_engine_too_much_is_413(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(sent_memory_mb=256)
+    body = png(np.tile(fringes((256, 256), 0), (16, 16)))
+    answer = bench.client.post("/api/v1/phase?engine=nasprnet", content=body)
+    assert answer.status_code == 413, answer.text
+    assert "expected at most 838860 pixels for the engine 'nasprnet'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("shape", [(16_000, 64), (64, 16_000)])
+def test_body_that_is_a_strip_is_refused_along_either_axis(
+    make_bench: Callable[..., Bench], shape: tuple[int, int]
+) -> None:
+    answer = make_bench().client.post(PHASE, content=png(fringes(shape, 0)))
+    assert answer.status_code == 422
+    assert "times as long as wide" in answer.json()["detail"]
+
+
+def test_client_that_hangs_up_leaves_no_work_behind(serve: Serving, make_station: Callable[..., Station]) -> None:
+    station = make_station(FakeCamera(), FakeEngine())
+    address = urlsplit(serve(station))
+    body = png(np.tile(fringes((500, 500), 0), (8, 8)))
+    head = f"POST {PHASE} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head + body)
+        until(lambda: station.on_demand._worker is not None)
+        worker = station.on_demand._worker
+        assert worker is not None
+        until(lambda: psutil.Process(worker._process.pid).cpu_times().user > 1 and station.on_demand._turn.locked())
+    until(lambda: not worker.is_alive)
+    until(lambda: station.on_demand._inside == 0)
+    next_one = HTTPConnection(str(address.hostname), address.port, timeout=120)
+    next_one.request("POST", PHASE, png(fringes((128, 160), 0)))
+    assert next_one.getresponse().status == 200
+    next_one.close()
