@@ -72,6 +72,7 @@ class PhaseQuality:
         background_order: of the polynomial that was taken off; None if none was fitted.
         calibration_tilt_rad: by how much the phase was tilted against the calibration frame, in rad across the frame;
             None without one.
+        background_doubt_rad: by how much the background is likely to be off, RMS; None if the engine cannot tell.
         warning: one sentence for the person at the screen, or None.
     """
 
@@ -85,6 +86,7 @@ class PhaseQuality:
     masked_share: float | None = None
     background_order: int | None = None
     calibration_tilt_rad: float | None = None
+    background_doubt_rad: float | None = None
     warning: str | None = None
 
 
@@ -233,6 +235,10 @@ class TrainedEngine(PhaseEngine, Protocol):
         """What it was trained for."""
 
 
+POLYNOMIAL, LEARNED = "polynomial", "learned"
+"""The backgrounds that can be asked for by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """What a person may ask of any engine; an engine ignores what it has no use for.
@@ -244,6 +250,8 @@ class EngineOptions:
         background_order: highest total order of the polynomial background fit, 0 … 6; 0 takes only the level off; None:
             4, and 1 beside a calibration frame, for the tilt by which the instrument has drifted since.
         threads: CPU threads an engine may use; None: all cores it is allowed.
+        background: what finds the instrument's phase under the sample: `polynomial`, `learned`, or the path of another
+            learned background that `qpi export` wrote.
     """
 
     optics: Optics | None = None
@@ -251,6 +259,7 @@ class EngineOptions:
     sideband: Sideband = Sideband.AUTO
     background_order: int | None = None
     threads: int | None = None
+    background: str = POLYNOMIAL
 
 
 _ADAPTERS = {

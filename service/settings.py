@@ -16,7 +16,7 @@ from pydantic_settings import (
 )
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.source import CAMERA_KINDS, CameraOptions
-from qpi_live.models.engine import EngineOptions
+from qpi_live.models.engine import POLYNOMIAL, EngineOptions
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.names import EVERYWHERE, host_name, is_loopback, origin, published_host
 from qpi_live.service.settings_file import (
@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         ge=0,
         le=6,
         description="highest order of the background polynomial taken off; unset: 4, or 1 beside a calibration frame",
+    )
+    background: str = Field(
+        default=POLYNOMIAL,
+        description="what finds the instrument's phase under the sample: polynomial, learned, or the file of a learned "
+        "one",
     )
     calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
     threads: int | None = Field(default=None, ge=1, description="CPU threads the engine may use; unset is all cores")
@@ -236,7 +241,7 @@ class Settings(BaseSettings):
     def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
         """What an engine of the live stream is asked for; `optics` are the camera's."""
         carrier = None if self.carrier is None else _parse_carrier(self.carrier)
-        return EngineOptions(optics, carrier, sideband, self.background_order, self.threads)
+        return EngineOptions(optics, carrier, sideband, self.background_order, self.threads, self.background)
 
 
 def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:

@@ -90,6 +90,9 @@ class FrameHeader(BaseModel):
     masked_share: float | None = Field(
         default=None, description="share of the pixels whose fringes are too weak for a phase (layer `mask`)"
     )
+    background_doubt_rad: float | None = Field(
+        default=None, description="by how much the background is likely to be off, RMS; null where no engine can tell"
+    )
     warning: str | None = Field(default=None, description="why this phase should not be trusted")
 
 

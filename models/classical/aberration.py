@@ -23,11 +23,13 @@ class Aberration:
         coefficients: (n, n) float64 c[i, j] of y^i x^j in rad; y and x run from −1 to 1 across the frame.
         order: the highest total power that the ground supported.
         spread_rad: the range over which the flattest quarter of the ground scatters about it.
+        doubt_rad: by how much it is likely to be off, RMS over the frame; None where that is not known.
     """
 
     coefficients: NDArray[np.float64]
     order: int
     spread_rad: float
+    doubt_rad: float | None = None
 
     @property
     def tilt_rad(self) -> tuple[float, float]:

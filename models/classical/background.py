@@ -37,7 +37,7 @@ _CONVERGED_RAD = 1e-3
 _RIDGE = 1e-6  # of the weights' sum: a little of the old fit stands in where the ground leaves gaps
 _STEP_RIDGE = 1e-9
 _KEPT_SIGMAS = 2.5
-_JUDGED_SHARE = 0.25  # of the blocks: the flattest ones, whose spread tells the orders apart
+JUDGED_SHARE = 0.25  # of the blocks: the flattest ones, whose spread tells the orders apart
 _WORTH_AN_ORDER = 0.9  # a higher order must bring the likely error below this part of a lower one's
 _BLOCKS_A_TERM = 4
 _ALIKE_BLOCKS = 0.3  # neighbours err alike, so that so many count as one sample
@@ -103,7 +103,7 @@ def _fit(
     values = _best_order(means, lit, every_other, steps, highest)
     residual = np.empty_like(means)
     values = _settle(whole, means, lit, values, _MOST_ROUNDS, True, residual)
-    return values, _narrowest(sort_samples(_lit_ones(residual, lit)), _JUDGED_SHARE)[1]
+    return values, narrowest(sort_samples(_lit_ones(residual, lit)), JUDGED_SHARE)[1]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -116,7 +116,7 @@ def _best_order(means: Samples, lit: Lit, grid: Grid, steps: StepGrid, highest: 
     best = np.zeros(1)
     if highest == 0:
         return best
-    matrix, right, ridge = _fit_steps(means, lit, steps, count_terms(highest))
+    matrix, right, ridge = fit_steps(means, lit, steps, count_terms(highest))
     least, residual = np.inf, np.empty_like(samples)
     for order in range(1, highest + 1):
         terms = count_terms(order)
@@ -130,7 +130,7 @@ def _best_order(means: Samples, lit: Lit, grid: Grid, steps: StepGrid, highest: 
 
 
 @numba.njit(nogil=True, cache=True)
-def _fit_steps(
+def fit_steps(
     means: Samples, lit: Lit, grid: StepGrid, terms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Normal equations for the steps between neighbouring blocks, with weights that leave out the objects' rims."""
@@ -233,7 +233,7 @@ def _likely_error(grid: Grid, residual: Samples, lit: Lit, terms: int) -> float:
             y, x = at_y * (height - 1) // (_LEVERAGE_POINTS - 1), at_x * (width - 1) // (_LEVERAGE_POINTS - 1)
             if lit[y, x]:
                 leverage = max(leverage, leverage_at(grid, factor, y, x))
-    return _narrowest(ordered, _JUDGED_SHARE)[1] * sqrt(1 + _ALIKE_BLOCKS * leverage)
+    return narrowest(ordered, JUDGED_SHARE)[1] * sqrt(1 + _ALIKE_BLOCKS * leverage)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -255,14 +255,14 @@ def _most_frequent_level(ordered: Samples) -> tuple[float, float]:
     Cells add to the phase, so the median would lean towards them. The narrowest part does not, as long as a twelfth of
     the frame is background: cells scatter over radians, the background over hundredths.
     """
-    start, width, held = _narrowest(ordered, 1 / 12)
+    start, width, held = narrowest(ordered, 1 / 12)
     middle = 0.5 * (ordered[start + (held - 1) // 2] + ordered[start + held // 2])
     # Of a Gaussian, the central twelfth spans ±0.1046 σ.
     return middle, max(width / (2 * 0.1046), 1e-3)
 
 
 @numba.njit(nogil=True, cache=True)
-def _narrowest(ordered: Samples, share: float) -> tuple[int, float, int]:
+def narrowest(ordered: Samples, share: float) -> tuple[int, float, int]:
     """Where the narrowest interval that holds `share` of the samples begins, its width, and how many it holds."""
     held = max(int(len(ordered) * share), min(len(ordered), 8))
     start, least = 0, np.float32(np.inf)

@@ -19,6 +19,7 @@ from qpi_live.models.classical.chain import Chain, Inverted
 from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from qpi_live.models.engines.learned_background import LearnedBackground, network_for
 from qpi_live.models.engines.signs import Signs
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
@@ -35,6 +36,7 @@ _MOST_SATURATED = 0.01
 # Links between bright pixels that cuts block, over the root of the pixels: 0.00 … 0.04 where the phase is right, 0.18
 # and more where steps of 2π are to be seen.
 _MOST_BRIGHT_CUTS = 0.1
+_MOST_DOUBT_RAD = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class OffAxisEngine(ABC):
         except ValueError as error:
             raise EngineUnavailable(f"sideband: {error}") from error
         self._options = options
+        self._network = network_for(options.background)
         self._lock = Lock()
         self._calibration: Frame | None = None
         self._signs = Signs()
@@ -88,6 +91,8 @@ class OffAxisEngine(ABC):
         """Which engine this is; `detail` says which carrier, sideband and background it works with at present."""
         stream, calibration = self._stream, self._calibration
         background = f"polynomial of at most order {self._background_order(None)}"
+        if self._network is not None and self._background_order(None):
+            background = f"learned ({self._network.path.name}), of order {self._background_order(None)}"
         if calibration is not None:
             fits = stream is None or stream.retriever.shape == calibration.shape
             background = "calibration frame" if fits else f"{background}; the calibration frame has another size"
@@ -117,9 +122,9 @@ class OffAxisEngine(ABC):
                 f"expected frames of at least {_SMALLEST_PX} × {_SMALLEST_PX} px and at most {goldstein.WIDEST} "
                 f"along either axis, got {height} × {width}"
             )
-        options, pixels = self._options, _noisy_fringes(shape, bit_depth)
-        retriever = TakedaRetriever(shape, Carrier(*_WARM_UP_CARRIER), threads=options.threads)
-        chain = self._lay_chain(retriever, BackgroundFit(shape, self._background_order(None), options.threads))
+        pixels = _noisy_fringes(shape, bit_depth)
+        retriever = TakedaRetriever(shape, Carrier(*_WARM_UP_CARRIER), threads=self._options.threads)
+        chain = self._lay_chain(retriever, self._background(shape, None))
         try:
             chain.invert(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0))
         finally:
@@ -158,6 +163,7 @@ class OffAxisEngine(ABC):
                 background_order=inverted.aberration.order,
                 calibration_tilt_rad=hypot(*inverted.aberration.tilt_rad) if stream.is_calibrated else None,
                 carrier_strength=stream.retriever.carrier.strength,
+                background_doubt_rad=inverted.aberration.doubt_rad,
                 warning=_warning(frame, inverted, disputed_pixels),
             )
             return PhaseFrame(
@@ -247,6 +253,13 @@ class OffAxisEngine(ABC):
             return self._options.background_order
         return _ORDER if calibration is None else _ORDER_BESIDE_CALIBRATION
 
+    def _background(self, shape: tuple[int, int], calibration: Frame | None) -> Background:
+        """What takes off the instrument's phase, or what a calibration frame has left of it."""
+        order, threads = self._background_order(calibration), self._options.threads
+        if self._network is None or order == 0:
+            return BackgroundFit(shape, order, threads)
+        return LearnedBackground(self._network, shape, order, threads)
+
     def _calibration_for(self, shape: tuple[int, int]) -> Frame | None:
         """The calibration frame, unless the camera's frames have another size by now."""
         return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
@@ -258,8 +271,7 @@ class OffAxisEngine(ABC):
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
         if calibration is not None:
             retriever.use_calibration(calibration.pixels)
-        order = self._background_order(calibration)
-        chain = self._lay_chain(retriever, BackgroundFit(shape, order, options.threads))
+        chain = self._lay_chain(retriever, self._background(shape, calibration))
         return _Stream(frame.stream, retriever, chain, is_sign_known, calibration is not None)
 
 
@@ -293,4 +305,10 @@ def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
     full_scale = 2**frame.bit_depth - 1
     if np.mean(frame.pixels[::4, ::4] >= full_scale) > _MOST_SATURATED:
         return "More than 1 % of the pixels are saturated; lower the exposure."
+    doubt_rad = inverted.aberration.doubt_rad
+    if doubt_rad is not None and doubt_rad > _MOST_DOUBT_RAD:
+        return (
+            f"There is so little background that the phase's level and tilt may be off by {doubt_rad:.1f} rad: "
+            "take a calibration frame."
+        )
     return None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import default_rng
-from qpi_live.models.classical.block_map import EDGE, RIDGE
+from qpi_live.models.classical.block_map import EDGE, RIDGE, SETTLING_RAD, SETTLING_RIDGE, SETTLING_ROUNDS
 from qpi_live.models.training.background_maps import GRID, BackgroundSample, draw
 from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec
 from qpi_live.models.training.cultures import CultureSet
@@ -47,7 +47,7 @@ class BackgroundPlan:
     epochs: int = 400
     minutes: float | None = None
     steps: int = 250
-    batch: int = 8
+    batch: int = 4
     learning_rate: float = 2e-3
     warm_up: float = 0.01
     validation_maps: int = 256
@@ -83,28 +83,64 @@ class Batch:
 
 def solved(batch: Batch, log_weight: Tensor, sample: Tensor) -> Tensor:
     """(B, 15) the weighted least squares of (map − sample), as `BlockMap.solve` does it, differentiable."""
-    weights = torch.exp(log_weight.clamp(-8.0, 4.0)) * batch.valid
-    weights = weights.flatten(1) / weights.flatten(1).mean(1, keepdim=True).clamp_min(1e-12)
+    return _least_squares(_weights(batch, log_weight), (batch.means - sample).flatten(1), RIDGE)
+
+
+def settled(batch: Batch, log_weight: Tensor, sample: Tensor) -> Tensor:
+    """(B, 15) as `BlockMap.settle` does it, differentiable."""
+    trusted, background = _weights(batch, log_weight), (batch.means - sample).flatten(1)
+    values = _least_squares(trusted, background, SETTLING_RIDGE)
+    for _ in range(SETTLING_ROUNDS):
+        off = (background - values @ _Q) / SETTLING_RAD
+        weights = trusted / (1 + off**2)
+        weights = weights / weights.mean(1, keepdim=True).clamp_min(1e-12)
+        values = _least_squares(weights, background, SETTLING_RIDGE)
+    return values
+
+
+def _weights(batch: Batch, log_weight: Tensor) -> Tensor:
+    weights = (torch.exp(log_weight.clamp(-8.0, 4.0)) * batch.valid).flatten(1)
+    return weights / weights.mean(1, keepdim=True).clamp_min(1e-12)
+
+
+def _least_squares(weights: Tensor, background: Tensor, ridge: float) -> Tensor:
     weighted = _Q[None] * weights[:, None]
-    normal = weighted @ _Q.T / EDGE**2 + RIDGE * torch.eye(len(_Q))
-    right = (weighted @ (batch.means - sample).flatten(1)[:, :, None])[:, :, 0] / EDGE**2
+    normal = weighted @ _Q.T / EDGE**2 + ridge * torch.eye(len(_Q))
+    right = (weighted @ background[:, :, None])[:, :, 0] / EDGE**2
     solution: Tensor = torch.linalg.solve(normal, right)
     return solution
 
 
-def errors_rad(batch: Batch, log_weight: Tensor, sample: Tensor) -> Tensor:
+def two_looks(net: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What training makes small, of the network's first look at the maps and of the second, as the service takes them.
+
+    The second look is at the maps that the first one's solution has flattened. Each look's loss is the background's
+    RMS error, and half the mean absolute error of the sample's phase.
+
+    Returns:
+        The sum of both losses, in rad; and (B,) the background's RMS error after the second look, in rad.
+    """
+    log_weight, sample = net(batch.means, batch.valid)
+    first = solved(batch, log_weight, sample)
+    loss = _errors_rad(batch, first).mean() + _PHASE_SHARE * _phase_error_rad(batch, sample)
+    found = first.detach()
+    flat = (batch.means - (found @ _Q).view_as(batch.means)) * batch.valid
+    again = Batch(flat, batch.valid, batch.sample, batch.missing - found)
+    log_weight, sample = net(again.means, again.valid)
+    errors = _errors_rad(again, settled(again, log_weight, sample))
+    return loss + errors.mean() + _PHASE_SHARE * _phase_error_rad(again, sample), errors
+
+
+def _errors_rad(batch: Batch, found: Tensor) -> Tensor:
     """(B,) RMS of what is wrong with the background where the map is valid, in rad."""
-    wrong = (solved(batch, log_weight, sample) - batch.missing) @ _Q
+    wrong = (found - batch.missing) @ _Q
     valid = batch.valid.flatten(1)
     mean_square = (wrong**2 * valid).sum(1) / valid.sum(1).clamp_min(1.0)
     return torch.sqrt(mean_square + _SMALLEST_RAD**2)
 
 
-def background_loss(batch: Batch, log_weight: Tensor, sample: Tensor) -> Tensor:
-    """The background's RMS error, and half the mean absolute error of the sample's phase, in rad."""
-    seen = batch.valid.sum().clamp_min(1.0)
-    phase = ((sample - batch.sample).abs() * batch.valid).sum() / seen
-    return errors_rad(batch, log_weight, sample).mean() + _PHASE_SHARE * phase
+def _phase_error_rad(batch: Batch, sample: Tensor) -> Tensor:
+    return ((sample - batch.sample).abs() * batch.valid).sum() / batch.valid.sum().clamp_min(1.0)
 
 
 def train_background(
@@ -193,7 +229,7 @@ class _Loop:
         batch = Batch.of([draw(self.cultures, rng) for _ in range(self.plan.batch)])
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.plan, self.progress())
-        loss = background_loss(batch, *self.net(batch.means, batch.valid))
+        loss, _ = two_looks(self.net, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -214,7 +250,7 @@ class _Loop:
         parts = []
         for first in range(0, len(self.validation), 16):
             batch = Batch.of(self.validation[first : first + 16])
-            parts.append(errors_rad(batch, *self.average(batch.means, batch.valid)).numpy())
+            parts.append(two_looks(self.average, batch)[1].numpy())
         scores = 20 * np.log10(_FULL_SCALE_RAD / np.concatenate(parts))
         return float(np.median(scores)), float(np.quantile(scores, 0.1))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from qpi_live.models.classical.block_map import EDGE, BlockMap, Coefficients, Map
+from qpi_live.models.classical.block_map import EDGE, BlockMap, Map, Values
 from qpi_live.models.training.cultures import EDGE as CULTURE_EDGE
 from qpi_live.models.training.cultures import CultureSet
 from scipy.ndimage import gaussian_filter
@@ -37,7 +37,7 @@ class BackgroundSample:
     means_rad: Map
     valid: Map
     sample_rad: Map
-    missing: Coefficients
+    missing: Values
 
 
 def draw(cultures: CultureSet, rng: Generator) -> BackgroundSample:
@@ -45,14 +45,9 @@ def draw(cultures: CultureSet, rng: Generator) -> BackgroundSample:
     sample_rad = _sample(cultures, rng)
     valid = _valid(sample_rad, rng)
     phase_rad = (sample_rad + _disturbance(rng)) * valid
-    if rng.random() < 0.5:  # a guess that is nearly right, as the last frame's is
-        missing = rng.standard_normal(len(GRID.powers))
-        missing *= np.exp(rng.uniform(np.log(0.02), np.log(1.5))) / np.linalg.norm(missing)
-        off = (missing @ GRID.orthonormal).reshape(EDGE, EDGE).astype(np.float32)
-        return BackgroundSample((phase_rad + off) * valid, valid, sample_rad, missing)
     guess = GRID.first_guess(phase_rad, valid)
-    flat = (phase_rad - GRID.polynomial(guess)) * valid
-    return BackgroundSample(flat.astype(np.float32), valid, sample_rad, -GRID.to_orthonormal(guess))
+    flat = GRID.without(phase_rad, guess) * valid
+    return BackgroundSample(flat, valid, sample_rad, -GRID.to_orthonormal(guess))
 
 
 def _sample(cultures: CultureSet, rng: Generator) -> Map:

@@ -189,6 +189,9 @@ class Quality(_Answer):
     calibration_tilt_rad: float | None = Field(
         description="how far the phase was tilted against the calibration frame, across the frame; null without one"
     )
+    background_doubt_rad: float | None = Field(
+        description="by how much the background is likely to be off, RMS; null where no engine can tell"
+    )
     warning: str | None
 
     @classmethod

@@ -114,7 +114,7 @@ def train(
     epochs: Epochs = 200,
     minutes: Minutes = None,
     crop: Crop = 512,
-    batch: Annotated[int | None, typer.Option(help="Samples per step and process [default: 2; background: 8].")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples per step and process [default: 2; background: 4].")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Highest learning rate of Adam [default: 0.008; background: 0.002].")
     ] = None,

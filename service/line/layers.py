@@ -110,6 +110,7 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         saturated_share=quality.saturated_share,
         fringes=quality.fringes,
         masked_share=quality.masked_share,
+        background_doubt_rad=quality.background_doubt_rad,
         warning=quality.warning and quality.warning[:_LONGEST_TEXT],
     )
 

@@ -48,6 +48,7 @@ def _fringes(quality: PhaseQuality) -> Iterator[Metric]:
         ("qpi_carrier_strength", "The carrier's peak over its surroundings.", quality.carrier_strength),
         ("qpi_fringe_contrast", "Contrast of the fringes, 0 to 1.", quality.fringe_contrast),
         ("qpi_saturated_share", "Share of saturated pixels, 0 to 1.", quality.saturated_share),
+        ("qpi_background_doubt_radians", "How far off the background may be.", quality.background_doubt_rad),
     ):
         if value is not None:
             yield GaugeMetricFamily(name, what, value)

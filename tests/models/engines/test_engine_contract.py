@@ -12,14 +12,15 @@ from tests.cuda_host import HostDevice, needs_compiler
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 
-@pytest.fixture(params=["goldstein", "goldstein-cuda"])
+@pytest.fixture(params=["goldstein", "goldstein learned", "goldstein-cuda"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[PhaseEngine]:
-    assert request.param in engine_names()
-    if request.param == "goldstein-cuda":
+    name, _, background = request.param.partition(" ")
+    assert name in engine_names()
+    if name == "goldstein-cuda":
         needs_compiler()
         device = HostDevice()
         monkeypatch.setattr(classical_cuda, "open_cuda_device", lambda: device)
-    engine = open_engine(request.param, EngineOptions(threads=2))
+    engine = open_engine(name, EngineOptions(threads=2, background=background or "polynomial"))
     engine.warm_up(SHAPE, 8)
     yield engine
     engine.close()

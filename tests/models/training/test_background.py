@@ -11,7 +11,7 @@ pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install '
 
 from qpi_live.models.artifacts.background_network import BackgroundNetwork  # noqa: E402
 from qpi_live.models.errors import EngineUnavailable  # noqa: E402
-from qpi_live.models.training.background import BackgroundPlan, Batch, solved, train_background  # noqa: E402
+from qpi_live.models.training.background import BackgroundPlan, Batch, settled, solved, train_background  # noqa: E402
 from qpi_live.models.training.background_maps import GRID, draw  # noqa: E402
 from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError  # noqa: E402
 from qpi_live.models.training.cultures import CultureSet, render_culture  # noqa: E402
@@ -77,15 +77,17 @@ def test_draw_makes_what_the_issue_of_a_background_is_made_of(cultures: Path) ->
     assert share(lambda one: np.mean(np.abs(one.sample_rad) < 0.1) < 0.08) > 0.1  # hardly any background
 
 
-def test_solved_in_torch_is_what_the_service_solves(cultures: Path) -> None:
+def test_solved_and_settled_in_torch_are_what_the_service_finds(cultures: Path) -> None:
     rng = np.random.default_rng(2)
     drawn = [draw(CultureSet(cultures, "train"), rng) for _ in range(8)]
     log_weight = rng.normal(0, 2, (8, 1, 128, 128)).astype(np.float32)
     guessed = np.stack([one.sample_rad for one in drawn])[:, None] * np.float32(0.9)
-    here = solved(Batch.of(drawn), torch.from_numpy(log_weight), torch.from_numpy(guessed)).numpy()
+    given = Batch.of(drawn), torch.from_numpy(log_weight), torch.from_numpy(guessed)
+    here, settled_here = solved(*given).numpy(), settled(*given).numpy()
     for n, one in enumerate(drawn):
-        there = GRID.solve(one.means_rad - guessed[n, 0], log_weight[n, 0], one.valid)
-        assert np.abs(here[n] - GRID.to_orthonormal(there)).max() < 2e-3
+        maps = one.means_rad - guessed[n, 0], log_weight[n, 0], one.valid
+        assert np.abs(here[n] - GRID.to_orthonormal(GRID.solve(*maps))).max() < 2e-3
+        assert np.abs(settled_here[n] - GRID.to_orthonormal(GRID.settle(*maps).values)).max() < 2e-2
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_weights(cultures: Path, trained: Path, tmp_path: Path) -> None:
