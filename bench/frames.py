@@ -45,7 +45,9 @@ def simulated_examples(condition: str, shape: tuple[int, int], count: int, seed:
     return examples
 
 
-def instrument_examples(instrument: Instrument, condition: str, shape: tuple[int, int], count: int) -> list[Example]:
+def instrument_examples(
+    instrument: Instrument, condition: str, shape: tuple[int, int], count: int, first_seed: int = 0
+) -> list[Example]:
     """`count` pairs of an instrument under a condition of `models.training.simulate`, for frames of (H, W).
 
     The seeds below 10⁶ belong to the benches: folders of pairs begin there.
@@ -53,7 +55,7 @@ def instrument_examples(instrument: Instrument, condition: str, shape: tuple[int
     sized = replace(instrument, shape=shape)
     bit_depth = instrument.sensor.bit_depth
     examples = []
-    for seed in range(count):
+    for seed in range(first_seed, first_seed + count):
         pair = simulate_pair(sized, condition, seed)
         frame, calibration = (_frame(pixels, bit_depth, seed) for pixels in (pair.pixels, pair.calibration()))
         examples.append(Example(frame, pair.phase_rad, calibration))

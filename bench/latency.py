@@ -28,7 +28,7 @@ from qpi_live.camera.device import DeviceError
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical.carrier import find_carrier
 from qpi_live.models.classical.takeda import TakedaRetriever
-from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
+from qpi_live.models.engine import POLYNOMIAL, DeviceEngine, EngineOptions, PhaseEngine, open_engine
 from qpi_live.models.errors import EngineError
 
 _DIFFERENT_FRAMES = 8
@@ -57,6 +57,9 @@ def main(
         str, typer.Option(help="Simulated condition: nominal, harsh, dense, round, adherent.")
     ] = "nominal",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads an engine may use, else all.")] = None,
+    background: Annotated[
+        str, typer.Option(help="Background of the classical chain: polynomial, learned or a learned one's file.")
+    ] = POLYNOMIAL,
     peers: Annotated[bool, typer.Option(help="Also time scikit-image and qpretrieve.")] = True,
     json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
 ) -> None:
@@ -64,7 +67,7 @@ def main(
     shape = (size, size)
     with console.status(f"Simulating {_DIFFERENT_FRAMES} frames of {size} × {size} px"):
         examples = simulated_examples(condition, shape, _DIFFERENT_FRAMES)
-    options = EngineOptions(optics=optics_of(condition), threads=threads)
+    options = EngineOptions(optics=optics_of(condition), threads=threads, background=background)
     result: dict[str, Any] = {"condition": condition, "shape": shape, "engines": {}, "left_out": {}, "peers": {}}
     floors = Floors(examples[0].frame, threads)
     for name in engine or ["goldstein"]:

@@ -82,8 +82,12 @@ def test_accuracy_judges_the_chain_with_and_without_calibration(tmp_path: Path) 
         assert figures.keys() == {"psnr_db", "mean_psnr_db", "worst_psnr_db", "ssim", "rms_rad", "frames"}
         assert figures["psnr_db"] > 36
         assert figures["ssim"] > 0.85
+    assert methods["true aberration"]["psnr_db"] >= methods["goldstein"]["psnr_db"] - 0.2
+    assert methods["goldstein, learned background"]["psnr_db"] > 34
     assert document["recording"]["auto"]["windows"] == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"nominal.png", "recording-auto.png"}
+    assert document["recording"]["goldstein, learned background"]["worst_rms_rad"] < 0.3
+    pictures = {"nominal.png", "recording-auto.png", "recording-goldstein, learned background.png"}
+    assert {path.name for path in tmp_path.iterdir()} == pictures
 
 
 def test_accuracy_of_an_unknown_condition_is_refused_with_those_there_are() -> None:
