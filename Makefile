@@ -79,6 +79,7 @@ test-gpu: $(BIN)/.gpu
 bench: $(BIN)/.peers $(BIN)/.camera
 	$(BIN)/python bench/latency.py --engine goldstein --engine nasprnet
 	$(BIN)/python bench/accuracy.py --engine goldstein --engine nasprnet
+	$(BIN)/python bench/holograms.py
 	$(BIN)/python bench/streaming.py
 	$(BIN)/python bench/camera.py
 
