@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
-from qpi_live.models.errors import EngineUnavailable
+from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
 
 
@@ -104,6 +104,10 @@ class PhaseFrame:
         disputed_mask: (H, W) bool, True on `quality.disputed_pixels`; None where there are none.
         amplitude: (H, W) float32 in grey values, half of what the fringes' cosine swings by; None if not measured.
         mask: (H, W) bool, True where the fringes are too weak for a phase, which is noise there; None where nowhere.
+
+    Raises:
+        ValueError: the phase is not float32, or not of the frame's shape.
+        InferenceError: `not finite`: some of it is NaN or infinite, and so no phase.
     """
 
     phase_rad: NDArray[np.float32]
@@ -120,6 +124,14 @@ class PhaseFrame:
             raise ValueError(
                 f"expected float32 phase of the frame's shape {self.frame.shape}, "
                 f"got {self.phase_rad.dtype} of {self.phase_rad.shape}"
+            )
+        finite = np.isfinite(self.phase_rad)  # 0.1 ms at 1024²; what comes after may rely on it
+        if not finite.all():
+            bad = int(finite.size - np.count_nonzero(finite))
+            raise InferenceError(
+                "not finite",
+                f"expected a finite phase from {self.engine.name}, got NaN or infinity in {bad} of {finite.size} "
+                "pixels; choose another engine",
             )
         self.phase_rad.flags.writeable = False
         for layer in (self.amplitude, self.mask):

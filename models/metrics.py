@@ -44,11 +44,15 @@ def rms_rad(phase_rad: Phase, reference_rad: Phase) -> float:
 def psnr_db(phase_rad: Phase, reference_rad: Phase, range_rad: float = PHASE_RANGE_RAD) -> float:
     """Peak signal-to-noise ratio of two (H, W) phases in dB, 20 log10(range / RMS); infinite where they are equal.
 
+    Where one of them is not finite it is NaN or −∞, so that every comparison by "better than" fails.
+
     Raises:
         ValueError: the two are not 2-D and of one shape.
     """
     error_rad = rms_rad(phase_rad, reference_rad)
-    return 20 * log10(range_rad / error_rad) if error_rad > 0 else inf
+    if error_rad == 0:
+        return inf
+    return 20 * log10(range_rad / error_rad) if error_rad < inf else error_rad * -1
 
 
 def ssim(phase_rad: Phase, reference_rad: Phase, range_rad: float = PHASE_RANGE_RAD) -> float:

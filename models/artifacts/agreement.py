@@ -70,7 +70,7 @@ def compare(reference: Retrieve, other: Retrieve, probes: Sequence[Probe]) -> Ag
     largest, squares, scores, reference_scores = 0.0, [], [], []
     for probe in probes:
         expected, got = reference(probe.pixels), other(probe.pixels)
-        largest = max(largest, float(np.abs(got - expected).max()))
+        largest = float(np.maximum(largest, np.abs(got - expected).max()))  # NaN stays NaN, which `max` may lose
         squares.append(rms_rad(got, expected) ** 2)
         if probe.phase_rad is not None:
             truth = np.clip(probe.phase_rad, 0, PHASE_RANGE_RAD)

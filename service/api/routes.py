@@ -106,7 +106,7 @@ def stats(station: AtStation) -> schemas.Stats:
         epoch=pipeline.epoch,
         reconnects=pipeline.reconnects,
         uptime_s=station.uptime_s,
-        fps=schemas.Rate(captured=station.rates.captured_hz, delivered=station.latencies.rate_hz("total")),
+        fps=schemas.Rate(captured=station.rates.captured_hz, delivered=station.rates.delivered_hz),
         latency_ms=stages,
         event_loop_ms=event_loop,
         account=schemas.Account.of(pipeline.account.snapshot()),

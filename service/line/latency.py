@@ -63,13 +63,6 @@ class LatencyBook:
             }
         return {stage: _summarise(took_ms) for stage, took_ms in recent.items() if took_ms}
 
-    def rate_hz(self, stage: str) -> float:
-        """How many frames a second went through `stage` over the last two seconds."""
-        since = monotonic() - 2.0
-        with self._lock:
-            recent = [at for at, _ in self._samples.get(stage, ()) if at >= since]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
-
 
 def _summarise(took_ms: list[float]) -> Percentiles:
     p50, p95, p99 = (float(value) for value in np.percentile(took_ms, (50, 95, 99)))

@@ -83,4 +83,8 @@ class LiveFrame:
                 mine.set_result(render())
             except BaseException as error:
                 mine.set_exception(error)
+                raise
+        failure = rendering.exception()
+        if failure is not None:
+            raise failure.with_traceback(None)  # each further raise would else add to one ever longer traceback
         return rendering.result()

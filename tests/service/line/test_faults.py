@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from threading import Event
 
+import numpy as np
 import pytest
 from qpi_live.camera.errors import CameraLost, CameraUnavailable
 from qpi_live.camera.frame import Frame
@@ -242,3 +243,23 @@ def test_failure_of_every_frame_is_logged_once_and_counted(bench: Bench, caplog:
         until(lambda: ended(bench) == sent)  # noqa: B023
     assert bench.station.pipeline.account.snapshot().failed == {"internal error": 20}
     assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+class NanEngine(FakeEngine):
+    """Makes a phase with one NaN in it, as a broken network does."""
+
+    def retrieve(self, frame: Frame) -> PhaseFrame:
+        phase_rad = np.zeros(frame.shape, np.float32)
+        phase_rad[1, 2] = np.nan
+        return PhaseFrame(phase_rad, frame, self.identity, {})
+
+
+def test_line_whose_engine_makes_nan_counts_it_as_failed_and_is_not_ready(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(NanEngine())
+    for sent in range(1, 12):
+        bench.camera.send()
+        until(lambda: ended(bench) == sent)  # noqa: B023
+    assert bench.station.pipeline.account.snapshot().failed == {"not finite": 11}
+    ready = bench.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["state"]) == (503, "failing")
+    assert "NaN or infinity" in ready.json()["sentence"]
