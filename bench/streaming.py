@@ -1,225 +1,109 @@
-"""What one client of the stream that never reads costs the others: their rate, memory, the account, the event loop.
+"""How old the stream's frames are when a program gets them, how many clients share it, and what a stuck one costs.
 
     python bench/streaming.py
-    python bench/streaming.py --seconds 60 --camera simulated --fps 20 --json result.json
+    python bench/streaming.py --engine goldstein --full --json result.json
+    python bench/streaming.py --only crowd --url http://127.0.0.1:8000
 
-A real `qpi serve` in a process of its own sends float32 phase to a client that reads all of it: first alone, then for
-`--seconds` beside one that never reads and comes back whenever the service lets go of it. The last line is the whole
-result as JSON.
+A real `qpi serve` in a process of its own replays fringes of each size. Three parts:
+
+- `age`: a program takes its time over each frame (`--full`: 0.1 to 60 s), of 16 kB to 64 MiB, over a line of 50 kB/s to
+  unlimited. `within` counts frames no older than a frame period, their making, their way over the line, and 50 ms.
+- `crowd`: 1 to 64 clients read float32 frames as quickly as they can.
+- `stuck`: one client never reads.
+
+Frames whose way alone would take over two minutes are left out. The last line is the whole result as JSON.
 """
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import product
 from pathlib import Path
-from socket import SO_ERROR, SO_RCVBUF, SOL_SOCKET, create_connection, socket
-from threading import Event, Thread
-from time import monotonic
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
-import httpx
 import typer
 from qpi_live.bench.report import console, finish
-from qpi_live.service.api.schemas import Account, Stats
-from qpi_live.service.client import PhaseClient, ReceivedFrame
+from qpi_live.bench.stream import ages, crowd, stuck
+from qpi_live.bench.stream.ages import Row
+from qpi_live.bench.stream.service import serving
 from rich.table import Table
 
-_ALONE_SHARE = 0.5  # of the time with the stuck client
-_SETTLE_FRAMES = 20  # what had gathered in the buffers on the way is read before the clock starts
-_MIB = 2**20
+_LONGEST_WAY_S = 120.0
+_SHORT = [
+    Row(64, 0.1, 0), Row(64, 2.0, 0), Row(64, 0.1, 50e3), Row(1024, 0.1, 0), Row(1024, 2.0, 0), Row(1024, 0.0, 10e6)
+]  # fmt: skip
+_PAUSES_S = (0.0, 0.1, 1.0, 10.0, 60.0)
+_SIZES = (64, 256, 1024, 2048, 4096)
+_LINES = (50e3, 1e6, 10e6, 100e6, 0)
+_CROWDS, _FULL_CROWDS = (1, 16, 64), (1, 4, 16, 64)
+_CROWD_SIZE, _CROWD_FPS = 1024, 20.0
 
 
-@dataclass
-class Watch:
-    """What was seen of the service while frames were read."""
+class Part(StrEnum):
+    """What can be measured alone."""
 
-    frames: int = 0
-    seconds: float = 0.0
-    readings: int = 0
-    inexact: int = 0
-    resident_mib: list[float] = field(default_factory=list)
-    loop_p99_ms: list[float] = field(default_factory=list)
-    captured: int = 0
-    delivered: int = 0
-
-    @property
-    def received_fps(self) -> float:
-        """Frames per second that the reading client got."""
-        return self.frames / self.seconds
-
-    @property
-    def captured_fps(self) -> float:
-        """Frames per second that the camera exposed in that time."""
-        return self.captured / self.seconds
-
-    @property
-    def delivered_fps(self) -> float:
-        """Frames per second that the engine finished, the most that any client can get."""
-        return self.delivered / self.seconds
-
-
-class StuckClient:
-    """Shakes hands, never reads, and comes back when it has been let go of; a thread of its own."""
-
-    def __init__(self, url: str) -> None:
-        self.connections = 0
-        self._address = urlsplit(url)
-        self._stop = Event()
-        self._thread = Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> StuckClient:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            with self._connect() as connection:
-                self.connections += 1
-                while not self._stop.wait(0.2) and not _is_reset(connection):
-                    pass
-
-    def _connect(self) -> socket:
-        address = self._address
-        connection = create_connection((address.hostname or "", address.port or 80), timeout=10)
-        connection.setsockopt(SOL_SOCKET, SO_RCVBUF, 65536)
-        connection.sendall(
-            f"GET /api/v1/stream HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {b64encode(bytes(16)).decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        return connection
+    AGE = "age"
+    CROWD = "crowd"
+    STUCK = "stuck"
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=5, help="Time beside the client that never reads.")] = 60,
-    camera: Annotated[str, typer.Option(help="Camera that is streamed.")] = "replay:glioblastoma",
-    size: Annotated[int, typer.Option(min=64, help="Edge of the square frames, in pixels.")] = 1024,
-    fps: Annotated[float, typer.Option(min=1, help="The camera's frames per second.")] = 20,
+    engine: Annotated[str, typer.Option(help="Engine that makes the phase.")] = "goldstein",
+    fps: Annotated[float, typer.Option(min=1, help="The camera's frames per second.")] = _CROWD_FPS,
+    camera: Annotated[str | None, typer.Option(help="Camera to stream in place of fringes.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Every pause, size and line: about two hours.")] = False,
+    only: Annotated[list[Part] | None, typer.Option(help="Measure this part alone; may be given again.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Time for each crowd, and beside the stuck client.")] = 10,
+    url: Annotated[str, typer.Option(help="Measure this service, of any version, in place of one of our own.")] = "",
     json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
 ) -> None:
-    """Stream to two clients, one of which never reads."""
-    with _service(camera, size, fps) as url, PhaseClient(url) as client, closing(client.frames()) as frames:
-        alone = _watch(client, frames, seconds * _ALONE_SHARE)
-        with StuckClient(url) as stuck:
-            beside = _watch(client, frames, seconds)
-        stats = client.stats()
-    result = {
-        "camera": camera,
-        "shape": [size, size],
-        "fps_set": fps,
-        "alone": _summary(alone),
-        "beside_a_stuck_client": _summary(beside),
-        "rate_ratio": round(beside.received_fps / alone.received_fps, 4),
-        "resident_growth_mib": round(_growth_mib(beside), 1),
-        "stuck_connections": stuck.connections,
-        "ended_connections": stats.departed.connections,
-        "account_exact": alone.inexact + beside.inexact == 0,
-        "account_readings": alone.readings + beside.readings,
-    }
-    console.print(_table(alone, beside))
-    console.print(
-        f"rate beside / alone {result['rate_ratio']}, resident memory {result['resident_growth_mib']:+} MiB, "
-        f"accounts exact in {result['account_readings']} of {result['account_readings']} readings"
-        if result["account_exact"]
-        else "AN ACCOUNT DID NOT ADD UP"
-    )
+    """Measure the stream."""
+
+    @contextmanager
+    def service(size: int) -> Iterator[str]:
+        if url:
+            yield url
+        else:
+            with serving(engine, size, fps, camera) as address:
+                yield address
+
+    parts = only or list(Part)
+    result: dict[str, Any] = {"engine": engine, "camera": camera or "fringes", "fps_set": fps}
+    if Part.AGE in parts:
+        result["ages"] = list(_ages(service, _every_row() if full else _SHORT))
+        console.print(_table("Age of frames", result["ages"]))
+    if Part.CROWD in parts:
+        with service(_CROWD_SIZE) as address:
+            clients = _FULL_CROWDS if full else _CROWDS
+            result["crowds"] = [crowd.measure(address, number, seconds) for number in clients]
+        console.print(_table(f"Clients of {_CROWD_SIZE}² float32", result["crowds"]))
+    if Part.STUCK in parts:
+        with service(_CROWD_SIZE) as address:
+            result["stuck"], table = stuck.measure(address, seconds)
+        console.print(table)
     finish(result, json)
 
 
-@contextmanager
-def _service(camera: str, size: int, fps: float) -> Iterator[str]:
-    command = [sys.executable, "-c", "from qpi_live.service.cli.main import main; main()", "serve", "--port", "0"]
-    options = ["--camera", camera, "--size", str(size), "--fps", str(fps), "--log-level", "warning"]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            found = re.search(r"http://\S+", process.stdout.readline() if process.stdout else "")
-            if found is None:
-                raise typer.Exit(2)  # the service has said why
-            yield found[0]
-        finally:
-            process.terminate()
+def _every_row() -> list[Row]:
+    rows = [Row(size, pause_s, line) for size, pause_s, line in product(_SIZES, _PAUSES_S, _LINES)]
+    return [row for row in rows if row.transfer_s <= _LONGEST_WAY_S]
 
 
-def _watch(client: PhaseClient, frames: Iterator[ReceivedFrame], seconds: float) -> Watch:
-    """Read frames for so long, and the service's own figures once a second beside it."""
-    watch, done = Watch(), Event()
-    reader = Thread(target=_read_stats, args=(client, watch, done))
-    for _ in range(_SETTLE_FRAMES):
-        next(frames)
-    before, start = client.stats().account, monotonic()
-    reader.start()
-    while monotonic() - start < seconds:
-        next(frames)
-        watch.frames += 1
-    watch.seconds = monotonic() - start
-    after = client.stats().account
-    watch.captured, watch.delivered = after.captured - before.captured, after.delivered - before.delivered
-    done.set()
-    reader.join()
-    return watch
+def _ages(service: Any, rows: list[Row]) -> Iterator[dict[str, Any]]:
+    for size in sorted({row.size for row in rows}):
+        with service(size) as address:
+            for row in rows:
+                if row.size == size:
+                    yield ages.measure(address, row)
 
 
-def _read_stats(client: PhaseClient, watch: Watch, done: Event) -> None:
-    with httpx.Client(trust_env=False) as metrics:
-        while not done.wait(1.0):
-            stats = client.stats()
-            watch.readings += 1
-            watch.inexact += not _all_exact(stats)
-            if stats.event_loop_ms is not None:
-                watch.loop_p99_ms.append(stats.event_loop_ms.p99)
-            text = metrics.get(client.url + "/metrics").text
-            if found := re.search(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE):
-                watch.resident_mib.append(float(found[1]) / _MIB)
-
-
-def _all_exact(stats: Stats) -> bool:
-    accounts = [stats.account, stats.departed.account, *(subscriber.account for subscriber in stats.subscribers)]
-    return all(_is_exact(account) for account in accounts)
-
-
-def _is_exact(account: Account) -> bool:
-    ended = account.delivered + sum(account.dropped.values()) + sum(account.failed.values())
-    return account.captured == ended + account.in_flight
-
-
-def _growth_mib(watch: Watch) -> float:
-    """From the mean of the first quarter of the readings to that of the last, so that one reading does not decide."""
-    readings = watch.resident_mib
-    quarter = max(1, len(readings) // 4)
-    return sum(readings[-quarter:]) / quarter - sum(readings[:quarter]) / quarter if readings else float("nan")
-
-
-def _summary(watch: Watch) -> dict[str, Any]:
-    return {
-        "received_fps": round(watch.received_fps, 2),
-        "delivered_fps": round(watch.delivered_fps, 2),
-        "captured_fps": round(watch.captured_fps, 2),
-        "seconds": round(watch.seconds, 1),
-        "event_loop_delay_p99_ms": round(watch.loop_p99_ms[-1], 2) if watch.loop_p99_ms else None,
-        "resident_mib": [round(min(watch.resident_mib), 1), round(max(watch.resident_mib), 1)],
-    }
-
-
-def _table(alone: Watch, beside: Watch) -> Table:
-    table = Table("", "alone", "beside a stuck client", title="One client that reads", title_justify="left")
-    for name, of_alone in _summary(alone).items():
-        table.add_row(name.replace("_", " "), str(of_alone), str(_summary(beside)[name]))
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*("–" if value is None else f"{value}" for value in row.values()))
     return table
-
-
-def _is_reset(connection: socket) -> bool:
-    """Whether the other side has let go; found out without reading what it sent."""
-    return connection.getsockopt(SOL_SOCKET, SO_ERROR) != 0
 
 
 if __name__ == "__main__":
