@@ -15,15 +15,18 @@ class Optics:
         pixel_pitch_m: the sensor's pixel pitch, in metres; None where it is not known.
         magnification: lateral magnification from object to sensor (1 where the pitch is already the object's).
         numerical_aperture: the objective's NA; None where it is not known.
+        refractive_index: of the medium around the sample; None where it is not known.
 
     Raises:
-        ValueError: a length or the magnification is beyond what microscopes have, or the NA is outside 0 … 1.7.
+        ValueError: a length or the magnification is beyond what microscopes have, the NA is outside 0 … 1.7, or the
+            refractive index outside 1 … 3.
     """
 
     wavelength_m: float | None
     pixel_pitch_m: float | None = None
     magnification: float = 1.0
     numerical_aperture: float | None = None
+    refractive_index: float | None = None
 
     def __post_init__(self) -> None:
         if self.wavelength_m is not None and not 100e-9 <= self.wavelength_m <= 20e-6:
@@ -37,6 +40,8 @@ class Optics:
             raise ValueError(f"expected a magnification of 0.001 … 10000, got {self.magnification!r}")
         if self.numerical_aperture is not None and not 0 < self.numerical_aperture <= 1.7:
             raise ValueError(f"expected a numerical aperture in 0 … 1.7, got {self.numerical_aperture!r}")
+        if self.refractive_index is not None and not 1 <= self.refractive_index <= 3:
+            raise ValueError(f"expected a refractive index of 1 … 3, got {self.refractive_index!r}")
 
     @property
     def object_pixel_m(self) -> float | None:
@@ -54,3 +59,31 @@ class Optics:
     def opd_m_per_rad(self) -> float | None:
         """Optical path difference of one radian of phase: λ/2π, in metres; None where the wavelength is not known."""
         return None if self.wavelength_m is None else self.wavelength_m / tau
+
+
+@dataclass(frozen=True, slots=True)
+class StatedOptics:
+    """What a person says of the optics, in the units of data sheets: nm and µm. None is not said."""
+
+    wavelength_nm: float | None = None
+    pixel_um: float | None = None
+    magnification: float | None = None
+    na: float | None = None
+    refractive_index: float | None = None
+
+    def over(self, known: Optics | None) -> Optics | None:
+        """`known` with what was said in place of its own; None where nothing is said or known.
+
+        Raises:
+            ValueError: see `Optics`.
+        """
+        if self == StatedOptics():
+            return known
+        base = known or Optics(None)
+        return Optics(
+            base.wavelength_m if self.wavelength_nm is None else self.wavelength_nm * 1e-9,
+            base.pixel_pitch_m if self.pixel_um is None else self.pixel_um * 1e-6,
+            base.magnification if self.magnification is None else self.magnification,
+            base.numerical_aperture if self.na is None else self.na,
+            base.refractive_index if self.refractive_index is None else self.refractive_index,
+        )

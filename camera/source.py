@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qpi_live.camera.errors import CameraUnavailable
 from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.frame import Frame
-from qpi_live.camera.optics import Optics
+from qpi_live.camera.optics import Optics, StatedOptics
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class CameraOptions:
         frame_rate_hz: frames per second; 0 sends as fast as the consumer takes them; None is the source's own.
         loop: start a finite recording again at its end.
         seed: of whatever is random in the source.
-        optics: overrides what the source says of its optics.
+        optics: in place of what the source says of its optics, where something is stated.
         settings_file: features to set on a camera that has any, as TOML or JSON.
         channel: of a recording with several, name or number of the one with the holograms; "" finds it.
         follow: wait at a recording's end for the frames that are still being written.
@@ -55,7 +55,7 @@ class CameraOptions:
     frame_rate_hz: float | None = None
     loop: bool = True
     seed: int = 0
-    optics: Optics | None = None
+    optics: StatedOptics = field(default_factory=StatedOptics)
     settings_file: Path | None = None
     channel: str = ""
     follow: bool = False

@@ -14,7 +14,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from qpi_live.camera.optics import Optics
+from qpi_live.camera.optics import Optics, StatedOptics
 from qpi_live.camera.source import CAMERA_KINDS, CameraOptions
 from qpi_live.models.engine import POLYNOMIAL, EngineOptions
 from qpi_live.models.sideband import Sideband
@@ -79,8 +79,11 @@ class Settings(BaseSettings):
 
     wavelength_nm: float | None = Field(default=None, gt=0, description="vacuum wavelength of the illumination, in nm")
     pixel_um: float | None = Field(default=None, gt=0, description="pitch of the sensor's pixels, in µm")
-    magnification: float = Field(default=1.0, gt=0, description="lateral magnification from sample to sensor")
+    magnification: float | None = Field(default=None, gt=0, description="lateral magnification from sample to sensor")
     na: float | None = Field(default=None, gt=0, le=1.7, description="numerical aperture of the objective")
+    refractive_index: float | None = Field(
+        default=None, ge=1, le=3, description="refractive index of the medium around the sample"
+    )
 
     carrier: str | None = Field(default=None, description="FY,FX of the carrier in cycles per pixel; unset finds it")
     sideband: Sideband | None = Field(
@@ -184,9 +187,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_optics(self) -> Settings:
-        if self.wavelength_nm is None and (self.pixel_um, self.magnification, self.na) != (None, 1.0, None):
-            raise ValueError("expected wavelength_nm beside pixel_um, magnification and na; give all that are known")
-        _ = self.optics
+        self.optics.over(None)  # refuses what cannot be
         return self
 
     @classmethod
@@ -202,12 +203,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
     @property
-    def optics(self) -> Optics | None:
-        """The optics that were set, in place of the camera's; None where no wavelength was."""
-        if self.wavelength_nm is None:
-            return None
-        pitch_m = None if self.pixel_um is None else self.pixel_um * 1e-6
-        return Optics(self.wavelength_nm * 1e-9, pitch_m, self.magnification, self.na)
+    def optics(self) -> StatedOptics:
+        """What is said of the optics, in place of what the camera says."""
+        return StatedOptics(self.wavelength_nm, self.pixel_um, self.magnification, self.na, self.refractive_index)
 
     @property
     def is_for_others(self) -> bool:

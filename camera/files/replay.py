@@ -145,7 +145,7 @@ class ReplayCamera:
             shape=self._shape,
             bit_depth=self._depth,
             frame_rate_hz=self._rate_hz or None,
-            optics=self._options.optics or recording.optics,
+            optics=self._options.optics.over(recording.optics),
             remark=" ".join(part for part in (self._notice, recording.remark, crop) if part),
         )
 

@@ -341,7 +341,7 @@ class GenicamCamera:
                 shape=facts.shape,
                 bit_depth=self._format.bit_depth,
                 frame_rate_hz=facts.frame_rate_hz,
-                optics=self._options.optics,
+                optics=self._options.optics.over(None),
                 settings=facts.settings,
                 remark=self._remark(),
             )

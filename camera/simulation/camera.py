@@ -63,7 +63,9 @@ class SimulatedCamera:
         try:
             instrument, specimen = _instrument_and_specimen(address or "nominal")
             instrument = replace(
-                instrument, shape=options.shape or instrument.shape, optics=options.optics or instrument.optics
+                instrument,
+                shape=options.shape or instrument.shape,
+                optics=options.optics.over(instrument.optics) or instrument.optics,
             )
             frame_bytes = instrument.shape[0] * instrument.shape[1] * (1 if instrument.sensor.bit_depth == 8 else 2)
             loop_frames = max(_SHORTEST_LOOP, min(LOOP_FRAMES, _LOOP_BYTES // frame_bytes))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
-from qpi_live.camera.optics import Optics
+from qpi_live.camera.optics import Optics, StatedOptics
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.api import schemas
 from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, file_answer
@@ -57,22 +57,17 @@ class SentParameters(BaseModel):
     )
     wavelength_nm: float | None = Field(default=None, gt=0, description="vacuum wavelength, if known")
     pixel_um: float | None = Field(default=None, gt=0, description="sensor's pixel pitch, if known")
-    magnification: float = Field(default=1.0, gt=0, description="from sample to sensor")
+    magnification: float | None = Field(default=None, gt=0, description="from sample to sensor; unset: 1")
     na: float | None = Field(default=None, gt=0, le=1.7, description="objective's numerical aperture, if known")
 
     @property
     def optics(self) -> Optics | None:
-        """The optics that were given; None where no wavelength was.
+        """The optics that were given; None where none were.
 
         Raises:
-            ValueError: they cannot be, or some were given without a wavelength.
+            ValueError: they cannot be.
         """
-        if self.wavelength_nm is None:
-            if (self.pixel_um, self.magnification, self.na) != (None, 1.0, None):
-                raise ValueError("expected wavelength_nm beside pixel_um, magnification and na; give all or none")
-            return None
-        pitch_m = None if self.pixel_um is None else self.pixel_um * 1e-6
-        return Optics(self.wavelength_nm * 1e-9, pitch_m, self.magnification, self.na)
+        return StatedOptics(self.wavelength_nm, self.pixel_um, self.magnification, self.na).over(None)
 
 
 async def _slot(station: AtStation) -> AsyncIterator[None]:

@@ -25,11 +25,11 @@ def instrument(
     name: Annotated[str, typer.Option(help="Name of the instrument.")] = "",
 ) -> None:
     """Measure an instrument from a few real frames: carrier, band limit, beam, contrast, noise, aberration."""
-    from qpi_live.camera.optics import Optics
+    from qpi_live.camera.optics import StatedOptics
     from qpi_live.models.training.measurement import measure_instrument
 
     with one_clear_line():
-        given = None if wavelength_nm is None else Optics(wavelength_nm * 1e-9, _metres(pixel_um), magnification)
+        given = None if wavelength_nm is None else StatedOptics(wavelength_nm, pixel_um, magnification).over(None)
         read, optics = read_frames(recording, frames, size, given)
         if optics is None:
             raise ValueError("expected to know the wavelength, got a recording that does not say; add --wavelength-nm")
@@ -121,10 +121,6 @@ def gather(
         found, bit_depth = read_pairs(interferograms, phases)
         write_split(found, folder, bit_depth, {"kind": "gathered", "interferograms": str(interferograms)})
     typer.echo(f"{len(found)} pairs → {folder}")
-
-
-def _metres(micrometres: float | None) -> float | None:
-    return None if micrometres is None else micrometres * 1e-6
 
 
 def cultures(
