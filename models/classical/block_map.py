@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.classical.background import JUDGED_SHARE, fit_steps, narrowest
 from qpi_live.models.classical.polynomial import (
+    Grid,
     as_matrix,
     factorise,
     grid_at,
@@ -76,7 +77,7 @@ class BlockMap:
         q, r = np.linalg.qr(np.stack([np.outer(y**i, x**j).ravel() for i, j in exponents], axis=1))
         self.orthonormal: Values = np.ascontiguousarray(q.T) * EDGE
         self._from_powers: Values = r / EDGE
-        self._to_powers: Values = np.linalg.inv(self._from_powers).astype(np.float64)
+        self._squares: Values = EDGE**2 * self._from_powers.T @ self._from_powers  # of the orthonormal terms
         halved_y, halved_x = (at.reshape(-1, 2).mean(axis=1) for at in (y, x))
         self._steps = steps_between(halved_y, halved_x, order)
 
@@ -123,31 +124,23 @@ class BlockMap:
             log_weight: (128, 128) float32 natural logarithm of each block's weight; cut to −8 … 4.
             valid: (128, 128) float32; blocks of 0 do not count.
         """
-        return self._least_squares(block_weights(log_weight, valid), background_rad, RIDGE)
+        weights = _block_weights(log_weight, valid)
+        values, _ = _least_squares(self._grid, weights, background_rad, RIDGE * self._squares)
+        return values
 
     def settle(self, background_rad: Map, log_weight: Map, valid: Map) -> Settled:
         """As `solve`, for a background that is nearly flat: blocks that lie off it lose their weight in rounds."""
-        trusted = weights = block_weights(log_weight, valid)
-        values = self._least_squares(trusted, background_rad, SETTLING_RIDGE)
-        for _ in range(SETTLING_ROUNDS):
-            off = self.without(background_rad, values) / np.float32(SETTLING_RAD)
-            weights = _with_mean_one(trusted / (1 + off**2))
-            values = self._least_squares(weights, background_rad, SETTLING_RIDGE)
-        return Settled(values, self._standard_error(trusted, weights, self.without(background_rad, values)))
+        trusted = _block_weights(log_weight, valid)
+        ridge = SETTLING_RIDGE * self._squares
+        values, matrix, scatter_rad, samples = _settle(self._grid, trusted, background_rad, ridge)
+        # The standard error of the least squares: how far the blocks scatter, and how much they say of each term.
+        variances = self._from_powers @ np.linalg.inv(matrix / EDGE**2) @ self._from_powers.T
+        return Settled(values, _ALIKE * scatter_rad * float(np.sqrt(np.trace(variances) / max(samples, 1.0))))
 
     def spread(self, means_rad: Map, values: Values, valid: Map) -> float:
         """The range over which the flattest quarter of the valid map scatters about a polynomial, in rad."""
         rest = sort_samples(self.without(means_rad, values)[valid > 0])
         return float(narrowest(rest, JUDGED_SHARE)[1])
-
-    def _standard_error(self, trusted: Map, weights: Map, off_rad: Map) -> float:
-        """Of the polynomial, RMS over the frame, from how far the blocks scatter and how much they say of each term."""
-        scatter_rad = float(np.sqrt(np.mean(trusted * off_rad**2)))
-        matrix, _ = normal_equations(self._grid, weights, off_rad)
-        matrix = self._to_powers.T @ matrix @ self._to_powers / EDGE**2
-        matrix[np.diag_indices_from(matrix)] += SETTLING_RIDGE
-        samples = float(weights.sum()) ** 2 / max(float(np.sum(weights**2)), 1e-12)
-        return _ALIKE * scatter_rad * float(np.sqrt(np.trace(np.linalg.inv(matrix)) / max(samples, 1.0)))
 
     def to_orthonormal(self, values: Values) -> Values:
         """The same polynomial in terms of `orthonormal`."""
@@ -158,23 +151,6 @@ class BlockMap:
         """(order + 1, order + 1) float64 c[i, j] of y^i x^j."""
         matrix: NDArray[np.float64] = as_matrix(self._grid, values)
         return matrix
-
-    def _least_squares(self, weights: Map, background_rad: Map, ridge: float) -> Values:
-        matrix, right = normal_equations(self._grid, weights, background_rad)
-        # The ridge belongs to the orthonormal polynomials, of which each counts alike.
-        matrix = self._to_powers.T @ matrix @ self._to_powers / EDGE**2
-        matrix[np.diag_indices_from(matrix)] += ridge
-        values: Values = self._to_powers @ np.linalg.solve(matrix, self._to_powers.T @ right / EDGE**2)
-        return values
-
-
-def block_weights(log_weight: Map, valid: Map) -> Map:
-    """Weights of mean 1 over the map, 0 where it is not valid."""
-    return _with_mean_one(np.exp(np.clip(log_weight, _SMALLEST_LOG_WEIGHT, _LARGEST_LOG_WEIGHT)) * valid)
-
-
-def _with_mean_one(weights: Map) -> Map:
-    return weights / np.float32(max(float(weights.mean()), 1e-12))
 
 
 def _block_edges(length: int) -> NDArray[np.int64]:
@@ -235,3 +211,41 @@ def _lit_means(
                 means[row, column] = total / np.float32(count)
                 valid[row, column] = 1
     return means, valid
+
+
+@numba.njit(nogil=True, cache=True)
+def _block_weights(log_weight: Map, valid: Map) -> Map:
+    """Weights of mean 1 over the map, 0 where it is not valid."""
+    weights = np.empty_like(log_weight)
+    for y in range(EDGE):
+        for x in range(EDGE):
+            cut = min(max(log_weight[y, x], np.float32(_SMALLEST_LOG_WEIGHT)), np.float32(_LARGEST_LOG_WEIGHT))
+            weights[y, x] = np.exp(cut) * valid[y, x]
+    return _with_mean_one(weights)
+
+
+@numba.njit(nogil=True, cache=True)
+def _with_mean_one(weights: Map) -> Map:
+    return weights / np.float32(max(weights.sum() / weights.size, 1e-12))
+
+
+@numba.njit(nogil=True, cache=True)
+def _least_squares(grid: Grid, weights: Map, target: Map, ridge: Values) -> tuple[Values, Values]:
+    """The values of the terms, and the matrix of the normal equations."""
+    matrix, right = normal_equations(grid, weights, target)
+    matrix += ridge
+    return solve(factorise(matrix, len(right), 0.0), right), matrix
+
+
+@numba.njit(nogil=True, cache=True)
+def _settle(grid: Grid, trusted: Map, background: Map, ridge: Values) -> tuple[Values, Values, float, float]:
+    """Values, matrix of the last round, the trusted blocks' RMS scatter, and how many blocks the weights amount to."""
+    values, matrix = _least_squares(grid, trusted, background, ridge)
+    rest, weights = np.empty_like(background), trusted
+    for _ in range(SETTLING_ROUNDS):
+        subtract_values(grid, values, background, rest)
+        weights = _with_mean_one(trusted / (np.float32(1) + (rest / np.float32(SETTLING_RAD)) ** 2))
+        values, matrix = _least_squares(grid, weights, background, ridge)
+    subtract_values(grid, values, background, rest)
+    scatter = np.sqrt((trusted * rest**2).sum() / rest.size)
+    return values, matrix, scatter, weights.sum() ** 2 / max((weights**2).sum(), 1e-12)

@@ -37,6 +37,7 @@ _MOST_SATURATED = 0.01
 # and more where steps of 2π are to be seen.
 _MOST_BRIGHT_CUTS = 0.1
 _MOST_DOUBT_RAD = 0.2
+_LOST_RAD, _LOST = 0.1, 2.0  # doubt about the ground that shows a sign to be wrong, and over the other sign's
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class _Stream:
 
     key: StreamKey
     retriever: TakedaRetriever
+    background: Background
     chain: Chain
     is_sign_known: bool
     is_calibrated: bool
@@ -271,8 +273,9 @@ class OffAxisEngine(ABC):
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
         if calibration is not None:
             retriever.use_calibration(calibration.pixels)
-        chain = self._lay_chain(retriever, self._background(shape, calibration))
-        return _Stream(frame.stream, retriever, chain, is_sign_known, calibration is not None)
+        background = self._background(shape, calibration)
+        chain = self._lay_chain(retriever, background)
+        return _Stream(frame.stream, retriever, background, chain, is_sign_known, calibration is not None)
 
 
 def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
@@ -286,6 +289,13 @@ def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
 
 
 def _sign_in(inverted: Inverted, stream: _Stream) -> int:
+    """+1 where cells come out positive, −1 where negative, 0 where there is no telling."""
+    doubt_rad = inverted.aberration.doubt_rad
+    if doubt_rad is not None:
+        # In crowded cells a learned background finds the ground, but is lost in their negative: it has seen none.
+        other_rad = stream.background.remove(-inverted.phase_rad, inverted.mask).doubt_rad
+        if other_rad is not None and max(doubt_rad, other_rad) > max(_LOST_RAD, _LOST * min(doubt_rad, other_rad)):
+            return 1 if doubt_rad < other_rad else -1
     return sign_of_objects(inverted.phase_rad, inverted.mask, margin_px=_RINGING / stream.retriever.radius)
 
 

@@ -54,7 +54,7 @@ def _sample(cultures: CultureSet, rng: Generator) -> Map:
     """The sample's phase: mostly cells, often with objects that advance the light, sometimes with a lost turn."""
     usual = rng.random() < 0.5
     window = _window(usual, rng)
-    phase = np.minimum(_piece(cultures, window, rng) * rng.uniform(0.5, 1.15), _HIGHEST_RAD)
+    phase = np.minimum(_cells(cultures, window, rng) * rng.uniform(0.5, 1.15), _HIGHEST_RAD)
     kind = rng.random()
     if kind < 0.03:
         phase *= 0
@@ -72,6 +72,25 @@ def _sample(cultures: CultureSet, rng: Generator) -> Map:
     if rng.random() < 0.1:  # an edge too steep for the unwrapper
         top = float(phase.max())
         phase = phase - 2 * np.pi * np.float32(rng.choice([-1, 1])) * (phase > rng.uniform(0.3, 0.9) * top)
+    made: Map = phase.astype(np.float32)
+    return made
+
+
+def _cells(cultures: CultureSet, window: tuple[int, int], rng: Generator) -> Map:
+    """A piece of a culture, made new: joined with another, flatter or steeper, uneven from place to place.
+
+    The network learned a few hundred cultures by heart: its error on them fell to 0.7 of that on others.
+    """
+    phase = _piece(cultures, window, rng)
+    if rng.random() < 0.4:
+        phase = (phase**4 + _piece(cultures, window, rng) ** 4) ** 0.25
+    if rng.random() < 0.5:
+        top = max(float(phase.max()), 1e-3)
+        phase = top * (np.maximum(phase, 0) / top) ** np.float32(rng.uniform(0.7, 1.5))
+    if rng.random() < 0.5:
+        coarse = gaussian_filter(rng.standard_normal((EDGE // 4, EDGE // 4), np.float32), rng.uniform(2, 6))
+        coarse *= np.float32(rng.uniform(0, 0.3)) / coarse.std()
+        phase = phase * np.maximum(1 + _resampling(EDGE // 4) @ coarse @ _resampling(EDGE // 4).T, 0.2)
     made: Map = phase.astype(np.float32)
     return made
 

@@ -14,7 +14,7 @@ from PIL import Image
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.classical.carrier import Carrier
-from qpi_live.models.engine import EngineOptions
+from qpi_live.models.engine import POLYNOMIAL, EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import InferenceError
 from qpi_live.models.metrics import psnr_db, ssim
@@ -61,20 +61,22 @@ def evaluate(
     return scores
 
 
-def classical_method(pairs: PairSet, *, calibrated: bool) -> Method:
-    """Takeda and Goldstein with a 4th-order background fit, or with the pair's own sample-free frame.
+def classical_method(pairs: PairSet, *, calibrated: bool, background: str = POLYNOMIAL) -> Method:
+    """Takeda and Goldstein with a background of order 4, or with the pair's own sample-free frame.
 
     The carrier is found in each frame (or calibration frame) by itself; its sign is the instrument's.
     A frame that cannot be inverted counts as a flat phase.
     """
     origin = pairs.manifest["origin"]
+    if "instrument" not in origin:
+        raise ValueError("expected pairs of a simulated instrument, whose sideband is known, got others")
     instrument = Instrument.from_json(origin["instrument"])
     numbers: Sequence[int] = pairs.numbers
     is_upper = Carrier(*instrument.fringes.carrier_cycles_per_px).is_upper
     sideband = Sideband.UPPER if is_upper else Sideband.LOWER
 
     def method(pixels: Pixels, number: int) -> Phase:
-        engine = ClassicalEngine(EngineOptions(optics=instrument.optics, sideband=sideband))
+        engine = ClassicalEngine(EngineOptions(optics=instrument.optics, sideband=sideband, background=background))
         try:
             if calibrated:
                 pair = simulate_pair(instrument, pairs.conditions[number], origin["seed"] * 10**6 + numbers[number])

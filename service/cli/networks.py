@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 def evaluate(
     data: Folder,
     folder: Annotated[Path, typer.Argument(help="Folder to write scores.csv and pictures to.")],
-    networks: Annotated[list[Path], typer.Argument(help="Networks of `qpi export` (ONNX).")],
+    networks: Annotated[list[Path] | None, typer.Argument(help="Networks of `qpi export` (ONNX).")] = None,
     split: Annotated[str, typer.Option(help="Which pairs.")] = "test",
     classical: Annotated[
         bool, typer.Option(help="Also the classical chain, with and without a calibration frame.")
     ] = True,
+    background: Annotated[
+        list[str] | None,
+        typer.Option(help="Also the classical chain with this background: learned, or the file of a learned one."),
+    ] = None,
 ) -> None:
     """Measure networks on pairs they never saw, beside the classical chain on the same frames."""
     with one_clear_line():
@@ -33,10 +37,14 @@ def evaluate(
         from qpi_live.models.training.pairs import PairSet
 
         chosen = PairSet(data, split)
-        methods: dict[str, Method] = {path.stem: _network_method(path, chosen) for path in networks}
+        methods: dict[str, Method] = {path.stem: _network_method(path, chosen) for path in networks or []}
         if classical and "instrument" in chosen.manifest["origin"]:
             methods["classical"] = classical_method(chosen, calibrated=False)
             methods["classical-calibrated"] = classical_method(chosen, calibrated=True)
+        for name in background or []:
+            methods[f"classical-{Path(name).stem}"] = classical_method(chosen, calibrated=False, background=name)
+        if not methods:
+            raise ValueError("expected networks or --background to measure, got neither")
         with bar("pairs", len(chosen)) as advance:
             scores = run_evaluate(chosen, methods, folder, advance)
     rows = [(c, m, str(n), f"{p:.2f}", f"{w:.2f}", f"{s:.3f}") for c, m, n, p, w, s in table(scores)]

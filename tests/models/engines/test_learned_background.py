@@ -8,7 +8,7 @@ from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.artifacts.background_network import BackgroundNetwork
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.engine import EngineOptions
-from qpi_live.models.engines import classical_cuda
+from qpi_live.models.engines import classical_cuda, off_axis
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.learned_background import LearnedBackground
 from qpi_live.models.errors import EngineUnavailable
@@ -116,6 +116,28 @@ def test_retrieve_of_dense_frames_is_far_better_than_with_a_polynomial(name: str
             scores.append(psnr_db(np.clip(engine.retrieve(frame(pair.pixels)).phase_rad, 0, 12), truth))
     assert np.median(learned) > 34
     assert np.median(learned) > np.median(polynomial) + 8
+
+
+@pytest.mark.slow
+def test_automatic_sideband_of_dense_frames_is_never_the_wrong_one() -> None:
+    instrument = Instrument.from_file(DATA / "second.json")
+    for seed in range(78_000, 78_004):
+        pair = simulate_pair(instrument, "dense", seed)
+        engine = ClassicalEngine(EngineOptions(optics=instrument.optics, background="learned", threads=1))
+        phase = engine.retrieve(frame(pair.pixels)).phase_rad
+        if engine._stream is not None and engine._stream.is_sign_known:
+            assert np.corrcoef(phase[::8, ::8].ravel(), pair.phase_rad[::8, ::8].ravel())[0, 1] > 0.5
+
+
+def test_automatic_sideband_of_crowded_cells_is_found_by_their_ground(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(off_axis, "sign_of_objects", lambda *_, **__: 0)  # which cannot tell in every crowd
+    pair = simulate_pair(Instrument.from_file(DATA / "second.json"), "dense", 78_001)
+    for sideband in (0, 1):
+        engine = ClassicalEngine(EngineOptions(background="learned", threads=1))
+        pixels = pair.pixels if sideband == 0 else pair.pixels[::-1, ::-1].copy()  # turned: the other carrier
+        phase = engine.retrieve(frame(pixels)).phase_rad
+        truth = pair.phase_rad if sideband == 0 else pair.phase_rad[::-1, ::-1]
+        assert np.corrcoef(phase[::8, ::8].ravel(), truth[::8, ::8].ravel())[0, 1] > 0.8
 
 
 def test_learned_background_on_a_gpu_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
