@@ -14,7 +14,7 @@ GPU_ENGINES ?= build/nasprnet.trt goldstein-cuda nasprnet goldstein
 LINKED := mkdir -p build/typing/qpi_live && for part in qpi_live/__init__.py qpi_live/py.typed bench camera models service; \
     do ln -sfn "$(CURDIR)/$$part" "build/typing/qpi_live/$$(basename $$part)"; done
 
-.PHONY: setup serve check quick test docs test-gpu bench bench-gpu virtual-camera clean
+.PHONY: setup serve check check-page quick test docs test-gpu bench bench-gpu virtual-camera clean
 
 # Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
 $(BIN)/.serve: pyproject.toml constraints.txt
@@ -68,6 +68,14 @@ quick: $(BIN)/.test
 test: $(BIN)/.test
 	@tests/ensure_chromium.sh
 	$(BIN)/pytest
+
+# The page's JavaScript, by TypeScript's checker and eslint; needs Node.js.
+check-page: node_modules/.stamp
+	npm run --silent check
+
+node_modules/.stamp: package.json
+	npm install --no-audit --no-fund --silent --no-package-lock
+	@touch $@
 
 docs: $(BIN)/.docs
 	$(BIN)/mkdocs build --strict --site-dir build/site

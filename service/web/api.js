@@ -1,7 +1,8 @@
 // Calls of the service's REST interface.
 
 /** What `path` under /api/v1/ answers, as JSON; an Error with the service's own sentence where it refuses. */
-export async function call(path, { method = "GET", json } = {}) {
+export async function call(path, { method = "GET", json } = /** @type {{method?: string, json?: unknown}} */ ({})) {
+  /** @type {RequestInit & {headers?: any}} */
   const request = { method, cache: "no-store" };
   if (json !== undefined) {
     request.headers = { "Content-Type": "application/json" };

@@ -1,6 +1,7 @@
 // The camera's own controls: exposure, gain, rate, trigger, start and stop. Not shown for a camera that has none.
 
 import { call } from "./api.js";
+import { $ } from "./dom.js";
 import { download } from "./save.js";
 
 const NUMBERS = ["ExposureTime", "Gain", "AcquisitionFrameRate"];
@@ -8,7 +9,6 @@ const TRIGGER = ["TriggerMode", "TriggerSource", "TriggerSoftware"];
 const UNITS = { us: "µs" };
 const FREE_RUN = "Free run";
 const ANSWER_MS = 8000;
-const $ = (id) => document.getElementById(id);
 const put = (name, value) => call(`camera/features/${name}`, { method: "PUT", json: { value } });
 
 export class CameraPanel {

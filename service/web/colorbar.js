@@ -1,6 +1,7 @@
 // The colour bar: which colour is which phase, and the contrast limits, typed or dragged.
 
 import { lookupTable } from "./colormaps.js";
+import { one } from "./dom.js";
 import { fixed, ticks, typed } from "./units.js";
 
 const TICK_ROOM_PX = 48;
@@ -9,14 +10,18 @@ export class ColorBar {
   /** `onChange` is called after a person changed the limits that `show` was last given. */
   constructor(onChange) {
     this.onChange = onChange;
-    this.title = document.querySelector("#bar-title");
-    this.bar = document.querySelector("#bar");
-    this.context = document.querySelector("#bar-canvas").getContext("2d");
-    this.tickList = document.querySelector("#bar-ticks");
-    this.low = document.querySelector("#limit-low");
-    this.high = document.querySelector("#limit-high");
-    this.autoButton = document.querySelector("#auto");
+    this.title = one("#bar-title");
+    this.bar = one("#bar");
+    this.context = one("#bar-canvas").getContext("2d");
+    this.tickList = one("#bar-ticks");
+    this.low = one("#limit-low");
+    this.high = one("#limit-high");
+    this.autoButton = one("#auto");
     this.drawn = "";
+    /** @type {any} set by `show` */
+    this.limits = null;
+    /** @type {any} */
+    this.scale = null;
     this.low.addEventListener("change", () => this.set(typed(this.low.value) / this.scale.perRad, this.limits.high));
     this.high.addEventListener("change", () => this.set(this.limits.low, typed(this.high.value) / this.scale.perRad));
     this.autoButton.addEventListener("click", () => {
@@ -60,7 +65,7 @@ export class ColorBar {
   set(low, high) {
     this.limits.set(low, high);
     this.drawn = ""; // what was typed is put right even if it changed nothing
-    document.activeElement?.blur();
+    /** @type {any} */ (document.activeElement)?.blur();
     this.onChange();
   }
 

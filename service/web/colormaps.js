@@ -42,6 +42,7 @@ export function lookupTable(name) {
 
 function shade(name, t) {
   if (name === "cyclic") return cyclic(t);
+  if (name === "difference") return diverging(2 * t - 1);
   if (name === "grey") return [t, t, t]; // plain grey values, as every camera program shows them
   const stops = STOPS[name];
   const place = Math.min(t * (stops.length - 1), stops.length - 1 - 1e-9);
@@ -50,10 +51,16 @@ function shade(name, t) {
   return srgb(...low.map((start, i) => start + part * (high[i] - start)));
 }
 
-// Both ends are the same light grey, so that −π and π look alike; zero is dark, blue below it and red above.
+// Both ends are the same light grey, so that −π and π look alike; zero is a middle grey that is no shadow, blue below it
+// and red above.
 function cyclic(t) {
   const turn = 2 * Math.PI * t;
-  return srgb(0.57 + 0.32 * Math.cos(turn), 0.13 * Math.abs(Math.sin(turn)) ** 0.8, t < 0.5 ? 255 : 35);
+  return srgb(0.68 + 0.23 * Math.cos(turn), 0.13 * Math.abs(Math.sin(turn)) ** 0.8, t < 0.5 ? 255 : 35);
+}
+
+// Zero is nearly white; below it is blue, above it red.
+function diverging(s) {
+  return srgb(0.92 - 0.45 * Math.abs(s), 0.17 * Math.abs(s), s < 0 ? 255 : 30);
 }
 
 function srgb(lightness, chroma, hueDegrees) {

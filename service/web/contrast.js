@@ -3,14 +3,20 @@
 const LOW_PART = 0.005;
 const HIGH_PART = 0.995;
 const MOST_SAMPLES = 16384;
-const EASE = 0.2; // how far automatic limits move towards each new frame's own, so that the colours do not flicker
+const EASE = 0.05; // how far automatic limits move towards each new frame's own once they move
+const STILL_PART = 0.08; // limits stand still while the frame's own stay within this part of their span
+const BELOW = 0xff_d8_40_20; // opaque ABGR: blue, for what lies below the lower limit
+const ABOVE = 0xff_50_30_ff; // red, for what lies above the upper one
+const MASKED = 0xff_30_28_28; // a quiet grey, for pixels without a phase
 
 /** The 0.5 and 99.5 percentiles of an array, from at most 16 384 of its values spread over it. */
 export function percentileLimits(values) {
   const stride = Math.max(1, Math.ceil(values.length / MOST_SAMPLES)) | 1; // odd: does not walk down one column
-  const samples = new Float32Array(Math.ceil(values.length / stride));
-  for (let i = 0, j = 0; j < values.length; i += 1, j += stride) samples[i] = values[j];
-  samples.sort();
+  let samples = new Float32Array(Math.ceil(values.length / stride));
+  let taken = 0;
+  for (let j = 0; j < values.length; j += stride) if (values[j] === values[j]) samples[taken++] = values[j]; // no NaN
+  if (taken === 0) return [0, 1];
+  samples = samples.subarray(0, taken).sort();
   const low = samples[Math.floor(LOW_PART * (samples.length - 1))];
   const high = samples[Math.ceil(HIGH_PART * (samples.length - 1))];
   return high > low ? [low, high] : [low - 0.5, low + 0.5];
@@ -20,7 +26,11 @@ export function percentileLimits(values) {
 export class Limits {
   constructor(home = null) {
     this.home = home;
-    [this.low, this.high] = home ?? [0, 1];
+    this.low = home?.[0] ?? 0;
+    this.high = home?.[1] ?? 1;
+    this.isAuto = true; // else set by hand
+    this.isFresh = true; // the next frame decides at once
+    this.isMoving = false; // on the way to other limits
     this.auto();
   }
 
@@ -28,6 +38,11 @@ export class Limits {
   follow(values) {
     if (!this.isAuto || this.home) return;
     const [low, high] = percentileLimits(values);
+    const span = this.high - this.low;
+    const isOff = Math.abs(low - this.low) > STILL_PART * span || Math.abs(high - this.high) > STILL_PART * span;
+    this.isMoving = isOff || (this.isMoving && Math.abs(high - low - span) > 0.01 * span);
+    // Colours that change from frame to frame look like a change of the sample: move late, slowly, and then to the end.
+    if (!this.isFresh && !this.isMoving) return;
     const ease = this.isFresh ? 1 : EASE;
     this.low += ease * (low - this.low);
     this.high += ease * (high - this.high);
@@ -47,12 +62,24 @@ export class Limits {
   }
 }
 
-/** Colour `values` of any number type: `table[0]` at `low` and below, `table[255]` at `high` and above. */
-export function color(pixels, values, table, low, high) {
+/**
+ * Colour `values` of any number type: `table[0]` at `low` and below, `table[255]` at `high` and above; NaN is masked.
+ * Where `marksClipped`, values outside of the limits get colours of their own.
+ */
+export function color(pixels, values, table, low, high, marksClipped = false) {
   const levelsPerUnit = 256 / (high - low);
+  if (marksClipped) {
+    for (let i = 0; i < pixels.length; i += 1) {
+      const value = values[i];
+      if (value < low) pixels[i] = BELOW;
+      else if (value > high) pixels[i] = ABOVE;
+      else pixels[i] = value === value ? table[Math.min(255, ((value - low) * levelsPerUnit) | 0)] : MASKED;
+    }
+    return;
+  }
   for (let i = 0; i < pixels.length; i += 1) {
     const level = ((values[i] - low) * levelsPerUnit) | 0;
-    pixels[i] = table[level < 0 ? 0 : level > 255 ? 255 : level];
+    pixels[i] = values[i] === values[i] ? table[level < 0 ? 0 : level > 255 ? 255 : level] : MASKED;
   }
 }
 

@@ -1,10 +1,10 @@
 // Who makes the phase and who takes the frames, and what can be adjusted of that.
 
 import { call } from "./api.js";
+import { $, all, one } from "./dom.js";
 import { row } from "./rows.js";
-import { clock, fixed, milliseconds } from "./units.js";
+import { clock, fixed, milliseconds, typed } from "./units.js";
 
-const $ = (id) => document.getElementById(id);
 const ANSWER_MS = 8000;
 
 export class EnginePanel {
@@ -17,6 +17,15 @@ export class EnginePanel {
     this.command("uncalibrate", "No calibration: the background is fitted.", () =>
       call("engine/calibration", { method: "DELETE" }),
     );
+    $("engine-choice").addEventListener("change", ({ target }) => this.switchTo(target.value));
+    $("optics-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const optics = {};
+      for (const { name, value } of event.target.elements) if (name && value.trim()) optics[name] = typed(value);
+      this.carryOut("The optics are kept for this camera.", () =>
+        call("camera/optics", { method: "PUT", json: optics }),
+      );
+    });
     $("sources").addEventListener("change", ({ target }) =>
       this.carryOut("The camera was switched.", () =>
         call("camera/source", { method: "PUT", json: { source: target.value } }),
@@ -27,6 +36,13 @@ export class EnginePanel {
         call("engine/sideband", { method: "PUT", json: { sideband: target.value } }),
       ),
     );
+  }
+
+  async switchTo(name) {
+    $("engine-choice").disabled = true;
+    this.answer(`${name} is being opened; frames go on by the present engine.`, false);
+    await this.carryOut(`Engine: ${name}.`, () => call("engine", { method: "PUT", json: { engine: name } }));
+    $("engine-choice").disabled = false;
   }
 
   command(id, done, order) {
@@ -55,9 +71,25 @@ export class EnginePanel {
     const engine = await call("engine").catch(() => null);
     $("tuning").hidden = !engine?.tunable;
     this.calibrationNs = engine?.calibration_ns ?? null;
+    if (engine) this.offerEngines(engine);
     this.offerSources(await call("camera").catch(() => null));
-    const choice = document.querySelector(`#sideband input[value="${engine?.sideband}"]`);
+    const choice = one(`#sideband input[value="${engine?.sideband}"]`);
     if (choice) choice.checked = true;
+  }
+
+  /** The engines of this machine; red where the newest phase is not to be trusted. */
+  offerEngines({ engines, chosen, trusted, doubt }) {
+    const menu = $("engine-choice");
+    if (this.engines !== JSON.stringify(engines)) {
+      this.engines = JSON.stringify(engines);
+      menu.replaceChildren(...engines.map(engineOption));
+    }
+    if (!menu.disabled || !this.hasChosen) menu.value = chosen;
+    this.hasChosen = true;
+    menu.disabled = false;
+    menu.parentElement.dataset.trusted = String(trusted ?? true);
+    menu.parentElement.title =
+      doubt ?? "Which engine makes the phase; red where it is not to be trusted on these frames";
   }
 
   /** The cameras that can be switched to, where there are several. */
@@ -75,12 +107,21 @@ export class EnginePanel {
     $("engine").replaceChildren(...engineRows(engine, quality, this.calibrationNs), ...baselineRows(baseline, engine));
     $("camera-name").textContent = [camera.vendor, camera.model].filter(Boolean).join(" ") || camera.source;
     $("camera-name").title = camera.source;
-    for (const choice of document.querySelectorAll("#sources input")) choice.checked = choice.value === camera.source;
+    for (const choice of all("#sources input")) choice.checked = choice.value === camera.source;
     $("camera").replaceChildren(...cameraRows(camera));
   }
 }
 
+function engineOption({ name, opens, why_not: whyNot, trusted, doubt }) {
+  const remark = opens ? (trusted === false ? " (not for these frames)" : "") : " (not on this machine)";
+  const option = new Option(name + remark, name);
+  option.disabled = !opens;
+  option.title = whyNot ?? doubt ?? "";
+  return option;
+}
+
 function sourceChoice(source) {
+  /** @type {any[]} */
   const [label, input, name] = ["label", "input", "span"].map((tag) => document.createElement(tag));
   input.type = "radio";
   input.name = "source";
@@ -116,7 +157,7 @@ function baselineRows(baseline, engine) {
   const part = `${fixed(100 * baseline.fraction, 0)} % of frames also run through ${baseline.engine}; ${baseline.frames} compared.`;
   return [
     row(`Differs from ${baseline.engine}`, `${fixed(baseline.rms_rad, 3)} rad`, "", `Root mean square. ${part}`),
-    row("PSNR", `${fixed(baseline.psnr_db, 1)} dB`, "", `On the scale 0 – 12 rad. ${part}`),
+    row("Agreement", `${fixed(baseline.psnr_db, 1)} dB`, "", `PSNR between the two on the scale 0 … 12 rad. ${part}`),
     row(`${baseline.engine} takes`, `${milliseconds(baseline.latency_ms)} ms`, "", "For its newest frame"),
     ...truthRows(baseline, engine),
   ];
@@ -134,7 +175,7 @@ function truthRows({ engine: other, engine_error_rad: engineRad, baseline_error_
 function cameraRows({ shape: [height, width], bit_depth: bits, optics }) {
   const pixelUm = optics?.pixel_pitch_m ? (optics.pixel_pitch_m / optics.magnification) * 1e6 : null;
   return [
-    row("Frame", `${width} × ${height}, ${bits} bit`, "", "Width × height in pixels, bits of a grey value"),
+    row("Frame", `${height} × ${width}, ${bits} bit`, "", "Rows × columns in pixels, bits of a grey value"),
     row("Wavelength", optics?.wavelength_m ? `${fixed(optics.wavelength_m * 1e9, 1)} nm` : "not known"),
     row("Pixel", pixelUm ? `${fixed(pixelUm, 3)} µm` : "not known", "", "In the object plane"),
   ];

@@ -1,11 +1,14 @@
 // The live page. Each frame comes in as two layers, phase and interferogram, and the newest whole frame is drawn once
 // per refresh of the screen. Freezing keeps the frame on screen while the stream runs on.
 
+import { Beside } from "./beside.js";
 import { CameraPanel } from "./camera_panel.js";
 import { ColorBar } from "./colorbar.js";
 import { MAPS, lookupTable } from "./colormaps.js";
-import { Limits, color, percentileLimits, wrap } from "./contrast.js";
+import { Limits, color, wrap } from "./contrast.js";
+import { $, all, one } from "./dom.js";
 import { EnginePanel } from "./engine.js";
+import { Help } from "./help.js";
 import { Picture } from "./picture.js";
 import { Profile } from "./profile.js";
 import { download, fileName, npyParts, pngParts, tiffParts } from "./save.js";
@@ -16,13 +19,26 @@ import { View } from "./view.js";
 
 const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
 const SILENCE_MS = 3000;
-const $ = (id) => document.getElementById(id);
 
 // Phase, baseline and truth share one scale, so that switching between them compares them.
 const [absolute, cyclic] = [new Limits(), new Limits([-Math.PI, Math.PI])];
-const limits = { phase: absolute, wrapped: cyclic, baseline: absolute, true: absolute };
-const maps = { phase: "perceptual", wrapped: "cyclic", baseline: "perceptual", true: "perceptual" };
-const look = { layer: "phase", unit: "rad", cursor: null, line: null };
+const limits = {
+  phase: absolute,
+  wrapped: cyclic,
+  amplitude: new Limits(),
+  mask: new Limits([0, 1]),
+  baseline: absolute,
+  true: absolute,
+};
+const maps = {
+  phase: "perceptual",
+  wrapped: "cyclic",
+  amplitude: "grey",
+  mask: "grey",
+  baseline: "perceptual",
+  true: "perceptual",
+};
+const look = { layer: "phase", unit: "rad", marksClipped: false, cursor: null, line: null };
 const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
 const link = { isOpen: false, everOpen: false, retryAt: 0, lastFrameAt: 0, stats: undefined, warning: "" };
 let wrapped = null;
@@ -47,6 +63,11 @@ const colorBar = new ColorBar(() => askForColors());
 const profile = new Profile();
 const enginePanel = new EnginePanel();
 const cameraPanel = new CameraPanel();
+const beside = new Beside((layer) => {
+  stream.want({ beside: layer });
+  askForColors();
+});
+const help = new Help();
 
 function onView() {
   for (const picture of [phasePicture, rawPicture]) picture.layOut();
@@ -91,22 +112,24 @@ function shownValues() {
 }
 
 function paint(isNew) {
-  const { phase, interferogram } = screen.frame;
+  const { phase } = screen.frame;
   if (look.layer === "wrapped") {
     if (wrapped?.length !== phase.values.length) wrapped = new Float32Array(phase.values.length);
     wrap(phase.values, wrapped);
   }
   const [values, scale, map] = [shownValues(), limits[look.layer], maps[look.layer]];
   if (isNew || scale.isFresh) scale.follow(values);
-  phasePicture.show(phase, (pixels) => color(pixels, values, lookupTable(map), scale.low, scale.high));
+  phasePicture.show(phase, (pixels) => color(pixels, values, lookupTable(map), scale.low, scale.high, look.marksClipped));
   colorBar.show(map, scale, quantity());
-  const grey = interferogram.values;
-  rawPicture.show(interferogram, (pixels) => color(pixels, grey, lookupTable("grey"), ...percentileLimits(grey)));
+  beside.paint(rawPicture, screen.frame, limits);
 }
 
 /** How phase is written now: its name, unit, factor and decimals. */
 function quantity() {
   const wavelengthM = screen.frame?.phase.header.wavelength_m;
+  if (look.layer === "amplitude")
+    return { quantity: "Amplitude", unit: "grey value", title: "Amplitude", perRad: 1, digits: 1 };
+  if (look.layer === "mask") return { quantity: "Mask", unit: "", title: "Mask", perRad: 1, digits: 0 };
   if (look.unit === "nm" && wavelengthM)
     return { quantity: "OPD", unit: "nm", title: "OPD (nm)", perRad: nmPerRad(wavelengthM), digits: 0 };
   return { quantity: "Phase", unit: "rad", title: "Phase (rad)", perRad: 1, digits: 2 };
@@ -121,7 +144,7 @@ function showFrame({ phase: { header } }) {
   $("frame-disputed").textContent = count(header.disputed_pixels);
   $("warning").textContent = header.warning ?? "";
   $("warning").hidden = !header.warning;
-  const nm = document.querySelector("#unit input[value=nm]");
+  const nm = one("#unit input[value=nm]");
   nm.disabled = !header.wavelength_m;
   nm.parentElement.title = header.wavelength_m
     ? "Optical path difference, λ/2π times the phase"
@@ -129,7 +152,7 @@ function showFrame({ phase: { header } }) {
 }
 
 function showCursor() {
-  const { phase, interferogram } = screen.frame;
+  const { phase } = screen.frame;
   if (!look.cursor) return;
   const { object_pixel_m: pixelM, wavelength_m: wavelengthM, downscale } = phase.header;
   const [y, x] = [look.cursor.y, look.cursor.x].map((position) => Math.floor(position / downscale));
@@ -138,10 +161,11 @@ function showCursor() {
   const um = (position) => fixed((position * pixelM * 1e6) / downscale, 2);
   $("cursor-px").textContent = `${look.cursor.y}, ${look.cursor.x}`;
   $("cursor-um").textContent = pixelM ? `${um(look.cursor.y)}, ${um(look.cursor.x)} µm` : "–";
-  $("cursor-quantity").textContent = look.layer === "wrapped" ? "Wrapped" : "Phase";
-  $("cursor-phase").textContent = `${fixed(rad, 3)} rad`;
-  $("cursor-opd").textContent = wavelengthM ? `${fixed(rad * nmPerRad(wavelengthM), 1)} nm` : "–";
-  $("cursor-grey").textContent = String(interferogram.values[y * interferogram.width + x]);
+  const isPhase = !["amplitude", "mask"].includes(look.layer);
+  $("cursor-quantity").textContent = look.layer === "wrapped" ? "Wrapped" : quantity().quantity.replace("OPD", "Phase");
+  $("cursor-phase").textContent = isPhase ? `${fixed(rad, 3)} rad` : fixed(rad, quantity().digits);
+  $("cursor-opd").textContent = isPhase && wavelengthM ? `${fixed(rad * nmPerRad(wavelengthM), 1)} nm` : "–";
+  [$("cursor-beside").textContent, $("cursor-grey").textContent] = beside.valueAt(screen.frame, y, x);
 }
 
 function showProfile(isUrgent) {
@@ -172,7 +196,7 @@ function showState() {
   document.body.classList.toggle("stale", !link.isOpen && link.everOpen);
   const recent = screen.drawnAt.filter((at) => performance.now() - at < 2000);
   $("shown-fps").textContent =
-    recent.length > 1 ? `${fixed(((recent.length - 1) * 1e3) / (recent.at(-1) - recent[0]), 0)} fps on screen` : "";
+    recent.length > 1 ? `${fixed(((recent.length - 1) * 1e3) / (recent.at(-1) - recent[0]), 0)} fps shown here` : "";
 }
 
 // ---- what a person does --------------------------------------------------------------------------------------
@@ -212,7 +236,7 @@ async function save(kind) {
   const makers = {
     npy: () => npyParts(frame.phase, values),
     tiff: () => tiffParts(frame.phase, values),
-    png: () => pngParts(phasePicture.canvas, header, maps[look.layer], limits[look.layer], quantity()),
+    png: () => pngParts(phasePicture, header, maps[look.layer], limits[look.layer], quantity()),
   };
   const types = { npy: "application/octet-stream", tiff: "image/tiff", png: "image/png" };
   // The frame may still be the layer before, when another was just chosen.
@@ -220,10 +244,53 @@ async function save(kind) {
   download(fileName(header, layer, kind), await makers[kind](), types[kind]);
 }
 
+function markClipped() {
+  look.marksClipped = !look.marksClipped;
+  $("clipped").setAttribute("aria-pressed", look.marksClipped);
+  askForColors();
+}
+
+/** A line through the cursor, or the middle, for whoever draws with the keyboard. */
+function drawLine() {
+  const { height, width } = phasePicture.field;
+  if (!height) return;
+  const y = look.cursor?.y ?? height >> 1;
+  lineDrawn({ y0: y, x0: 0, y1: y, x1: width - 1 });
+}
+
+function zoomBy(factor) {
+  const { height, width } = phasePicture.field;
+  if (!height) return;
+  const { y, x } = look.cursor ?? { y: view.centerY * height, x: view.centerX * width };
+  view.zoomAt(factor, (y + 0.5) / height, (x + 0.5) / width);
+}
+
+function panBy(down, right) {
+  view.moveTo(view.centerY + (0.25 * down) / view.zoom, view.centerX + (0.25 * right) / view.zoom);
+}
+
+function chooseNumber(number) {
+  const offered = all("#layer label:not([hidden]) input:not(:disabled)");
+  offered[number - 1]?.click();
+}
+
 const KEYS = {
   " ": () => freeze(),
   Escape: () => clearLine(),
+  "+": () => zoomBy(1.5),
+  "=": () => zoomBy(1.5),
+  "-": () => zoomBy(1 / 1.5),
+  0: () => view.fit(),
+  w: () => panBy(-1, 0),
+  a: () => panBy(0, -1),
+  s: () => panBy(1, 0),
+  d: () => panBy(0, 1),
+  l: () => drawLine(),
+  c: () => markClipped(),
+  u: () => one("#unit input:not(:checked):not(:disabled)")?.click(),
+  "?": () => help.show(),
 };
+for (const number of [1, 2, 3, 4, 5, 6]) KEYS[number] = () => chooseNumber(number);
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 function onKey(event) {
@@ -251,14 +318,15 @@ function chooseLayer(layer) {
 
 /** Offer the layers that the service has now; a chosen one that is gone gives way to the phase. */
 function offerLayers({ layers, baseline }) {
+  beside.offer(layers, baseline);
   $("layer-baseline").textContent = baseline ? baseline.engine[0].toUpperCase() + baseline.engine.slice(1) : "Baseline";
-  for (const choice of document.querySelectorAll("#layer input")) {
-    const isThere = layers.length === 0 || layers.includes(choice.value);
+  for (const choice of all("#layer input")) {
+    const isThere = layers.length === 0 ? !choice.parentElement.hidden : layers.includes(choice.value);
     choice.parentElement.hidden = !isThere;
     // A frozen frame has been sent as one layer only.
-    choice.disabled = screen.isFrozen && ["baseline", "true"].includes(choice.value);
+    choice.disabled = screen.isFrozen && !["phase", "wrapped"].includes(choice.value);
     if (choice.checked && !isThere) {
-      document.querySelector('#layer input[value="phase"]').checked = true;
+      one('#layer input[value="phase"]').checked = true;
       chooseLayer("phase");
     }
   }
@@ -309,20 +377,23 @@ function start() {
   });
   $("detail").addEventListener("change", ({ target }) => stream.want({ downscale: Number(target.value) }));
   $("freeze").addEventListener("click", freeze);
+  $("clipped").addEventListener("click", markClipped);
+  $("help-open").addEventListener("click", () => help.show());
   $("fit").addEventListener("click", () => view.fit());
   $("profile-clear").addEventListener("click", clearLine);
   $("profile-csv").addEventListener("click", () =>
     download(fileName(screen.frame.phase.header, "profile", "csv"), [profile.csv()], "text/csv"),
   );
-  for (const button of document.querySelectorAll("[data-save]"))
+  for (const button of all("[data-save]"))
     button.addEventListener("click", () => save(button.dataset.save));
   document.addEventListener("keydown", onKey);
   // A control that was used with the mouse gives the keyboard back, so that the space bar freezes and presses nothing.
-  document.addEventListener(
-    "click",
-    (event) => event.detail > 0 && event.target.closest("button, summary, input[type=radio]")?.blur(),
-  );
-  document.addEventListener("change", ({ target }) => target.matches("select, input[type=radio]") && target.blur());
+  document.addEventListener("click", (/** @type {any} */ { detail, target }) => {
+    if (detail > 0) target.closest("button, summary, input[type=radio]")?.blur();
+  });
+  document.addEventListener("change", (/** @type {any} */ { target }) => {
+    if (target.matches("select, input[type=radio]")) target.blur();
+  });
   const openIfSeen = () => (document.hidden ? stream.close() : stream.open());
   document.addEventListener("visibilitychange", openIfSeen);
   openIfSeen();

@@ -20,6 +20,10 @@ export class Picture {
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.field = { height: 0, width: 0, pixelM: null };
     this.marks = { cursor: null, line: null };
+    this.scaleLength = (mostPx) => {
+      const { pixelM, width } = this.field;
+      return pixelM ? roundLength(mostPx, (pixelM * width) / this.canvas.width) : null;
+    };
     new ResizeObserver(() => this.layOut()).observe(stage);
     this.listen();
   }
@@ -102,14 +106,12 @@ export class Picture {
     const { pixelM, width } = this.field;
     if (!pixelM || this.stage.clientWidth < 200) return [];
     const shown = Math.min(this.stage.clientWidth, this.scale * width);
-    const most = (BAR_PART * shown * pixelM) / this.scale;
-    const lengthM = [5, 2, 1].map((n) => (n * roundStep(most)) / 10).find((candidate) => candidate <= most);
-    const bar = (lengthM / pixelM) * this.scale;
+    const { px: bar, text } = roundLength(BAR_PART * shown, pixelM / this.scale);
     const right = Math.min(this.stage.clientWidth, this.left + this.scale * width) - 16;
     const bottom = Math.min(this.stage.clientHeight, this.top + this.scale * this.field.height) - 16;
     return [
       shape("rect", { x: right - bar, y: bottom - 4, width: bar, height: 4, class: "scale-bar" }),
-      shape("text", { x: right - bar / 2, y: bottom - 11, class: "scale-text" }, lengthText(lengthM)),
+      shape("text", { x: right - bar / 2, y: bottom - 11, class: "scale-text" }, text),
     ];
   }
 
@@ -186,6 +188,13 @@ export class Picture {
 function place(room, size, center) {
   if (size <= room) return (room - size) / 2;
   return Math.min(0, Math.max(room - size, room / 2 - center * size));
+}
+
+/** The longest round length of at most `mostPx` pixels of `pixelM` metres: {px, text}. */
+function roundLength(mostPx, pixelM) {
+  const most = mostPx * pixelM;
+  const lengthM = [5, 2, 1].map((n) => (n * roundStep(most)) / 10).find((candidate) => candidate <= most * (1 + 1e-9));
+  return { px: lengthM / pixelM, text: lengthText(lengthM) };
 }
 
 function lengthText(metres) {

@@ -1,5 +1,6 @@
 // Phase along a line that a person drew.
 
+import { all, one } from "./dom.js";
 import { axis, ink, plot } from "./plots.js";
 import { fixed } from "./units.js";
 
@@ -45,10 +46,10 @@ function between(values, width, height, y, x) {
 /** The plot under the pictures. */
 export class Profile {
   constructor() {
-    this.host = document.querySelector("#profile-plot");
-    this.note = document.querySelector("#profile-note");
-    this.buttons = document.querySelectorAll("#profile-csv, #profile-clear");
-    this.hint = document.querySelector("#profile-hint");
+    this.host = one("#profile-plot");
+    this.note = one("#profile-note");
+    this.buttons = all("#profile-csv, #profile-clear");
+    this.hint = one("#profile-hint");
     this.chart = null;
     this.drawnAt = 0;
     this.clear();

@@ -81,8 +81,25 @@ export function tiffParts({ height, width, header }, values) {
   return [head, values];
 }
 
+// In the picture's lower right corner, as on the page.
+function drawScaleBar(context, margin, canvas, scaleLength, family) {
+  const length = scaleLength(0.22 * canvas.width);
+  if (!length) return;
+  const [right, bottom] = [margin + canvas.width - 16, margin + canvas.height - 16];
+  context.fillStyle = "#fff";
+  context.strokeStyle = "rgb(0 0 0 / 70%)";
+  context.lineWidth = 2;
+  context.strokeRect(right - length.px, bottom - 6, length.px, 6);
+  context.fillRect(right - length.px, bottom - 6, length.px, 6);
+  context.font = `600 18px ${family}`;
+  context.textAlign = "center";
+  context.strokeText(length.text, right - length.px / 2, bottom - 14);
+  context.fillText(length.text, right - length.px / 2, bottom - 14);
+  context.textAlign = "start";
+}
+
 /** The coloured picture with its colour bar and a line that says what it is. */
-export async function pngParts(canvas, header, map, limits, scale) {
+export async function pngParts({ canvas, scaleLength }, header, map, limits, scale) {
   const [barWidth, margin, labelRoom, footer] = [24, 20, 92, 44];
   const sheet = document.createElement("canvas");
   sheet.width = canvas.width + 2 * margin + margin + barWidth + labelRoom;
@@ -92,6 +109,7 @@ export async function pngParts(canvas, header, map, limits, scale) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, sheet.width, sheet.height);
   context.drawImage(canvas, margin, margin);
+  drawScaleBar(context, margin, canvas, scaleLength, family);
   const column = document.createElement("canvas");
   Object.assign(column, { width: 1, height: 256 });
   const colors = Uint32Array.from(lookupTable(map)).reverse();

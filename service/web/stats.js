@@ -1,12 +1,13 @@
 // What the service says of itself, asked once a second.
 
 import { call } from "./api.js";
+import { $ } from "./dom.js";
 import { History } from "./history.js";
 import { row } from "./rows.js";
 import { count, fixed, milliseconds } from "./units.js";
 
 const PERIOD_MS = 1000;
-const $ = (id) => document.getElementById(id);
+const SKIPS = new Set(["queue full"]);
 
 export class StatsPanel {
   /** `onStats` gets each answer, or null where none came. */
@@ -30,6 +31,7 @@ export class StatsPanel {
     this.history.add(stats);
     const total = stats?.latency_ms.total;
     $("fps").textContent = fixed(stats?.fps.delivered, 1);
+    $("fps-of").textContent = stats ? `of ${fixed(stats.fps.captured, 1)} fps` : "fps";
     $("latency-p50").textContent = fixed(total?.p50, total?.p50 < 10 ? 1 : 0);
     $("latency-p95").textContent = fixed(total?.p95, total?.p95 < 10 ? 1 : 0);
     if (!stats) return;
@@ -44,7 +46,11 @@ function accountRows({ account, uploads, last_failure: lastFailure }) {
   return [
     row("Captured", count(account.captured)),
     row("Delivered", count(account.delivered)),
-    ...losses(account.dropped, "warn", "Dropped"),
+    ...Object.entries(account.dropped).map(([reason, frames]) =>
+      SKIPS.has(reason)
+        ? row("Skipped to stay live", count(frames), "", "The newest frame took their place; the camera is faster than the engine")
+        : row(`Dropped: ${reason}`, count(frames), "warn"),
+    ),
     ...losses(account.failed, "bad", "Failed", lastFailure ?? ""),
     ...losses(uploads?.through_host ?? {}, "warn", "Not on the GPU in time"),
   ];

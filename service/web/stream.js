@@ -1,4 +1,4 @@
-// A WebSocket that comes back: asks for phase with the interferogram beside it, hands over each whole frame, asks for
+// A WebSocket that comes back: asks for phase with another layer beside it, hands over each whole frame, asks for
 // the next one when it has, and tries again when the line is cut.
 //
 // Asked for as float32, an interferogram comes in the camera's own uint8 or uint16: its grey values are exact.
@@ -12,7 +12,7 @@ const READY = JSON.stringify({ ready: true });
 export class FrameStream {
   /**
    * @param wanted what else to ask the server for: {max_fps, downscale}
-   * @param onFrame called with each frame: {phase, interferogram}, both decoded
+   * @param onFrame called with each frame: {phase, beside}, both decoded
    * @param onLink called with (isOpen, retryMs) whenever the line opens, or is cut and will be tried again
    * @param onNews called with what the service says between frames: {status}, {warning} or {error}
    */
@@ -33,10 +33,11 @@ export class FrameStream {
     if (this.socket) return;
     const address = new URL("api/v1/stream", document.baseURI);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-    address.search = new URLSearchParams(this.wanted);
+    address.search = String(new URLSearchParams(/** @type {any} */ (this.wanted)));
     const socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
+    this.phase = null;
     socket.onopen = () => this.onLink(true, 0);
     socket.onmessage = ({ data }) => {
       if (this.socket !== socket) return; // let go of, with a frame still under way
@@ -58,12 +59,13 @@ export class FrameStream {
 
   /** Each frame comes as two messages, the layer that was asked for first. */
   take(layer) {
-    if (layer.header.layer !== "interferogram") {
+    const first = this.phase;
+    if (first?.header.sequence !== layer.header.sequence) {
       this.phase = layer;
       return;
     }
-    if (layer.header.sequence === this.phase?.header.sequence)
-      this.onFrame({ phase: this.phase, interferogram: layer });
+    this.phase = null;
+    this.onFrame({ phase: first, beside: layer });
     this.socket.send(READY); // a page that is busy drawing gets here later, and finds the newest frame then
   }
 

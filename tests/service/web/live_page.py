@@ -126,10 +126,10 @@ def shown_on(page: Page) -> dict[str, Any]:
             {_AS_BASE64}
             const {{ shown }} = await import("/web/main.js");
             const {{ frame, values, limits, line, profile }} = shown();
-            const {{ phase, interferogram }} = frame;
-            return {{ sequence: phase.header.sequence, rawSequence: interferogram.header.sequence,
-                      shape: phase.header.shape, greyType: interferogram.header.dtype,
-                      values: base64(values), grey: base64(interferogram.values),
+            const {{ phase, beside }} = frame;
+            return {{ sequence: phase.header.sequence, rawSequence: beside.header.sequence,
+                      shape: phase.header.shape, greyType: beside.header.dtype,
+                      values: base64(values), grey: base64(beside.values),
                       low: limits.low, high: limits.high, line, profile }};
         }}"""
     )
