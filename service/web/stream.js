@@ -14,7 +14,7 @@ export class FrameStream {
    * @param wanted what else to ask the server for: {max_fps, downscale}
    * @param onFrame called with each frame: {phase, beside}, both decoded
    * @param onLink called with (isOpen, retryMs) whenever the line opens, or is cut and will be tried again
-   * @param onNews called with what the service says between frames: {status}, {warning} or {error}
+   * @param {(news: any) => void} onNews called with what the service says between frames: {status}, {warning} or {error}
    */
   constructor(wanted, onFrame, onLink, onNews = () => {}) {
     this.wanted = { layer: "phase", beside: "interferogram", dtype: "float32", credit: true, ...wanted };
