@@ -30,6 +30,7 @@ from qpi_live.camera.errors import CameraError
 from qpi_live.camera.files.recording import open_recording
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.branch_cuts import find_residues
 from qpi_live.models.classical.carrier import find_carrier
@@ -193,7 +194,8 @@ def _speckled(number: int, size: int) -> WrappedField:
         found = find_residues(np.angle(field).astype(np.float32), RowBands(size))
         lower, upper = (share, upper) if len(found) < number else (lower, share)
     field = ground + lower * speckle if number == 0 else field
-    return WrappedField(np.angle(field).astype(np.float32), np.abs(field).astype(np.float32))
+    no_peak = BandPeak(0.0, 0.0, 0.0, 0.0)  # no band was looked at
+    return WrappedField(np.angle(field).astype(np.float32), np.abs(field).astype(np.float32), no_peak)
 
 
 def _line(name: str, figures: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError,
 from qpi_live.camera.files.tiff_page import tiff_page, without_colour
 from qpi_live.camera.frame import Pixels, as_pixels
 
+_FEW = 0.1  # per cent of the pixels at either end of the grey values
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
@@ -32,10 +33,12 @@ class GreyImage:
     Attributes:
         pixels: (H, W) uint8 up to 8 bits, uint16 above, C-contiguous, owned by the caller.
         bit_depth: 8, 10, 12, 14 or 16: the least that holds the largest grey value.
+        clipped_px: pixels far off all others, which were clipped so that the rest keeps its grey levels.
     """
 
     pixels: Pixels
     bit_depth: int
+    clipped_px: int = 0
 
 
 def decode_image(data: bytes, max_px: int = LARGEST_IMAGE_PX) -> GreyImage:
@@ -78,7 +81,8 @@ def to_grey(values: NDArray[np.generic]) -> GreyImage:
     """Any real two-dimensional image as an interferogram's grey values.
 
     Whole numbers in 0 … 65535 stay what they are, whatever their type (int64 and float64 files exist). All other
-    values are mapped linearly on 16 bits, which leaves an interferogram's phase as it is.
+    values are mapped linearly on 16 bits, which leaves an interferogram's phase as it is. A few values far off the
+    rest, as of hot pixels, do not take part in that: they are clipped.
 
     Raises:
         ImageFileError: not two-dimensional, smaller than 16 pixels, complex, boolean, or not finite.
@@ -89,16 +93,28 @@ def to_grey(values: NDArray[np.generic]) -> GreyImage:
     if values.dtype == np.uint8:
         return GreyImage(np.array(values, np.uint8, order="C"), 8)
     lowest, highest = float(values.min()), float(values.max())
+    clipped = 0
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         raise ImageFileError("expected finite grey values, got NaN or infinity; replace those pixels first")
     if not _are_grey_values(values, lowest, highest):
-        span = highest - lowest
-        if not math.isfinite(span):
+        if not math.isfinite(highest - lowest):
             raise ImageFileError(f"expected grey values of a usable range, got {lowest:g} … {highest:g}")
-        values = np.rint((values.astype(np.float64) - lowest) * (65535 / span if span else 0.0))
+        floating = values.astype(np.float64)
+        bottom, top = _usual_range(floating)
+        lowest, highest = max(lowest, bottom), min(highest, top)
+        clipped = int(np.count_nonzero((floating < lowest) | (floating > highest)))
+        span = highest - lowest
+        values = np.rint((np.clip(floating, lowest, highest) - lowest) * (65535 / span if span else 0.0))
         highest = float(values.max())
     bit_depth = next(depth for depth in _BIT_DEPTHS if highest < 2**depth)
-    return GreyImage(as_pixels(values, bit_depth), bit_depth)
+    return GreyImage(as_pixels(values, bit_depth), bit_depth, clipped)
+
+
+def _usual_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    """What all values but a few outliers lie within, with room: half of the usual values' span on either side."""
+    bottom, top = (float(value) for value in np.percentile(values, (_FEW, 100 - _FEW)))
+    room = 0.5 * (top - bottom)
+    return (bottom - room, top + room) if room > 0 else (float(values.min()), float(values.max()))
 
 
 def _are_grey_values(values: NDArray[np.generic], lowest: float, highest: float) -> bool:

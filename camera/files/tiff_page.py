@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from qpi_live.camera.files.coded_size import NoCodedSize, coded_size
+from qpi_live.camera.files.colour import one_colour
 from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError, ImageTooLarge, check_size
 
 # tifffile tells these decoders how much they may give: none, LZW, deflate, PackBits, LZMA, zstd.
@@ -51,7 +52,7 @@ def tiff_page(page: Page, max_px: int = LARGEST_IMAGE_PX) -> NDArray[np.generic]
 
 
 def without_colour(values: NDArray[np.generic], sample_axis: int, colours: int = 3) -> NDArray[np.generic]:
-    """A grey image out of one stored as colours: their mean, which is any one of them where all are alike.
+    """A grey image out of one stored as colours; see `one_colour`.
 
     Args:
         values: the image.
@@ -60,12 +61,7 @@ def without_colour(values: NDArray[np.generic], sample_axis: int, colours: int =
     """
     if sample_axis < 0:
         return values
-    seen = np.moveaxis(values, sample_axis, -1)[..., :colours]
-    first = seen[..., 0]
-    if all(np.array_equal(first, seen[..., k]) for k in range(1, seen.shape[-1])):
-        return first
-    grey: NDArray[np.generic] = np.rint(seen.mean(axis=-1, dtype=np.float64)).astype(values.dtype)
-    return grey
+    return one_colour(np.moveaxis(values, sample_axis, -1)[..., :colours])
 
 
 def _alphas(keyframe: Any) -> int:

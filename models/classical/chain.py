@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Aberration, Background
+from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.takeda import TakedaRetriever
@@ -23,6 +25,7 @@ class Inverted:
     Attributes:
         phase_rad: (H, W) float32 on the host in rad, background at zero, owned by the caller.
         amplitude: (H, W) float32 on the host in grey values, as in `takeda.WrappedField`, owned by the caller.
+        peak: the strongest point of the pass band.
         residues: how many the wrapped phase has.
         disputed_mask: (H, W) bool as in `goldstein.Unwrapped`, or None.
         bright_cut_links: as there.
@@ -33,12 +36,24 @@ class Inverted:
 
     phase_rad: NDArray[np.float32]
     amplitude: NDArray[np.float32]
+    peak: BandPeak
     residues: int
     disputed_mask: NDArray[np.bool_] | None
     bright_cut_links: int
     mask: NDArray[np.bool_] | None
     aberration: Aberration
     stages_ms: dict[str, float]
+
+
+class FringesDoubted(Exception):
+    """A frame whose peak was not trusted; nothing was made of it."""
+
+    def __init__(self, peak: BandPeak) -> None:
+        super().__init__(f"a peak of {peak.strength:.1f} times its surroundings")
+        self.peak = peak
+
+
+Trust = Callable[[BandPeak], bool]
 
 
 class Chain(Protocol):
@@ -48,10 +63,15 @@ class Chain(Protocol):
     def is_usable(self) -> bool:
         """Whether what it works with is still there; if not, it must be laid out again."""
 
-    def invert(self, frame: Frame) -> Inverted:
+    def invert(self, frame: Frame, trusts: Trust | None = None) -> Inverted:
         """The phase of a frame of the chain's shape.
 
+        Args:
+            frame: the interferogram.
+            trusts: says of the peak in the pass band whether to go on; None: always.
+
         Raises:
+            FringesDoubted: the peak was not trusted.
             DeviceError: what it works on failed.
         """
 
@@ -75,10 +95,12 @@ class HostChain:
         self._background = background
         self._bands = RowBands(retriever.shape[0], threads)
 
-    def invert(self, frame: Frame) -> Inverted:
+    def invert(self, frame: Frame, trusts: Trust | None = None) -> Inverted:
         """See `Chain.invert`."""
         clock = perf_counter()
         wrapped = self._retriever.wrapped_field(frame.pixels)
+        if trusts is not None and not trusts(wrapped.peak):
+            raise FringesDoubted(wrapped.peak)
         mask = low_modulation(wrapped.amplitude)
         retrieved = perf_counter()
         unwrapped = goldstein.unwrap(wrapped.phase_rad, wrapped.amplitude, mask, self._bands)
@@ -92,6 +114,7 @@ class HostChain:
         return Inverted(
             unwrapped.phase_rad,
             wrapped.amplitude,
+            wrapped.peak,
             len(unwrapped.residues),
             unwrapped.disputed_mask,
             unwrapped.bright_cut_links,

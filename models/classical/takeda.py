@@ -10,6 +10,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
+from qpi_live.models.classical.band_peak import BandPeak, BandView
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.carrier import Carrier
 from qpi_live.models.errors import InferenceError
@@ -56,10 +57,12 @@ class WrappedField:
         phase_rad: (H, W) float32 in rad, in [−π, π], less the reference.
         amplitude: (H, W) float32 in grey values: the field's modulus, half of what the fringes' cosine swings by.
             Where it is small, the phase is noise.
+        peak: the strongest point of the pass band.
     """
 
     phase_rad: NDArray[np.float32]
     amplitude: NDArray[np.float32]
+    peak: BandPeak
 
 
 class TakedaRetriever:
@@ -77,6 +80,7 @@ class TakedaRetriever:
             negative where the band reaches across zero. In `field` it stands at zero frequency.
         filter: float32 weights of the band's points, lines along `axis` by all frequencies along the other.
         reference_rad: (H, W) float32, what is subtracted from the field's argument.
+        view: looks for the peak in the pass band.
 
     Args:
         shape: (H, W) of the frames in pixels.
@@ -118,10 +122,10 @@ class TakedaRetriever:
         Raises:
             InferenceError: `wrong shape`: the frame is not of this retriever's shape.
         """
-        field = self.field(pixels)
+        field, peak = self._field_and_peak(pixels)
         phase, amplitude = np.empty(self.shape, np.float32), np.empty(self.shape, np.float32)
         self._bands.run(_split_field, field, self.reference_rad, phase, amplitude)
-        return WrappedField(phase, amplitude)
+        return WrappedField(phase, amplitude, peak)
 
     def wrapped_phase(self, pixels: Pixels) -> NDArray[np.float32]:
         """The phase alone of `wrapped_field`."""
@@ -133,6 +137,9 @@ class TakedaRetriever:
         Raises:
             InferenceError: `wrong shape`: the frame is not of this retriever's shape.
         """
+        return self._field_and_peak(pixels)[0]
+
+    def _field_and_peak(self, pixels: Pixels) -> tuple[NDArray[np.complex64], BandPeak]:
         if pixels.shape != self.shape:
             raise InferenceError(
                 "wrong shape",
@@ -146,10 +153,13 @@ class TakedaRetriever:
         if self._mirrored.any():
             np.conjugate(band, where=self._mirrored, out=band)
         band = scipy.fft.fft(band, axis=across, workers=workers, overwrite_x=True)
-        band *= self.filter
-        band = scipy.fft.ifft(band, axis=across, workers=workers, overwrite_x=True)
-        field = scipy.fft.ifft(band, n=self.shape[along], axis=along, workers=workers)
-        return field.astype(np.complex64, copy=False)
+        points: NDArray[np.complex64] = band.astype(np.complex64, copy=False)
+        beside_power = self.view.beside_power(points)
+        points *= self.filter
+        peak = self.view.look(points, beside_power)
+        filtered = scipy.fft.ifft(points, axis=across, workers=workers, overwrite_x=True)
+        field = scipy.fft.ifft(filtered, n=self.shape[along], axis=along, workers=workers)
+        return field.astype(np.complex64, copy=False), peak
 
     def _plan_band(self) -> None:
         """Which lines of the half spectrum hold the pass band, and the filter on them."""
@@ -171,6 +181,7 @@ class TakedaRetriever:
         self.filter: NDArray[np.float32] = (0.5 - 0.5 * np.cos(np.pi * np.clip((1 - offset) / _TAPER, 0, 1))).astype(
             np.float32
         )
+        self.view = BandView(self.shape, along, self.first_line, self.filter, self.carrier)
 
     def _carrier_ramp(self) -> NDArray[np.float32]:
         """The phase that the bare carrier has in `field`, wrapped, in rad.

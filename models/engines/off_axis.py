@@ -14,17 +14,23 @@ from qpi_live.camera.frame import Frame, Pixels, StreamKey
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.carrier import Carrier, find_carrier
-from qpi_live.models.classical.chain import Chain, Inverted
+from qpi_live.models.classical.chain import Chain, FringesDoubted, Inverted
 from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
-from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame, PhaseQuality
+from qpi_live.models.engines.fringe_quality import fringe_quality
+from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
 from qpi_live.models.engines.learned_background import LearnedBackground, network_for
 from qpi_live.models.engines.signs import Signs
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
 
 _SMALLEST_PX = 64
+# How far a carrier may lie from where it was, in radii of the pass band, before the band is moved; beside a calibration
+# frame, or a carrier that was given, only as far as it must.
+_SAME_CARRIER, _SAME_CARRIER_BESIDE = 0.1, 0.7
 _ORDER, _ORDER_BESIDE_CALIBRATION = 4, 1
 _WARM_UP_CARRIER = (0.2, 0.25)
 _BYTES_PER_PX = 80  # 52 measured at 2048², with the spectrum kept
@@ -32,7 +38,6 @@ _RINGING = 2.0  # periods of the band's edge, as far as the frame's own edges ri
 # Shares of the frame's pixels above which a person should be told.
 _MOST_DISPUTED = 0.01
 _MOST_RESIDUES = 0.003
-_MOST_SATURATED = 0.01
 # Links between bright pixels that cuts block, over the root of the pixels: 0.00 … 0.04 where the phase is right, 0.18
 # and more where steps of 2π are to be seen.
 _MOST_BRIGHT_CUTS = 0.1
@@ -48,6 +53,7 @@ class _Stream:
     retriever: TakedaRetriever
     background: Background
     chain: Chain
+    watch: FringeWatch
     is_sign_known: bool
     is_calibrated: bool
 
@@ -150,23 +156,34 @@ class OffAxisEngine(ABC):
                 self._forget_stream()
                 stream = self._stream = self._lay_out(frame)
                 stages_ms["carrier"] = (perf_counter() - clock) * 1e3
-            inverted = stream.chain.invert(frame)
+            try:
+                inverted = stream.chain.invert(frame, stream.watch.trusts)
+            except FringesDoubted as doubted:
+                clock = perf_counter()
+                stream = self._look_again(frame, stream, doubted.peak)
+                stages_ms["carrier"] = stages_ms.get("carrier", 0.0) + (perf_counter() - clock) * 1e3
+                inverted = stream.chain.invert(frame)
             if not stream.is_sign_known and (sign := _sign_in(inverted, stream)) != 0:
                 stream = self._stream = self._settle_sign(stream, frame, sign)
                 if sign < 0:
                     inverted = stream.chain.invert(frame)
             mask = inverted.disputed_mask
             disputed_pixels = 0 if mask is None else int(np.count_nonzero(mask))
-            quality = PhaseQuality(
-                residues=inverted.residues,
-                disputed_pixels=disputed_pixels,
-                bright_cut_links=inverted.bright_cut_links,
-                masked_share=0.0 if inverted.mask is None else float(inverted.mask.mean()),
-                background_order=inverted.aberration.order,
-                calibration_tilt_rad=hypot(*inverted.aberration.tilt_rad) if stream.is_calibrated else None,
-                carrier_strength=stream.retriever.carrier.strength,
-                background_doubt_rad=inverted.aberration.doubt_rad,
-                warning=_warning(frame, inverted, disputed_pixels),
+            quality = fringe_quality(
+                frame,
+                stream.retriever.carrier,
+                inverted,
+                PhaseQuality(
+                    residues=inverted.residues,
+                    disputed_pixels=disputed_pixels,
+                    bright_cut_links=inverted.bright_cut_links,
+                    masked_share=0.0 if inverted.mask is None else float(inverted.mask.mean()),
+                    background_order=inverted.aberration.order,
+                    calibration_tilt_rad=hypot(*inverted.aberration.tilt_rad) if stream.is_calibrated else None,
+                    background_doubt_rad=inverted.aberration.doubt_rad,
+                    warning=_warning(frame, inverted, disputed_pixels),
+                ),
+                stream.watch.news,
             )
             return PhaseFrame(
                 inverted.phase_rad,
@@ -247,7 +264,43 @@ class OffAxisEngine(ABC):
             return replace(stream, is_sign_known=True)
         self._signs.decide(frame.source, carrier.conjugate())
         stream.chain.free()
-        return self._stream_for(frame, carrier.conjugate(), is_sign_known=True)
+        return self._stream_for(
+            frame,
+            carrier.conjugate(),
+            is_sign_known=True,
+            news=stream.watch.news,
+            is_calibrated=stream.is_calibrated,
+        )
+
+    def _look_again(self, frame: Frame, stream: _Stream, peak: BandPeak) -> _Stream:
+        """Where the fringes of a frame are whose peak was doubted: where they were, or elsewhere, or nowhere.
+
+        Raises:
+            InferenceError: as `find_carrier`; the stream stays as it was, for when its fringes come back.
+        """
+        before, radius = stream.retriever.carrier, stream.retriever.radius
+        found = find_carrier(frame.pixels, frame.bit_depth).nearest_to(before)
+        given = self._options.carrier_cycles_per_px is not None
+        reach = _SAME_CARRIER_BESIDE if given or stream.is_calibrated else _SAME_CARRIER
+        if between(before, found) < max(reach * radius, 1 / min(frame.shape)):
+            stream.watch.settle(peak)
+            return stream
+        if given:
+            raise InferenceError(
+                FringeState.MOVED,
+                f"expected fringes at the carrier ({before.fy:.3f}, {before.fx:.3f}) that was given, got some of "
+                f"{found.period_px:.2f} px at ({found.fy:.3f}, {found.fx:.3f}): give that one, or let it be found",
+            )
+        news = moved(before, found)
+        if stream.is_calibrated:
+            news += " The calibration frame was taken before; take a new one."
+        # A sideband that a person chose stays on its side; one that cells decided is the signs' to keep.
+        oriented = self._signs.orient(frame.source, found) if self._sideband is Sideband.AUTO else found
+        self._forget_stream()
+        self._stream = self._stream_for(
+            frame, oriented or found, is_sign_known=oriented is not None, news=news, is_calibrated=False
+        )
+        return self._stream
 
     def _background_order(self, calibration: Frame | None) -> int:
         """The highest order of the background fit. A calibration frame leaves the tilt by which things have drifted."""
@@ -266,8 +319,17 @@ class OffAxisEngine(ABC):
         """The calibration frame, unless the camera's frames have another size by now."""
         return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
 
-    def _stream_for(self, frame: Frame, carrier: Carrier, *, is_sign_known: bool) -> _Stream:
-        options, shape, calibration = self._options, frame.shape, self._calibration_for(frame.shape)
+    def _stream_for(
+        self,
+        frame: Frame,
+        carrier: Carrier,
+        *,
+        is_sign_known: bool,
+        news: str | None = None,
+        is_calibrated: bool = True,
+    ) -> _Stream:
+        options, shape = self._options, frame.shape
+        calibration = self._calibration_for(frame.shape) if is_calibrated else None
         optics = frame.optics or options.optics
         limit = None if optics is None else optics.band_limit_cycles_per_px
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
@@ -275,7 +337,8 @@ class OffAxisEngine(ABC):
             retriever.use_calibration(calibration.pixels)
         background = self._background(shape, calibration)
         chain = self._lay_chain(retriever, background)
-        return _Stream(frame.stream, retriever, background, chain, is_sign_known, calibration is not None)
+        watch = FringeWatch(carrier, retriever.radius, 1 / min(shape), news)
+        return _Stream(frame.stream, retriever, background, chain, watch, is_sign_known, calibration is not None)
 
 
 def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
@@ -312,9 +375,6 @@ def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
             f"The wrapped phase has {residues} residues, whose branch cuts enclose {disputed} pixels: across them the "
             "multiple of 2π is only the likeliest one."
         )
-    full_scale = 2**frame.bit_depth - 1
-    if np.mean(frame.pixels[::4, ::4] >= full_scale) > _MOST_SATURATED:
-        return "More than 1 % of the pixels are saturated; lower the exposure."
     doubt_rad = inverted.aberration.doubt_rad
     if doubt_rad is not None and doubt_rad > _MOST_DOUBT_RAD:
         return (

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <thread>
 #include <type_traits>
@@ -186,6 +187,12 @@ std::array<unsigned, sizeof...(Arguments) + 1> kinds(void (*)(Arguments...)) {
 }  // namespace host
 
 inline void __syncthreads() { host::runner.wait(); }
+
+inline unsigned __float_as_uint(float value) {
+    unsigned bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
 
 inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 

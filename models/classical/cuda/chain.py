@@ -13,7 +13,7 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.chain import Inverted
+from qpi_live.models.classical.chain import FringesDoubted, Inverted, Trust
 from qpi_live.models.classical.cuda.background import CudaBackground, CudaBlockMeans
 from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
 from qpi_live.models.classical.cuda.takeda import CudaRetriever
@@ -64,7 +64,7 @@ class CudaChain:
         """Whether the device is still there."""
         return not self._device.is_lost
 
-    def invert(self, frame: Frame) -> Inverted:
+    def invert(self, frame: Frame, trusts: Trust | None = None) -> Inverted:
         """See `Chain.invert`."""
         stream, unwrapper = self._stream, self._unwrapper
         began, uploaded = self._take_in(frame)
@@ -74,9 +74,13 @@ class CudaChain:
         retrieved = stream.record()
         self._unwrapping.launch(stream)
         unwrapper.enqueue_counts(stream)
+        self._retriever.enqueue_peak(stream)
         unwrapped = stream.record()
         self._background.enqueue_means(stream, unwrapper.phase)
         stream.synchronize()
+        peak = self._retriever.peak
+        if trusts is not None and not trusts(peak):
+            raise FringesDoubted(peak)
         dark = dark_blocks(self._modulation.here)
         if dark is not None:
             taken_ms = {"upload": uploaded.ms_since(began), "retrieve": retrieved.ms_since(started)}
@@ -106,7 +110,9 @@ class CudaChain:
             "download": done.ms_since(levelled),
         }
         bright_cut_links = unwrapper.bright_cut_links if residues else 0
-        return Inverted(phase_rad, amplitude, residues, disputed_mask, bright_cut_links, None, aberration, stages_ms)
+        return Inverted(
+            phase_rad, amplitude, peak, residues, disputed_mask, bright_cut_links, None, aberration, stages_ms
+        )
 
     def _finish_on_host(self, mask: NDArray[np.bool_], stages_ms: dict[str, float]) -> Inverted:
         """Unwrap and level what lies outside of `mask` as `HostChain` does."""
@@ -118,8 +124,17 @@ class CudaChain:
         done = perf_counter()
         aberration = self._on_host.remove(unwrapped.phase_rad, mask)
         stages_ms |= {"unwrap": (done - clock) * 1e3, "background": (perf_counter() - done) * 1e3}
-        residues, disputed_mask, bright = len(unwrapped.residues), unwrapped.disputed_mask, unwrapped.bright_cut_links
-        return Inverted(unwrapped.phase_rad, amplitude, residues, disputed_mask, bright, mask, aberration, stages_ms)
+        return Inverted(
+            unwrapped.phase_rad,
+            amplitude,
+            self._retriever.peak,
+            len(unwrapped.residues),
+            unwrapped.disputed_mask,
+            unwrapped.bright_cut_links,
+            mask,
+            aberration,
+            stages_ms,
+        )
 
     def free(self) -> None:
         """Give the device's memory back, unless it is gone with the device. Doing it twice is harmless."""

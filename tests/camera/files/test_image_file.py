@@ -226,3 +226,46 @@ def test_read_image_names_the_file(tmp_path) -> None:  # type: ignore[no-untyped
         read_image(path)
     with pytest.raises(ImageFileError, match="expected a readable image"):
         read_image(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("outlier", [1e3, 1e4, 1e30, -1e6])
+def test_float_image_with_hot_pixels_keeps_the_grey_levels_of_the_rest(outlier: float) -> None:
+    clean = np.random.default_rng(0).normal(0.5, 0.1, (128, 128))
+    hot = clean.copy()
+    hot[3, 5] = hot[90, 17] = outlier
+    expected, image = to_grey(clean), to_grey(hot)
+    assert image.clipped_px == 2
+    assert expected.clipped_px == 0
+    slope, _ = np.polyfit(clean.ravel(), image.pixels.ravel().astype(float), 1, w=(hot == clean).ravel().astype(float))
+    assert slope > 20_000
+
+
+def test_float_image_of_two_levels_is_not_clipped() -> None:
+    values = np.zeros((64, 64))
+    values[0, 0] = 0.5
+    image = to_grey(values)
+    assert image.clipped_px == 0
+    assert image.pixels[0, 0] == 65535
+
+
+def colours(*carriers: tuple[float, float], contrast: tuple[float, ...] = (1.0, 1.0, 1.0)) -> NDArray[np.uint8]:
+    """(128, 128, 3): fringes of these carriers, one a colour."""
+    y, x = np.mgrid[:128, :128]
+    planes = [
+        120 + 80 * strength * np.cos(2 * np.pi * (fy * y + fx * x))
+        for (fy, fx), strength in zip(carriers, contrast, strict=True)
+    ]
+    noisy = np.stack(planes, axis=-1) + np.random.default_rng(0).normal(0, 3, (128, 128, 3))
+    return np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
+
+
+def test_colours_of_two_lasers_are_not_averaged_but_the_one_with_the_strongest_fringes_taken() -> None:
+    two = colours((0.2, 0.1), (0.2, 0.1), (0.12, -0.22), contrast=(0.1, 0.4, 1.0))
+    encoded = pillow(Image.fromarray(two), "PNG")
+    np.testing.assert_array_equal(decode_image(encoded).pixels, two[..., 2])
+    np.testing.assert_array_equal(decode_image(tiff(two, photometric="rgb")).pixels, two[..., 2])
+
+
+def test_colours_that_show_the_same_fringes_are_averaged() -> None:
+    same = colours((0.2, 0.1), (0.2, 0.1), (0.2, 0.1), contrast=(0.3, 1.0, 0.5))
+    np.testing.assert_array_equal(decode_image(pillow(Image.fromarray(same), "PNG")).pixels, np.rint(same.mean(-1)))

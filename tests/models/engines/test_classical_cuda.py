@@ -77,7 +77,9 @@ def test_phase_equals_the_hosts_engines(engine: ClassicalCudaEngine, shape: tupl
     expected, result = ClassicalEngine(EngineOptions()).retrieve(given), engine.retrieve(given)
     assert np.abs(result.phase_rad - expected.phase_rad).max() < 1e-3
     assert result.quality.residues == expected.quality.residues
-    assert result.quality.carrier_strength == expected.quality.carrier_strength
+    assert result.quality.carrier_strength == pytest.approx(expected.quality.carrier_strength, rel=1e-3)
+    assert result.quality.fringe_contrast == pytest.approx(expected.quality.fringe_contrast, rel=1e-3)
+    assert result.quality.fringes == expected.quality.fringes
     assert result.engine.detail == expected.engine.detail
 
 
@@ -177,7 +179,7 @@ def test_frame_on_another_device_is_uploaded_from_the_host() -> None:
 def test_frames_full_of_residues_carry_a_warning_and_a_mask(device: Device) -> None:
     options = EngineOptions(threads=2, carrier_cycles_per_px=(0.21, 0.26))
     engine = ClassicalCudaEngine(options, open_device=lambda: device)
-    scattered = gaussian_filter(np.random.default_rng(0).normal(0, 1, SHAPE), 1.5) * 20
+    scattered = gaussian_filter(np.random.default_rng(0).normal(0, 1, SHAPE), 1.5) * 12
     result = engine.retrieve(frame(interferogram(scattered)))
     assert (result.quality.residues or 0) > 300
     assert result.disputed_mask is not None

@@ -32,10 +32,12 @@ def retrieved(device: Device, plan: TakedaRetriever, pixels: Pixels) -> WrappedF
     stream.upload(pixels, grey)
     retriever.enqueue_grey(stream, grey, pixels.dtype)
     retriever.enqueue(stream, wrapped, amplitude)
-    result = WrappedField(np.empty(plan.shape, np.float32), np.empty(plan.shape, np.float32))
-    stream.download(wrapped, result.phase_rad)
-    stream.download(amplitude, result.amplitude)
+    retriever.enqueue_peak(stream)
+    phase_rad, amplitude_here = np.empty(plan.shape, np.float32), np.empty(plan.shape, np.float32)
+    stream.download(wrapped, phase_rad)
+    stream.download(amplitude, amplitude_here)
     stream.synchronize()
+    result = WrappedField(phase_rad, amplitude_here, retriever.peak)
     for piece in (retriever, grey, wrapped, amplitude):
         piece.free()
     return result
@@ -57,7 +59,10 @@ def test_wrapped_phase_equals_the_hosts(device: Device, carrier: tuple[float, fl
     wrapped = field.phase_rad
     assert np.abs(wrapped).max() <= np.float32(np.pi) + 1e-5
     assert largest_difference_rad(plan, pixels, wrapped) < 1e-5
-    assert np.allclose(field.amplitude, plan.wrapped_field(pixels).amplitude, rtol=1e-3, atol=1e-2)
+    expected = plan.wrapped_field(pixels)
+    assert np.allclose(field.amplitude, expected.amplitude, rtol=1e-3, atol=1e-2)
+    assert (field.peak.fy, field.peak.fx) == (expected.peak.fy, expected.peak.fx)
+    assert field.peak.strength == pytest.approx(expected.peak.strength, rel=1e-3)
 
 
 @pytest.mark.parametrize("bit_depth", [10, 12, 16])

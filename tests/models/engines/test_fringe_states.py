@@ -1,0 +1,190 @@
+"""What a stream's fringes are like is said of every frame, and fringes that move are found again."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from qpi_live.camera.frame import Pixels
+from qpi_live.models.engine import EngineOptions, FringeState, PhaseEngine
+from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
+from qpi_live.models.errors import InferenceError
+
+from tests.cuda_host import HostDevice, needs_compiler
+from tests.models.fringes import bump, frame, interferogram
+from tests.models.pictures import pictures
+
+SHAPE = (192, 224)
+CELL = bump(SHAPE, 4.0)
+HERE, THERE = (0.21, 0.26), (0.28, 0.1)
+
+
+@pytest.fixture(params=["goldstein", "goldstein-cuda"])
+def open_engine(request: pytest.FixtureRequest) -> Iterator[Callable[[EngineOptions], PhaseEngine]]:
+    opened: list[PhaseEngine] = []
+
+    def opening(options: EngineOptions) -> PhaseEngine:
+        if request.param == "goldstein":
+            engine: PhaseEngine = ClassicalEngine(options)
+        else:
+            needs_compiler()
+            engine = ClassicalCudaEngine(options, open_device=HostDevice)
+        opened.append(engine)
+        return engine
+
+    yield opening
+    for engine in opened:
+        engine.close()
+
+
+@pytest.fixture
+def engine(open_engine: Callable[[EngineOptions], PhaseEngine]) -> PhaseEngine:
+    return open_engine(EngineOptions(threads=1))
+
+
+def cell(carrier: tuple[float, float] = HERE, seed: int = 0) -> Pixels:
+    return interferogram(CELL, carrier, seed=seed)
+
+
+def rms(difference: NDArray[np.floating]) -> float:
+    inner = difference[16:-16, 16:-16]
+    return float(np.sqrt(np.mean((inner - np.median(inner)) ** 2)))
+
+
+def test_frame_with_clear_fringes_says_how_strong_and_of_what_contrast_they_are(engine: PhaseEngine) -> None:
+    quality = engine.retrieve(frame(cell())).quality
+    assert quality.fringes is FringeState.CLEAR
+    assert quality.warning is None
+    assert quality.fringe_contrast == pytest.approx(0.8, abs=0.1)
+    assert quality.carrier_strength is not None
+    weaker = np.rint(128 + 0.1 * (cell(seed=1).astype(float) - 128)).astype(np.uint8)
+    faint = engine.retrieve(frame(weaker)).quality
+    assert faint.fringe_contrast == pytest.approx(0.08, abs=0.02)
+    assert 0 < (faint.carrier_strength or 0) < quality.carrier_strength
+
+
+NOISE = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "state"),
+    [
+        (np.zeros(SHAPE, np.uint8), FringeState.DARK),
+        (NOISE.poisson(1.0, SHAPE).astype(np.uint8), FringeState.DARK),
+        (np.full(SHAPE, 255, np.uint8), FringeState.SATURATED),
+        (np.full(SHAPE, 90, np.uint8), FringeState.UNIFORM),
+        (np.clip(NOISE.normal(90, 6, SHAPE), 0, 255).astype(np.uint8), FringeState.NO_FRINGES),
+        (np.ascontiguousarray(pictures()["grass"][: SHAPE[0], : SHAPE[1]]), FringeState.OTHER_PICTURE),
+        (interferogram(0.25 * CELL, (0.02, 0.021)), FringeState.TOO_COARSE),
+    ],
+    ids=["shutter closed", "laser off", "white", "even", "no reference", "a picture", "coarse"],
+)
+def test_frame_without_fringes_amid_a_stream_fails_and_the_stream_goes_on(
+    engine: PhaseEngine, pixels: Pixels, state: FringeState
+) -> None:
+    before = engine.retrieve(frame(cell()))
+    for _ in range(2):
+        with pytest.raises(InferenceError) as caught:
+            engine.retrieve(frame(pixels))
+        assert caught.value.reason is state
+    after = engine.retrieve(frame(cell(seed=1)))
+    assert rms(after.phase_rad - before.phase_rad) < 0.05
+    assert "carrier" not in after.stages_ms
+
+
+@pytest.mark.parametrize("there", [THERE, (0.24, 0.18), (-0.06, 0.33)])
+def test_fringes_that_moved_are_found_again_in_the_same_frame_and_a_person_is_told(
+    engine: PhaseEngine, there: tuple[float, float]
+) -> None:
+    assert rms(engine.retrieve(frame(cell())).phase_rad - CELL) < 0.1
+    for seed in range(3):
+        result = engine.retrieve(frame(cell(there, seed)))
+        assert rms(result.phase_rad - CELL) < 0.1
+        assert result.quality.fringes is FringeState.MOVED
+        assert "The fringes moved" in str(result.quality.warning)
+        assert abs(float(result.engine.detail["carrier_fx_cycles_per_px"] or 0)) == pytest.approx(
+            abs(there[1]), abs=0.01
+        )
+
+
+def test_fringes_that_drift_are_followed(engine: PhaseEngine) -> None:
+    for step in range(30):
+        carrier = (0.21 - 0.004 * step, 0.26)
+        result = engine.retrieve(frame(cell(carrier, step)))
+        assert rms(result.phase_rad - CELL) < 0.12, step
+
+
+def test_stray_pattern_in_the_first_frame_does_not_spoil_the_run(engine: PhaseEngine) -> None:
+    engine.retrieve(frame(interferogram(np.zeros(SHAPE), (-0.1, 0.3))))
+    for seed in range(2):
+        phase_rad = engine.retrieve(frame(cell(seed=seed))).phase_rad
+        assert min(rms(phase_rad - CELL), rms(-phase_rad - CELL)) < 0.1
+
+
+def test_dark_first_frame_leaves_the_next_to_find_the_carrier(engine: PhaseEngine) -> None:
+    with pytest.raises(InferenceError) as caught:
+        engine.retrieve(frame(np.zeros(SHAPE, np.uint8)))
+    assert caught.value.reason is FringeState.DARK
+    assert rms(engine.retrieve(frame(cell())).phase_rad - CELL) < 0.1
+
+
+def test_dark_frame_at_a_carrier_that_was_given_is_no_phase(
+    open_engine: Callable[[EngineOptions], PhaseEngine],
+) -> None:
+    engine = open_engine(EngineOptions(threads=1, carrier_cycles_per_px=HERE))
+    with pytest.raises(InferenceError):
+        engine.retrieve(frame(NOISE.poisson(2.0, SHAPE).astype(np.uint8)))
+    assert rms(engine.retrieve(frame(cell())).phase_rad - CELL) < 0.1
+
+
+def test_carrier_that_was_given_is_kept_though_fringes_are_elsewhere(
+    open_engine: Callable[[EngineOptions], PhaseEngine],
+) -> None:
+    engine = open_engine(EngineOptions(threads=1, carrier_cycles_per_px=HERE))
+    with pytest.raises(InferenceError, match=r"expected fringes at the carrier \(0.210, 0.260\)") as caught:
+        engine.retrieve(frame(interferogram(CELL, (0.05, -0.4), noise=0.1)))
+    assert caught.value.reason is FringeState.MOVED
+
+
+def test_calibration_frame_taken_before_the_fringes_moved_is_not_used(engine: PhaseEngine) -> None:
+    engine.use_calibration(frame(interferogram(np.zeros(SHAPE), HERE)))  # type: ignore[attr-defined]
+    assert rms(engine.retrieve(frame(cell())).phase_rad - CELL) < 0.1
+    moved = engine.retrieve(frame(cell((0.3, 0.05))))
+    assert rms(moved.phase_rad - CELL) < 0.1
+    assert "take a new one" in str(moved.quality.warning)
+
+
+@pytest.mark.parametrize(
+    ("full_scale", "bits", "shift"), [(255, 8, 0), (4095, 12, 0), (4095, 16, 4), (3000, 12, 0), (200, 8, 0)]
+)
+def test_saturated_crests_carry_a_warning_wherever_full_scale_lies(
+    engine: PhaseEngine, full_scale: int, bits: int, shift: int
+) -> None:
+    fringes = interferogram(CELL, HERE, 16).astype(np.float64) / 65535
+    clipped = np.minimum(np.rint(1.4 * full_scale * fringes), full_scale).astype(np.uint16) << shift
+    quality = engine.retrieve(frame(clipped.astype(np.uint8) if bits == 8 else clipped, bits)).quality
+    assert quality.fringes is FringeState.SATURATED
+    assert quality.saturated_share == pytest.approx(np.mean(clipped == clipped.max()), abs=0.05)
+    assert "saturated" in str(quality.warning)
+
+
+@pytest.mark.parametrize(("bits", "noise"), [(8, 0.0), (8, 0.01), (12, 0.0), (12, 0.02)])
+def test_crests_below_full_scale_are_not_called_saturated(engine: PhaseEngine, bits: int, noise: float) -> None:
+    quality = engine.retrieve(frame(interferogram(CELL, HERE, bits, noise), bits)).quality
+    assert quality.fringes is FringeState.CLEAR
+
+
+def test_colour_mosaic_is_named_and_its_phase_is_right(engine: PhaseEngine) -> None:
+    gains = np.tile([[1, 0.15], [0.15, 0.05]], (SHAPE[0] // 2, SHAPE[1] // 2))
+    result = engine.retrieve(frame(np.rint(interferogram(CELL, (0.14, 0.09)) * gains).astype(np.uint8)))
+    assert result.quality.fringes is FringeState.MOSAIC
+    assert "mosaic" in str(result.quality.warning)
+    assert rms(result.phase_rad - CELL) < 0.15
+
+
+def test_sideband_on_the_zero_order_is_said_to_overlap(engine: PhaseEngine) -> None:
+    y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    quality = engine.retrieve(frame(interferogram(50 * (y**2 + x**2), (0.12, 0.16)))).quality
+    assert quality.fringes is FringeState.OVERLAPPING
+    assert "The bands overlap" in str(quality.warning)
