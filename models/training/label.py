@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from numpy.random import default_rng
+from natsort import natsorted
 from numpy.typing import NDArray
 from qpi_live.camera.files.image_file import read_image
 from qpi_live.camera.frame import Frame, Pixels
@@ -56,12 +56,14 @@ def why_untrustworthy(result: PhaseFrame) -> str | None:
 def label(frames: Iterable[Frame], engine: ClassicalEngine, folder: Path, origin: Mapping[str, object]) -> Labelled:
     """Write a folder of pairs from `frames`, by `engine`, in splits of the paper's proportions.
 
+    The frames are of one camera: the set's bit depth is the largest among those that are kept.
+
     Raises:
         DataError: fewer than three frames can be trusted, or `folder` has pairs already.
     """
     pairs: list[Pair] = []
     left_out: Counter[str] = Counter()
-    bit_depth = 8
+    bit_depth = 1
     for frame in frames:
         try:
             find_carrier(frame.pixels)  # the engine keeps the carrier it found once, whether or not this frame has it
@@ -74,7 +76,7 @@ def label(frames: Iterable[Frame], engine: ClassicalEngine, folder: Path, origin
             left_out[reason] += 1
         else:
             pairs.append((frame.pixels, result.phase_rad))
-            bit_depth = frame.bit_depth
+            bit_depth = max(bit_depth, frame.bit_depth)
     reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "none left out"
     if len(pairs) < len(PAPER_SPLITS):
         raise DataError(f"expected at least {len(PAPER_SPLITS)} trustworthy frames, got {len(pairs)} ({reasons})")
@@ -95,8 +97,7 @@ def read_pairs(interferograms: Path, phases: Path) -> tuple[list[Pair], int]:
     Raises:
         DataError: a file has no partner, or shapes differ.
     """
-    grey = {path.stem: path for path in sorted(interferograms.iterdir()) if path.is_file()}
-    true = {path.stem: path for path in sorted(phases.iterdir()) if path.is_file()}
+    grey, true = _files_by_stem(interferograms), _files_by_stem(phases)
     alone = sorted(grey.keys() ^ true.keys())
     if alone or not grey:
         named = f"{alone[0]!r} and {len(alone) - 1} more without a partner" if alone else "two empty folders"
@@ -108,23 +109,28 @@ def read_pairs(interferograms: Path, phases: Path) -> tuple[list[Pair], int]:
         phase_rad = _read_phase(true[name])
         if phase_rad.shape != image.pixels.shape:
             raise DataError(f"expected a phase of {image.pixels.shape} in {true[name]}, got {phase_rad.shape}")
-        pixels: Pixels = image.pixels if bit_depth <= 8 else image.pixels.astype(np.uint16)
-        pairs.append((pixels, phase_rad))
+        pairs.append((image.pixels, phase_rad))
     return pairs, bit_depth
 
 
-def write_split(
-    pairs: Sequence[Pair], folder: Path, bit_depth: int, origin: Mapping[str, object], seed: int = 0
-) -> None:
-    """Write pairs to `folder`, shuffled by `seed`, in splits of the paper's proportions (276 : 60 : 62)."""
+def write_split(pairs: Sequence[Pair], folder: Path, bit_depth: int, origin: Mapping[str, object]) -> None:
+    """Write pairs to `folder`, in splits of the paper's proportions (276 : 60 : 62).
+
+    Each split is one stretch of the pairs' order. Frames that follow each other show nearly the same thing: were they
+    shuffled, each frame of the test would have a neighbour in the training.
+    """
     total = sum(PAPER_SPLITS.values())
     held = {split: max(1, round(len(pairs) * PAPER_SPLITS[split] / total)) for split in ("validation", "test")}
     splits = {"train": len(pairs) - sum(held.values()), **held}
-    order = default_rng(seed).permutation(len(pairs))
     with PairWriter(folder, splits, _shape(pairs[0][0]), bit_depth, origin) as writer:
-        for index in order:
-            pixels, phase_rad = pairs[index]
+        for pixels, phase_rad in pairs:
             writer.add(pixels, phase_rad, "real")
+
+
+def _files_by_stem(folder: Path) -> dict[str, Path]:
+    """The files of a folder in natural order, hidden ones left out: a Mac lays `._x` beside each `x`."""
+    visible = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return {path.stem: path for path in natsorted(visible, key=lambda path: path.name)}
 
 
 def _read_phase(path: Path) -> Phase:

@@ -28,6 +28,7 @@ PHASE_RANGE_RAD = 12.0
 """Phases are cut to 0 … 12 rad and divided by 12 for the networks (Shu 2022 §2B)."""
 
 PAPER_SPLITS = {"train": 276, "validation": 60, "test": 62}
+_LARGEST_PHASE_RAD = float(np.finfo(np.float16).max)
 _FORMAT = "qpi pairs 1"
 _MANIFEST = "manifest.json"
 
@@ -163,10 +164,21 @@ class PairWriter:
         return self
 
     def add(self, pixels: Pixels, phase_rad: NDArray[np.floating[Any]], condition: str) -> None:
-        """Write the next pair: (H, W) grey values and their phase in rad."""
+        """Write the next pair: (H, W) grey values and their phase in rad.
+
+        Raises:
+            DataError: another shape, grey values that are not whole or do not fit the set's bit depth, or a phase that
+                is not finite or too large for half precision.
+        """
         index = len(self._conditions)
         if pixels.shape != self._shape or phase_rad.shape != self._shape:
             raise DataError(f"expected pairs of {self._shape}, got {pixels.shape} and {phase_rad.shape}")
+        if pixels.dtype.kind not in "ui" or int(pixels.min()) < 0 or int(pixels.max()) >= 2**self._bit_depth:
+            raise DataError(
+                f"expected grey values of {self._bit_depth} bits, got {pixels.dtype} of {pixels.min()} … {pixels.max()}"
+            )
+        if not float(np.abs(phase_rad).max()) <= _LARGEST_PHASE_RAD:  # which NaN is not, either
+            raise DataError(f"expected finite phases of at most {_LARGEST_PHASE_RAD:.0f} rad, got others")
         self._interferograms[index] = pixels
         self._phases[index] = phase_rad
         self._conditions.append(condition)

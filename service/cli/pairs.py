@@ -21,18 +21,23 @@ def instrument(
     pixel_um: Annotated[
         float | None, typer.Option(help="Sensor's pixel pitch, where the recording does not say.")
     ] = None,
-    magnification: Annotated[float, typer.Option(help="From object to sensor.")] = 1.0,
+    magnification: Annotated[
+        float | None, typer.Option(help="From object to sensor, beside --pixel-um.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the instrument.")] = "",
+    channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
 ) -> None:
     """Measure an instrument from a few real frames: carrier, band limit, beam, contrast, noise, aberration."""
-    from qpi_live.camera.optics import StatedOptics
+    from qpi_live.camera.optics import Optics, StatedOptics
     from qpi_live.models.training.measurement import measure_instrument
 
     with one_clear_line():
-        given = None if wavelength_nm is None else StatedOptics(wavelength_nm, pixel_um, magnification).over(None)
-        read, optics = read_frames(recording, frames, size, given)
-        if optics is None:
-            raise ValueError("expected to know the wavelength, got a recording that does not say; add --wavelength-nm")
+        if magnification is not None and pixel_um is None:
+            raise ValueError(
+                f"expected the sensor's pixel pitch beside a magnification of {magnification:g}, got none; add --pixel-um"
+            )
+        read, known = read_frames(recording, frames, size, channel)
+        optics = StatedOptics(wavelength_nm, pixel_um, magnification).over(known) or Optics(None)
         measured = measure_instrument(read, optics, name or Path(recording.partition(":")[2] or recording).stem)
         kept = measured.instrument
         if write_size:
@@ -88,6 +93,7 @@ def label(
     calibration: Annotated[Path | None, typer.Option(help="File of a sample-free interferogram.")] = None,
     frames: Annotated[int, typer.Option(help="Frames to look at.")] = 398,
     size: Annotated[int | None, typer.Option(help="Edge of the frames; whole frames by default.")] = None,
+    channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
 ) -> None:
     """Make pairs of real frames by the classical chain, leaving out those whose phase cannot be trusted."""
     from qpi_live.camera.files.image_file import read_image
@@ -97,7 +103,7 @@ def label(
     from qpi_live.models.training.label import label as run_label
 
     with one_clear_line():
-        read, optics = read_frames(recording, frames, size, None)
+        read, optics = read_frames(recording, frames, size, channel)
         engine = ClassicalEngine(EngineOptions(optics=optics))
         if calibration is not None:
             image = read_image(calibration)

@@ -88,3 +88,36 @@ def test_read_pairs_pickled_phase_is_refused(tmp_path: Path) -> None:
     np.save(true / "a.npy", np.array([{"any": "object"}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="expected a phase in rad"):
         read_pairs(grey, true)
+
+
+def test_label_of_frames_of_growing_depth_keeps_every_grey_value(tmp_path: Path, engine: ClassicalEngine) -> None:
+    eight = interferogram(bump())
+    deep = eight.astype(np.uint16) * 4
+    frames = [frame(deep, 10), frame(eight, 8), frame(deep, 10), frame(eight, 8)]
+    label(frames, engine, tmp_path / "set", {})
+    sets = [PairSet(tmp_path / "set", split) for split in ("train", "validation", "test")]
+    assert {pair_set.bit_depth for pair_set in sets} == {10}
+    written = [pair_set.pixels(number) for pair_set in sets for number in range(len(pair_set))]
+    for pixels, labelled in zip(written, frames, strict=True):
+        np.testing.assert_array_equal(pixels, labelled.pixels)
+
+
+def test_write_split_gives_each_split_one_stretch_so_that_no_frame_has_its_neighbour_in_another(
+    tmp_path: Path,
+) -> None:
+    shape = (16, 16)
+    pairs = [(np.full(shape, number, np.uint8), np.zeros(shape, np.float32)) for number in range(40)]
+    write_split(pairs, tmp_path / "set", 8, {})
+    order = {
+        split: [int(pair_set.pixels(number)[0, 0]) for number in range(len(pair_set))]
+        for split in ("train", "validation", "test")
+        for pair_set in [PairSet(tmp_path / "set", split)]
+    }
+    assert [*order["train"], *order["validation"], *order["test"]] == list(range(40))
+
+
+def test_read_pairs_leaves_hidden_files_out_and_goes_in_natural_order(tmp_path: Path) -> None:
+    grey, true = write_folders(tmp_path, [f"cell{number}" for number in (2, 10, 1)])
+    (grey / "._cell1.tif").write_bytes(b"a Mac's")
+    found, _ = read_pairs(grey, true)
+    assert [round(float(phase_rad.min() - bump().min())) for _, phase_rad in found] == [2, 0, 1]

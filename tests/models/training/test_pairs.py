@@ -90,3 +90,21 @@ def test_pair_set_unknown_split_or_foreign_folder_is_refused(tmp_path: Path) -> 
     (tmp_path / "other" / "manifest.json").write_text('{"format": "something else"}')
     with pytest.raises(DataError, match="expected format"):
         PairSet(tmp_path / "other", "train")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "phase_rad"),
+    [
+        (np.full((64, 96), 256, np.uint16), np.zeros((64, 96), np.float32)),
+        (np.full((64, 96), 4.5), np.zeros((64, 96), np.float32)),
+        (np.full((64, 96), -1, np.int16), np.zeros((64, 96), np.float32)),
+        (np.zeros((64, 96), np.uint8), np.full((64, 96), np.nan, np.float32)),
+        (np.zeros((64, 96), np.uint8), np.full((64, 96), 1e6, np.float32)),
+    ],
+)
+def test_pair_writer_refuses_what_the_files_would_not_give_back(
+    tmp_path: Path, pixels: np.ndarray, phase_rad: np.ndarray
+) -> None:
+    writer = PairWriter(tmp_path / "set", SPLITS, (64, 96), 8, {})
+    with pytest.raises(DataError, match="expected"):
+        writer.add(pixels, phase_rad, "real")
