@@ -34,6 +34,14 @@ _NOT_OFF_AXIS = re.compile(r"in-?line|on-?axis|lensless|gabor|lateral shearing|q
 FEWEST_UNFOLDED = 5  # nameless channels of a single frame that are no channels but frames
 _FEWEST_TIMES_NOISE = 300.0  # the brightest line of white noise is some 20 times its median; fringes' is thousands
 _TIMES_THE_OTHERS = 10.0
+_SERIES_KINDS = {
+    "OME-TIFF",
+    "OME-Zarr",
+    "Micro-Manager TIFF",
+    "Micro-Manager folder",
+    "NDTiff run",
+    "folder of folders",
+}
 _LOWEST_FREQUENCY = 1 / 25  # cycles per pixel
 
 
@@ -82,7 +90,7 @@ def choose_stack(contents: Contents, wanted: str) -> tuple[Stack, str]:
         if len(candidates) == 1:
             others = ", ".join(stack.name for stack in stacks if stack is not candidates[0])
             return candidates[0], f"Playing {candidates[0].name}; also there: {others}."
-    if re.match(r"position|series|image \d|pos", stacks[0].name, re.IGNORECASE):
+    if contents.kind in _SERIES_KINDS:
         return stacks[0], f"Playing {stacks[0].name}, 1 of {len(stacks)}; others by PATH::NAME."
     raise ImageFileError(f"expected to know what to play, got {listed}; add its name, as in PATH::{stacks[0].name}")
 

@@ -90,10 +90,19 @@ class Contents:
 
 
 def optics_of(
-    *, wavelength_m: float | None = None, object_pixel_m: float | None = None, aperture: float | None = None
+    *,
+    wavelength_m: float | None = None,
+    object_pixel_m: float | None = None,
+    aperture: float | None = None,
+    refractive_index: float | None = None,
 ) -> Optics | None:
     """Optics of what a file states, leaving out what cannot be; the pixel is the object's. None if nothing is left."""
-    known = {"wavelength_m": wavelength_m, "pixel_pitch_m": object_pixel_m, "numerical_aperture": aperture}
+    known = {
+        "wavelength_m": wavelength_m,
+        "pixel_pitch_m": object_pixel_m,
+        "numerical_aperture": aperture,
+        "refractive_index": refractive_index,
+    }
     nothing = sound = Optics(None)
     for name, value in known.items():
         with suppress(ValueError, TypeError):

@@ -18,6 +18,7 @@ from qpi_live.camera.source import Camera, CameraIdentity, CameraOptions
 
 DEFAULT_RATE_HZ = 20.0
 _LOOK_AGAIN_S = 1.0  # a file that grows is listed again no more often
+_LISTING_SHARE = 5.0  # and a large one takes no more than every fifth second for it
 _FOLLOW_POLL_S = 0.05
 _PATIENCE_S = 2.0  # for the last frame of a followed recording to be written to its end
 
@@ -47,6 +48,7 @@ class ReplayCamera:
         self._notice = ""  # the last thing that went wrong or changed
         self._pace: Pace | None = None
         self._looked_at = 0.0
+        self._listing_s = 0.0  # what it took to list the recording
         self._awaited_until: float | None = None
         self._identity = self._open()
 
@@ -117,12 +119,14 @@ class ReplayCamera:
 
     def _open(self) -> CameraIdentity:
         """List the recording; the place in it stays where the frames before it are still there."""
+        began = monotonic()
         try:
             recording = open_recording(self._address, self._options.channel)
         except ImageFileError as error:
             raise CameraUnavailable(str(error)) from error
         self._recording = recording
         self._looked_at = monotonic()
+        self._listing_s = self._looked_at - began
         rate_hz = self._options.frame_rate_hz
         self._rate_hz = (recording.frame_rate_hz or DEFAULT_RATE_HZ) if rate_hz is None else rate_hz
         asked = self._options.shape or recording.shape
@@ -161,7 +165,8 @@ class ReplayCamera:
         """
         before = self._opened()
         change = before.watch.look()
-        if change is Change.NONE or (change is Change.GROWN and monotonic() - self._looked_at < _LOOK_AGAIN_S):
+        rest_s = max(_LOOK_AGAIN_S, _LISTING_SHARE * self._listing_s)
+        if change is Change.NONE or (change is Change.GROWN and monotonic() - self._looked_at < rest_s):
             return
         before.close()
         self._recording = None

@@ -20,6 +20,8 @@ _LIBRARIES = ("numpy", "scipy", "numba", "fastapi", "uvicorn", "websockets")
 # What each extra brings, known by the package that the code imports.
 _EXTRAS = {
     "camera": ("harvesters", "GenICam cameras (gentl:PATH.cti)"),
+    "files": ("zarr", "OME-Zarr, and HDF5 with foreign filters"),
+    "video": ("av", "AVI, MP4, MOV and MKV"),
     "train": ("torch", "search, pruning and training of networks"),
     "peers": ("skimage", "peers to measure against"),
 }

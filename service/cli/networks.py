@@ -76,9 +76,7 @@ def export(
             return
         compared = _probes(PairSet(data, "validation"), probes)
         if recording:
-            compared += [
-                Probe(frame.pixels) for frame in read_frames(recording, 2, compared[0].pixels.shape[0], None)[0]
-            ]
+            compared += [Probe(frame.pixels) for frame in read_frames(recording, 2, compared[0].pixels.shape[0])[0]]
         try:
             agreement = run_export(trained, out, compared, precision=precision, shape=(size, size) if size else None)
         except ExportError as error:

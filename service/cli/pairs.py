@@ -21,9 +21,7 @@ def instrument(
     pixel_um: Annotated[
         float | None, typer.Option(help="Sensor's pixel pitch, where the recording does not say.")
     ] = None,
-    magnification: Annotated[
-        float | None, typer.Option(help="From object to sensor, beside --pixel-um.")
-    ] = None,
+    magnification: Annotated[float | None, typer.Option(help="From object to sensor, beside --pixel-um.")] = None,
     name: Annotated[str, typer.Option(help="Name of the instrument.")] = "",
     channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
 ) -> None:
@@ -34,7 +32,7 @@ def instrument(
     with one_clear_line():
         if magnification is not None and pixel_um is None:
             raise ValueError(
-                f"expected the sensor's pixel pitch beside a magnification of {magnification:g}, got none; add --pixel-um"
+                f"expected the pixel pitch beside a magnification of {magnification:g}, got none; add --pixel-um"
             )
         read, known = read_frames(recording, frames, size, channel)
         optics = StatedOptics(wavelength_nm, pixel_um, magnification).over(known) or Optics(None)

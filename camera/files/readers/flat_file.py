@@ -44,7 +44,7 @@ def open_npz(path: Path) -> Contents:
             name = member.filename.removesuffix(".npy")
             try:
                 stacks.append(_member_stack(path, archive, member, name))
-            except ImageFileError as error:
+            except Exception as error:  # zlib's, NumPy's and zipfile's ways to refuse a broken member
                 refused.append(f"{name}: {error}")
     if not stacks:
         raise ImageFileError(f"expected an array of frames in the archive, got none ({'; '.join(refused) or 'empty'})")

@@ -6,6 +6,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -98,10 +99,17 @@ def _pages(files: Sequence[Path]) -> dict[Path, int]:
         counts[file] = 1
         if file.suffix.lower() in _TIFF_SUFFIXES:
             try:
-                counts[file] = sum(not page.is_reduced for page in walk_tiff(file).pages)
-            except ImageFileError:
+                found = file.stat()
+                counts[file] = _page_count(file, found.st_size, found.st_mtime_ns)
+            except (ImageFileError, OSError):
                 counts[file] = 0
     return counts
+
+
+@lru_cache(maxsize=2**16)
+def _page_count(file: Path, _size: int, _modified_ns: int) -> int:
+    """Pages of a TIFF that are no thumbnails; remembered, since a folder that grows is listed again and again."""
+    return sum(not page.is_reduced for page in walk_tiff(file).pages)
 
 
 def _whole_run(first: Path, files: Sequence[Path]) -> Contents | None:

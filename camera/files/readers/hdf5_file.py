@@ -224,15 +224,17 @@ def _whole(path: Path, file: h5py.File, found: _Found) -> list[Stack]:
         if axes is None or min(axes[0][:2]) < 16:
             continue
         inner, frames = axes
+        # MATLAB's first axis is the fastest, so in its files (from 7.3 on) all axes stand the other way round.
+        is_matlab = "MATLAB_class" in dataset.attrs and len(inner) == 2
         lead = len(dataset.shape) - len(inner)
         moving = next((axis for axis in range(lead) if dataset.shape[axis] != 1), 0) if lead else None
         stacks.append(
             Stack(
                 name=f"/{name}",
-                shape=(inner[0], inner[1]),
+                shape=(inner[1], inner[0]) if is_matlab else (inner[0], inner[1]),
                 dtype=dataset.dtype.name,
                 frames=whole_frames(frames, _is_whole(path, dataset, moving, lead)),
-                plane=_plane_of_whole(path, file, name, moving, lead),
+                plane=_plane_of_whole(path, file, name, moving, lead, is_matlab),
                 facts=_facts({**file.attrs, **dataset.parent.attrs, **dataset.attrs}, None),
                 promised=frames,
             )
@@ -255,9 +257,10 @@ def _is_whole(path: Path, dataset: h5py.Dataset, moving: int | None, lead: int) 
     return is_whole
 
 
-def _plane_of_whole(path: Path, file: h5py.File, name: str, moving: int | None, lead: int) -> Any:
+def _plane_of_whole(path: Path, file: h5py.File, name: str, moving: int | None, lead: int, is_matlab: bool) -> Any:
     def plane(frame: int, _channel: int) -> Values:
-        return _frame(path, lambda: file[name], _at(frame, moving, lead) or None)
+        values = _frame(path, lambda: file[name], _at(frame, moving, lead) or None)
+        return values.T if is_matlab else values
 
     return plane
 
@@ -295,6 +298,7 @@ def _facts(attributes: Mapping[str, Any], interval_s: float | None) -> Facts:
             wavelength_m=number("wavelength"),
             object_pixel_m=number("pixel size"),
             aperture=number("numerical aperture"),
+            refractive_index=number("medium index"),
         ),
         rate_of(interval_s),
         None,

@@ -40,7 +40,8 @@ def open_zarr(path: Path) -> Contents:
         stacks = list(_stacks_of_group(path, node))
     if not stacks:
         raise ImageFileError("expected an OME-Zarr image, or an array (frames, H, W), got neither")
-    return Contents("OME-Zarr" if _multiscales(node) else "Zarr", tuple(stacks), _watched(path))
+    is_ome = "ome" in node.attrs or any(key in node.attrs for key in ("multiscales", "bioformats2raw.layout"))
+    return Contents("OME-Zarr" if is_ome else "Zarr", tuple(stacks), _watched(path))
 
 
 def _watched(path: Path) -> tuple[Path, ...]:

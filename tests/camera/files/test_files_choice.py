@@ -136,6 +136,22 @@ def test_open_recording_of_a_micro_manager_run_of_positions_plays_the_first_and_
     assert int(open_recording(f"{tmp_path}::Pos1").read(0).pixels[0, 0]) == 10
 
 
+def test_open_recording_of_positions_in_one_ome_tiff_plays_the_first_and_says_so(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "run.ome.tif") as writer:
+        for position in range(2):
+            metadata = {"axes": "TYX", "Name": f"run_MMStack_Pos{position}"}
+            writer.write(np.full((3, 36, 48), position, np.uint8), photometric="minisblack", metadata=metadata)
+    recording = open_recording(str(tmp_path / "run.ome.tif"))
+    assert (recording.frames, int(recording.read(0).pixels.max())) == (3, 0)
+    assert "Playing run_MMStack_Pos0, 1 of 2" in recording.remark
+    assert int(open_recording(f"{tmp_path / 'run.ome.tif'}::run_MMStack_Pos1").read(0).pixels.max()) == 1
+
+
+def test_open_recording_of_an_archive_with_a_pickled_member_plays_the_sound_one(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "mixed.npz", notes=np.array([{"a": 1}], dtype=object), holograms=frames(3))
+    assert open_recording(str(tmp_path / "mixed.npz")).frames == 3
+
+
 @pytest.mark.parametrize(("package", "file", "extra"), [("av", "x.avi", "video"), ("zarr.core", "x.zarr", "files")])
 def test_open_recording_without_the_package_it_needs_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, file: str, extra: str

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qpi_live.camera.files.replay import ReplayCamera
+from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import CameraOptions
 
 from tests.camera.files.writers import EIGHT_BIT_WRITERS, INTERVAL_S, LIGHT, PIXEL_M, STATED, WRITERS, frames
@@ -76,3 +77,15 @@ def test_recording_of_several_channels_says_which_it_plays_and_takes_another_by_
 
 def test_recording_contract_covers_every_writer_of_the_kinds_that_state_something() -> None:
     assert set(STATED) | set(LIGHT) <= set(WRITERS)
+
+
+def test_replay_optics_that_are_given_stand_over_those_of_the_file_one_by_one(tmp_path: Path) -> None:
+    address = WRITERS["HDF5 of qpformat"](tmp_path, frames())
+    light = ReplayCamera.open(address, CameraOptions(optics=StatedOptics(633))).identity.optics
+    assert light is not None
+    assert (light.wavelength_m, light.numerical_aperture) == (pytest.approx(633e-9), 0.65)
+    assert light.object_pixel_m == pytest.approx(PIXEL_M)
+    scale = ReplayCamera.open(address, CameraOptions(optics=StatedOptics(None, 3.45, 20))).identity.optics
+    assert scale is not None
+    assert scale.wavelength_m == pytest.approx(532e-9)
+    assert scale.object_pixel_m == pytest.approx(3.45e-6 / 20)

@@ -272,6 +272,16 @@ def _hdf5(name: str, **options: Any) -> Callable[[Path, Stack], str]:
     return write
 
 
+def matlab(folder: Path, stack: Stack) -> str:
+    """As MATLAB 7.3 saves an array of size [H W N]: in HDF5, behind 512 bytes of its own, axes the other way round."""
+    with h5py.File(folder / "stack.mat", "w", userblock_size=512) as file:
+        data = file.create_dataset("holograms", data=stack.transpose(0, 2, 1))
+        data.attrs["MATLAB_class"] = np.bytes_("uint16")
+    with (folder / "stack.mat").open("r+b") as whole:
+        whole.write(b"MATLAB 7.3 MAT-file".ljust(512))
+    return str(folder / "stack.mat")
+
+
 def hdf5_by_name(folder: Path, stack: Stack) -> str:
     with h5py.File(folder / "several.h5", "w") as file:
         file["a/left"] = fluorescence(stack)
@@ -410,6 +420,7 @@ WRITERS: dict[str, Callable[[Path, Stack], str]] = {
     "HDF5, bitshuffle": _hdf5("data", chunks=(1, 36, 48), **hdf5plugin.Bitshuffle()),
     "HDF5, by name": hdf5_by_name,
     "HDF5, SWMR": hdf5_swmr,
+    "HDF5 of MATLAB": matlab,
     "HDF5 of qpformat": qpformat,
     "OME-Zarr 0.4": ome_zarr,
     "OME-Zarr 0.5": ome_zarr_05,
