@@ -86,13 +86,14 @@ def _cells(cultures: CultureSet, window: tuple[int, int], rng: Generator) -> Map
         phase = (phase**4 + _piece(cultures, window, rng) ** 4) ** 0.25
     if rng.random() < 0.5:
         top = max(float(phase.max()), 1e-3)
-        phase = top * (np.maximum(phase, 0) / top) ** np.float32(rng.uniform(0.7, 1.5))
+        steepness = np.float32(rng.uniform(0.7, 1.5))
+        phase = (np.float32(top) * (np.maximum(phase, 0) / np.float32(top)) ** steepness).astype(np.float32, copy=False)
     if rng.random() < 0.5:
         coarse = gaussian_filter(rng.standard_normal((EDGE // 4, EDGE // 4), np.float32), rng.uniform(2, 6))
         coarse *= np.float32(rng.uniform(0, 0.3)) / coarse.std()
-        phase = phase * np.maximum(1 + _resampling(EDGE // 4) @ coarse @ _resampling(EDGE // 4).T, 0.2)
-    made: Map = phase.astype(np.float32)
-    return made
+        uneven = _resampling(EDGE // 4) @ coarse @ _resampling(EDGE // 4).T
+        phase *= np.maximum(1 + uneven.astype(np.float32, copy=False), np.float32(0.2))
+    return phase
 
 
 def _window(usual: bool, rng: Generator) -> tuple[int, int]:
