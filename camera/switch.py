@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from qpi_live.camera.errors import CameraUnavailable
 from qpi_live.camera.frame import Frame
-from qpi_live.camera.optics import Optics
+from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import Camera, CameraIdentity
 
 
@@ -30,7 +30,7 @@ class CameraSwitch:
         if len(self._cameras) != len(cameras) or not cameras:
             raise CameraUnavailable(f"expected different cameras to choose from, got {len(cameras)}; name each once")
         self._current = self._chosen = cameras[0]
-        self._optics: dict[str, Optics] = {}
+        self._optics: dict[str, StatedOptics] = {}
         self._running = False
         self._sequence = 0
         self._epoch = 0
@@ -60,8 +60,13 @@ class CameraSwitch:
     def identity(self) -> CameraIdentity:
         """See `Camera.identity`: the current camera's, with the optics that a person has set for it."""
         identity = self._current.identity
-        optics = self._optics.get(identity.source)
-        return identity if optics is None else replace(identity, optics=optics)
+        stated = self._optics.get(identity.source)
+        return identity if stated is None else replace(identity, optics=stated.over(identity.optics))
+
+    @property
+    def stated_optics(self) -> StatedOptics:
+        """What a person has said of the current camera's optics."""
+        return self._optics.get(self._current.identity.source, StatedOptics())
 
     @property
     def waits_for_consumer(self) -> bool:
@@ -80,20 +85,19 @@ class CameraSwitch:
         if not self._running:
             self._current = self._chosen
 
-    def use_optics(self, source: str, optics: Optics | None) -> None:
-        """Let frames of `source` travel with these optics from now on; None: with those that the camera states.
+    def state_optics(self, source: str, stated: StatedOptics) -> None:
+        """Let frames of `source` travel with these optics from now on, in place of what the camera says of its own.
 
         Safe to call from any thread.
 
         Raises:
             CameraUnavailable: no such camera; nothing has changed then.
+            ValueError: no microscope has such optics; nothing has changed then.
         """
         if source not in self._cameras:
             raise CameraUnavailable(f"expected a camera among {', '.join(self._cameras)}, got {source!r}")
-        if optics is None:
-            self._optics.pop(source, None)
-        else:
-            self._optics[source] = optics
+        stated.over(None)
+        self._optics[source] = stated
 
     def start(self) -> None:
         """See `Camera.start`."""

@@ -9,11 +9,12 @@ from time import monotonic_ns, time_ns
 
 from qpi_live.camera.files.image_file import read_image
 from qpi_live.camera.frame import Frame
+from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import open_camera
 from qpi_live.camera.switch import CameraSwitch
 from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseEngine, open_engine
 from qpi_live.models.errors import EngineError
-from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.line.tuning import NotTunable
 from qpi_live.service.settings import Settings
 from qpi_live.service.settings_file import SettingsError
@@ -23,7 +24,7 @@ _ON_GPU, _ON_CPU = "goldstein-cuda", "goldstein"
 _log = logging.getLogger(__name__)
 
 
-def open_station(settings: Settings, remembered: RememberedSidebands | None = None) -> Station:
+def open_station(settings: Settings, remembered: RememberedCameras | None = None) -> Station:
     """The station that `settings` describe, ready to run.
 
     Raises:
@@ -31,8 +32,11 @@ def open_station(settings: Settings, remembered: RememberedSidebands | None = No
         EngineError: an engine cannot be made.
         SettingsError: the calibration file cannot be used.
     """
-    remembered = remembered or RememberedSidebands()
+    remembered = remembered or RememberedCameras()
     cameras = CameraSwitch([open_camera(source, settings.camera_options(source)) for source in settings.cameras])
+    if settings.optics == StatedOptics():  # what is given at the start beats what was said on the page
+        for source in cameras.sources:
+            cameras.state_optics(source, remembered.optics(source))
     sideband = settings.sideband or remembered.get(cameras.chosen)
     options = settings.engine_options(cameras.identity.optics, sideband)
     engine = open_engine(settings.engine, options, may_be_file=True)

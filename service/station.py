@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.errors import CameraUnavailable
 from qpi_live.camera.gpu.queue import Uploads
+from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import Camera
 from qpi_live.camera.switch import CameraSwitch
 from qpi_live.models.engine import EngineOptions, PhaseEngine
@@ -29,7 +30,7 @@ from qpi_live.service.line.metrics import StationCollector
 from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.rates import Rates
-from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.line.state import State
 from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
@@ -59,11 +60,12 @@ class Station:
         engine: PhaseEngine,
         baseline: PhaseEngine | None,
         sideband: Sideband,
-        remembered: RememberedSidebands,
+        remembered: RememberedCameras,
     ) -> None:
         self.settings = settings
         self.cameras = cameras
         self._switching = Lock()
+        self._remembered = remembered
         self.registry = CollectorRegistry()
         self.latencies = LatencyBook(self.registry)
         account = FrameAccount()
@@ -116,6 +118,17 @@ class Station:
             raise CameraUnavailable(f"expected a camera among {', '.join(self.sources)}, got {source!r}")
         with self._switching:
             self.pipeline.switch_camera(source, lambda: self.tuning.begin_camera(source))
+
+    def state_optics(self, stated: StatedOptics) -> None:
+        """Let frames of the camera chosen last travel with these optics, now and after a restart.
+
+        Raises:
+            ValueError: no microscope has such optics; nothing has changed then.
+        """
+        with self._switching:
+            source = self.cameras.chosen
+            self.cameras.state_optics(source, stated)
+            self._remembered.put_optics(source, stated)
 
     @property
     def camera_shape(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from qpi_live.camera.errors import CameraError, FeatureMissing, FeatureRefused
 from qpi_live.camera.features import ConfigurableCamera, FeatureValue
+from qpi_live.camera.optics import StatedOptics
 from qpi_live.service.api import schemas
 from qpi_live.service.api.routes import AtStation, problems
 from qpi_live.service.station import Station
@@ -60,6 +61,7 @@ class CameraAnswer(BaseModel):
     paused: bool = Field(description="whether it was stopped by a person")
     camera: schemas.Camera
     sources: tuple[str, ...] = Field(description="the cameras that can be switched to, this one included")
+    stated_optics: schemas.Stated = Field(description="what was said of its optics, in place of what it says itself")
 
 
 class Source(BaseModel):
@@ -102,6 +104,20 @@ async def switch(station: AtStation, new: Source) -> CameraAnswer:
     if new.source not in station.sources:
         raise HTTPException(422, f"expected a camera among {', '.join(station.sources)}, got {new.source!r}")
     await station.camera_requests.run(lambda: station.switch_camera(new.source))
+    return _answer(station)
+
+
+@router.put("/optics", summary="Say what the camera's optics are", responses=problems(503))
+async def state_optics(station: AtStation, stated: schemas.Stated) -> CameraAnswer:
+    """Frames travel with these optics from now on, and the phase's band follows; kept for this camera.
+
+    What is left out, or null, is as the camera itself says. An empty object takes back all that was said.
+    """
+    said = StatedOptics(**stated.model_dump())
+    try:
+        await station.camera_requests.run(lambda: station.state_optics(said))
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
     return _answer(station)
 
 
@@ -174,7 +190,11 @@ def _answer_with(status: int):  # type: ignore[no-untyped-def]  # Starlette's ow
 
 def _answer(station: Station) -> CameraAnswer:
     camera = station.camera
-    identity = schemas.Camera.of(station.cameras.identity)
-    if isinstance(camera, ConfigurableCamera):
-        return CameraAnswer(configurable=True, paused=camera.is_paused, camera=identity, sources=station.sources)
-    return CameraAnswer(configurable=False, paused=False, camera=identity, sources=station.sources)
+    configurable = isinstance(camera, ConfigurableCamera)
+    return CameraAnswer(
+        configurable=configurable,
+        paused=isinstance(camera, ConfigurableCamera) and camera.is_paused,
+        camera=schemas.Camera.of(station.cameras.identity),
+        sources=station.sources,
+        stated_optics=schemas.Stated.model_validate(station.cameras.stated_optics),
+    )

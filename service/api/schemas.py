@@ -104,7 +104,20 @@ class OpticsAnswer(_Answer):
     pixel_pitch_m: float | None
     magnification: float
     numerical_aperture: float | None
+    refractive_index: float | None = None
     object_pixel_m: float | None
+
+
+class Stated(_Answer):
+    """What a person says of a camera's optics; null leaves what the camera itself says."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+    wavelength_nm: float | None = Field(default=None, gt=0, description="vacuum wavelength of the illumination, nm")
+    pixel_um: float | None = Field(default=None, gt=0, description="pitch of the sensor's pixels, µm")
+    magnification: float | None = Field(default=None, gt=0, description="from sample to sensor")
+    na: float | None = Field(default=None, gt=0, le=1.7, description="numerical aperture of the objective")
+    refractive_index: float | None = Field(default=None, ge=1, le=3, description="of the medium around the sample")
 
 
 class Camera(_Answer):

@@ -1,41 +1,71 @@
-"""What a person chose for a camera and wants to find again after a restart: the sign of the phase."""
+"""What a person chose for a camera and wants to find again after a restart: the sign of the phase, and the optics."""
 
 from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from platformdirs import user_state_path
+from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.sideband import Sideband
 
 _log = logging.getLogger(__name__)
 
 
-class RememberedSidebands:
-    """The sideband chosen last for each camera, in one small JSON file; a file that cannot be used is passed over."""
+class RememberedCameras:
+    """What was chosen last for each camera, by its identity's `source`, in one small JSON file.
+
+    A file, or a choice in it, that cannot be used is passed over. Safe to use from any thread.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._file = file or user_state_path("qpi-live", appauthor=False) / "sidebands.json"
+        self._file = file or user_state_path("qpi-live", appauthor=False) / "cameras.json"
+        self._lock = Lock()
 
     def get(self, camera: str) -> Sideband:
         """The sideband for `camera`; `auto` where none was chosen."""
         try:
-            return Sideband(self._read()[camera])
+            return Sideband(self._of(camera)["sideband"])
         except (KeyError, ValueError):
             return Sideband.AUTO
 
     def put(self, camera: str, sideband: Sideband) -> None:
         """Remember `sideband` for `camera`; where the file cannot be written, say so in the log and go on."""
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(self._file) as written:
-                written.write_text(json.dumps(self._read() | {camera: sideband}, indent=1))
-        except OSError as error:
-            _log.warning("the sideband cannot be remembered: %s", error)
+        self._note(camera, "sideband", str(Sideband(sideband)))
 
-    def _read(self) -> dict[str, str]:
+    def optics(self, camera: str) -> StatedOptics:
+        """What was said of the optics of `camera`."""
+        try:
+            stated = StatedOptics(**self._of(camera)["optics"])
+            stated.over(None)
+        except (KeyError, TypeError, ValueError):
+            return StatedOptics()
+        return stated
+
+    def put_optics(self, camera: str, stated: StatedOptics) -> None:
+        """Remember what was said of the optics of `camera`, as `put` does."""
+        self._note(camera, "optics", {name: value for name, value in asdict(stated).items() if value is not None})
+
+    def _of(self, camera: str) -> dict[str, Any]:
+        choices = self._read().get(camera)
+        return choices if isinstance(choices, dict) else {}
+
+    def _note(self, camera: str, what: str, chosen: object) -> None:
+        with self._lock:
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                choices = self._read() | {camera: self._of(camera) | {what: chosen}}
+                with whole_file(self._file) as written:
+                    written.write_text(json.dumps(choices, indent=1))
+            except OSError as error:
+                _log.warning("the %s of %s cannot be remembered: %s", what, camera, error)
+
+    def _read(self) -> dict[str, Any]:
         try:
             choices = json.loads(self._file.read_text())
         except (OSError, ValueError):

@@ -12,7 +12,7 @@ from qpi_live.models.engine import PhaseEngine, TunableEngine
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.sideband import Sideband
-from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.remembered import RememberedCameras
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Tuning:
         self,
         camera: str,
         sideband: Sideband,
-        remembered: RememberedSidebands,
+        remembered: RememberedCameras,
         live: EngineSwitch,
         beside: EngineSwitch | None = None,
     ) -> None:

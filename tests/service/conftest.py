@@ -12,7 +12,7 @@ from qpi_live.camera.switch import CameraSwitch
 from qpi_live.models.engine import PhaseEngine
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.api.app import build_app
-from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.settings import load_settings
 from qpi_live.service.station import Station
 
@@ -31,7 +31,7 @@ def make_station(tmp_path: Path) -> Callable[..., Station]:
         others: Sequence[FakeCamera] = (),
         **settings: Any,
     ) -> Station:
-        remembered = RememberedSidebands(tmp_path / "sidebands.json")
+        remembered = RememberedCameras(tmp_path / "sidebands.json")
         return Station(
             load_settings(settings), CameraSwitch([camera, *others]), engine, baseline, Sideband.AUTO, remembered
         )

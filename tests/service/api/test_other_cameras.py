@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from qpi_live.service.api.app import build_app
-from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.opening import open_station
 from qpi_live.service.settings import load_settings
 
@@ -21,7 +21,7 @@ def client(tmp_path: object) -> Iterator[TestClient]:
     settings = load_settings(
         {"size": 128, "fps": 20, "engine": "goldstein", "baseline": "auto", "baseline_fraction": 1.0, "threads": 1}
     )
-    station = open_station(settings, RememberedSidebands(tmp_path / "sidebands.json"))  # type: ignore[operator]
+    station = open_station(settings, RememberedCameras(tmp_path / "sidebands.json"))  # type: ignore[operator]
     with TestClient(build_app(station), base_url=URL) as client:
         until(lambda: client.get("/api/v1/stats").json()["layers"] != [])
         yield client

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from qpi_live.service.cli.main import main
-from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.opening import open_station
 from qpi_live.service.settings import load_settings
 
@@ -48,7 +48,7 @@ def test_serve_with_a_camera_that_is_not_there_ends_with_one_sentence(
 def test_camera_settings_file_is_set_at_start(virtual_producer: Path, tmp_path: Path) -> None:
     (tmp_path / "camera.toml").write_text('PixelFormat = "Mono12p"\nExposureTime = 1500.0\nWidth = 128\nHeight = 96\n')
     settings = load_settings({"camera": f"gentl:{virtual_producer}", "camera_settings": tmp_path / "camera.toml"})
-    station = open_station(settings, RememberedSidebands(tmp_path / "sidebands.json"))
+    station = open_station(settings, RememberedCameras(tmp_path / "sidebands.json"))
     try:
         identity = station.camera.identity
         assert (identity.shape, identity.bit_depth) == ((96, 128), 12)

@@ -14,7 +14,7 @@ from qpi_live.camera.optics import Optics
 from qpi_live.models.engine import EngineOptions, PhaseFrame, open_engine
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.line.remembered import RememberedSidebands
+from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.opening import open_station
 from qpi_live.service.settings import load_settings
 from qpi_live.service.wire import FrameHeader
@@ -100,6 +100,7 @@ def test_switch_while_a_frame_is_retrieved_never_publishes_it_with_the_other_cam
 
 def test_switch_of_unequal_optics_gives_each_frame_its_own_band_and_header(make_bench: Callable[..., Bench]) -> None:
     engine = open_engine("goldstein", EngineOptions(WIDE))
+    engine.warm_up((128, 160), 8)  # compiling may take longer than a frame is waited for
     bench = make_bench(engine, camera("a", WIDE), others=[camera("b", NARROW)])
     wide = next_frame(bench, "a")
     bench.station.switch_camera("b")
@@ -133,9 +134,30 @@ def test_calibration_by_the_old_cameras_frame_is_refused_after_a_switch(bench: B
 def test_what_is_remembered_goes_by_the_cameras_own_name(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", fringes((96, 128), 0))
     given = {"camera": "replay:", "size": 128, "engine": "goldstein", "threads": 1}
-    remembered = RememberedSidebands(tmp_path / "remembered.json")
+    remembered = RememberedCameras(tmp_path / "remembered.json")
     station = open_station(load_settings(given), remembered)
     station.tuning.use_sideband(Sideband.LOWER)
     assert remembered.get("replay:glioblastoma") is Sideband.LOWER
     station.switch_camera("replay:glioblastoma")
     assert open_station(load_settings(given), remembered).tuning.now.sideband is Sideband.LOWER
+
+
+def test_optics_that_are_stated_travel_with_the_next_frame_and_are_each_cameras_own(bench: Bench) -> None:
+    next_frame(bench, "a")
+    answer = bench.client.put("/api/v1/camera/optics", json={"magnification": 40, "refractive_index": 1.33}).json()
+    assert answer["camera"]["optics"]["object_pixel_m"] == pytest.approx(0.1e-6)
+    assert answer["stated_optics"]["magnification"] == 40
+    said = next_frame(bench, "a").frame.optics
+    assert said == replace(WIDE, magnification=40.0, refractive_index=1.33)
+    bench.station.switch_camera("b")
+    assert next_frame(bench, "b").frame.optics == WIDE
+    bench.station.switch_camera("a")
+    assert next_frame(bench, "a").frame.optics == said
+    assert bench.client.put("/api/v1/camera/optics", json={}).status_code == 200
+    assert next_frame(bench, "a").frame.optics == WIDE
+
+
+def test_optics_that_no_microscope_has_are_refused_and_change_nothing(bench: Bench) -> None:
+    for body in ({"wavelength_nm": 5}, {"pixel_um": 1e9}, {"na": 3}, {"colour": 1}):
+        assert bench.client.put("/api/v1/camera/optics", json=body).status_code == 422
+    assert next_frame(bench, "a").frame.optics == WIDE
