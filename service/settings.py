@@ -51,7 +51,11 @@ class Settings(BaseSettings):
         description="further cameras that the page can switch to, by commas; unset: a simulated one beside the bundled "
         "hologram",
     )
-    engine: str = Field(default="auto", description="what turns interferograms into phase; `qpi info` lists them")
+    engine: str = Field(
+        default="auto",
+        description="what turns interferograms into phase; `qpi info` lists them. auto: the classical chain; with a "
+        "GPU, the network on streams it was trained for",
+    )
     host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 also lets other machines in")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     size: int | None = Field(
@@ -182,7 +186,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_carrier(cls, value: str | None) -> str | None:
         if value is not None:
-            _parse_carrier(value)
+            parse_carrier(value)
         return value
 
     @model_validator(mode="after")
@@ -238,7 +242,7 @@ class Settings(BaseSettings):
 
     def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
         """What an engine of the live stream is asked for; `optics` are the camera's."""
-        carrier = None if self.carrier is None else _parse_carrier(self.carrier)
+        carrier = None if self.carrier is None else parse_carrier(self.carrier)
         return EngineOptions(optics, carrier, sideband, self.background_order, self.threads, self.background)
 
 
@@ -276,7 +280,12 @@ def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:
     return settings
 
 
-def _parse_carrier(text: str) -> tuple[float, float]:
+def parse_carrier(text: str) -> tuple[float, float]:
+    """(fy, fx) in cycles per pixel of what a person wrote as FY,FX.
+
+    Raises:
+        ValueError: it is no carrier.
+    """
     try:
         fy, fx = (float(part) for part in text.split(","))
     except ValueError:

@@ -42,6 +42,9 @@ class EngineField(BaseModel):
     kind: str
     device: str
     version: str
+    detail: dict[str, str | int | float | bool | None] = Field(
+        default_factory=dict, description="its particulars: carrier, sideband, background, or the network's"
+    )
 
 
 class FrameHeader(BaseModel):

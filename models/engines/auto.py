@@ -1,4 +1,4 @@
-"""The default engine: the shipped network on the streams it was trained for, the classical chain elsewhere."""
+"""The default engine: the classical chain; where there is a GPU, the shipped network on streams it was trained for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from qpi_live.models.sideband import Sideband
 if TYPE_CHECKING:
     from qpi_live.models.engines.onnx import OnnxEngine
 
+_CPU = "cpu"
 _UNDECIDED = "the next frame decides"
 
 
@@ -154,10 +155,14 @@ class AutoEngine:
 
 
 def _network(options: EngineOptions) -> tuple[OnnxEngine | None, str]:
-    """The shipped network, or None and why there is none."""
+    """The shipped network, or None and why there is none: this is where the default engine is chosen."""
     try:
         from qpi_live.models.engines.onnx import OnnxEngine  # noqa: PLC0415 - onnxruntime may be missing
 
-        return OnnxEngine(options), ""
+        network = OnnxEngine(options)
+        if network.identity.device == _CPU:
+            network.close()
+            return None, "there is no GPU, and on a CPU the classical chain keeps a pace that the network does not"
+        return network, ""
     except (EngineUnavailable, ImportError) as error:
         return None, f"no network: {error}"

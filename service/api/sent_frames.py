@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 from qpi_live.camera.optics import Optics, StatedOptics
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.api import schemas
+from qpi_live.service.api.parameters import only_known_parameters
 from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, file_answer
 from qpi_live.service.api.routes import AtStation, engine_answer, problems
 from qpi_live.service.line.image_formats import Format
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.sent.task import AskedEngine, SentImage, Task
+from qpi_live.service.settings import parse_carrier
 from qpi_live.service.station import Station
 from qpi_live.service.view import Layer, Masked, View
 from starlette.concurrency import run_in_threadpool
@@ -59,6 +61,30 @@ class SentParameters(BaseModel):
     pixel_um: float | None = Field(default=None, gt=0, description="sensor's pixel pitch, if known")
     magnification: float | None = Field(default=None, gt=0, description="from sample to sensor; unset: 1")
     na: float | None = Field(default=None, gt=0, le=1.7, description="objective's numerical aperture, if known")
+    sideband: Sideband = Field(
+        default=Sideband.AUTO, description="auto, upper or lower; the phase's sign flips between the two"
+    )
+    carrier: str | None = Field(
+        default=None,
+        max_length=100,
+        description="FY,FX of the carrier in cycles per pixel; unset: found in the interferogram",
+        examples=["0.21,-0.18"],
+    )
+    background_order: int | None = Field(
+        default=None, ge=0, le=6, description="highest order of the background taken off; unset: the service's"
+    )
+    calibration: Literal["current"] | None = Field(
+        default=None, description="current: divide the live stream's calibration frame out"
+    )
+
+    @property
+    def carrier_cycles_per_px(self) -> tuple[float, float] | None:
+        """(fy, fx) of the carrier that was given, or None.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return None if self.carrier is None else parse_carrier(self.carrier)
 
     @property
     def optics(self) -> Optics | None:
@@ -75,7 +101,9 @@ async def _slot(station: AtStation) -> AsyncIterator[None]:
         yield
 
 
-router = APIRouter(responses=problems(408, 413, 415, 422, 503), dependencies=[Depends(_slot)])
+router = APIRouter(
+    responses=problems(408, 413, 415, 422, 503), dependencies=[Depends(only_known_parameters), Depends(_slot)]
+)
 
 
 @router.post(
@@ -89,13 +117,15 @@ router = APIRouter(responses=problems(408, 413, 415, 422, 503), dependencies=[De
 async def phase(station: AtStation, request: Request, sent: Annotated[SentParameters, Query()]) -> Response:
     """The unwrapped phase in rad as a file, with the same header `QPI-Frame` as a live frame.
 
-    The carrier is found in the interferogram itself; the live stream's carrier and calibration frame are not used.
+    Unless one is given, the carrier is found in the interferogram itself; the live stream's carrier is not used, and
+    its calibration frame only where `calibration=current` asks for it. What was used stands in `engine.detail` of the
+    header.
     """
     body = await _body(request)
     if not body:
         raise HTTPException(422, "expected an interferogram as the body (.npy, TIFF or PNG), got an empty one")
     try:
-        task = _sent(station, SentImage(body, sent.bit_depth), sent.optics)
+        task = _asked_for(station, SentImage(body, sent.bit_depth), sent)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     view = View(Layer.PHASE, "uint8" if sent.image_format == "png" else "float32", masked=sent.masked)
@@ -203,6 +233,22 @@ async def _hung_up(request: Request) -> None:
 def _asked(station: Station, engine: str | None) -> AskedEngine:
     """The engine that was asked for by name, or the service's own, which may be a network's file."""
     return AskedEngine(engine) if engine else AskedEngine(station.settings.engine, may_be_file=True)
+
+
+def _asked_for(station: Station, image: SentImage, sent: SentParameters) -> Task:
+    """The task with all that was asked for.
+
+    Raises:
+        ValueError: it cannot be.
+    """
+    task = _sent(station, image, sent.optics)
+    options = replace(task.options, sideband=sent.sideband, carrier_cycles_per_px=sent.carrier_cycles_per_px)
+    if sent.background_order is not None:
+        options = replace(options, background_order=sent.background_order)
+    calibration = station.tuning.calibration if sent.calibration else None
+    if sent.calibration and calibration is None:
+        raise ValueError("expected a calibration frame of the live stream, got none; PUT /api/v1/engine/calibration")
+    return replace(task, options=options, calibration=calibration)
 
 
 def _sent(station: Station, image: SentImage, optics: Optics | None) -> Task:

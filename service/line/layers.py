@@ -101,7 +101,9 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         bit_depth=frame.bit_depth,
         wavelength_m=optics.wavelength_m if optics else None,
         object_pixel_m=object_pixel_m * view.downscale if object_pixel_m else None,
-        engine=EngineField(name=engine.name, kind=engine.kind, device=engine.device, version=engine.version),
+        engine=EngineField(
+            name=engine.name, kind=engine.kind, device=engine.device, version=engine.version, detail=dict(engine.detail)
+        ),
         stages_ms={**live.stages_ms, "encode": encode_ms},
         residues=quality.residues,
         disputed_pixels=quality.disputed_pixels,

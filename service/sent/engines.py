@@ -12,7 +12,7 @@ from qpi_live.models.engine import PhaseEngine, PhaseFrame, TunableEngine, open_
 from qpi_live.models.metrics import psnr_db, rms_rad, ssim, without_level
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.sent.task import Agreement, AskedEngine, Decoded, SentTooLarge
+from qpi_live.service.sent.task import Agreement, AskedEngine, Decoded, SentRefused, SentTooLarge
 
 _MOST_ENGINES = 4
 
@@ -83,6 +83,7 @@ class SentEngines:
         self._engines[key] = engine, needed
         while len(self._engines) > _MOST_ENGINES:
             self._close_oldest()
+        _check_demodulation(asked, engine, task)
         if isinstance(engine, TunableEngine):
             engine.use_sideband(options.sideband)
             engine.use_calibration(task.calibration)
@@ -102,3 +103,18 @@ class SentEngines:
 
     def _close_oldest(self) -> None:
         self._engines.popitem(last=False)[1][0].close()
+
+
+def _check_demodulation(asked: AskedEngine, engine: PhaseEngine, task: Decoded) -> None:
+    """That nothing the task asks for would be left undone in silence."""
+    options, calibration = task.options, task.calibration
+    is_asked_for = options.sideband is not Sideband.AUTO or options.carrier_cycles_per_px or calibration
+    if is_asked_for and not isinstance(engine, TunableEngine):
+        raise SentRefused(
+            f"expected no sideband, carrier or calibration frame for the engine {asked.name!r}, which has none; leave "
+            "them out, or take goldstein"
+        )
+    if calibration is not None and calibration.shape != task.frame.shape:
+        raise SentRefused(
+            f"expected an interferogram of the calibration frame's shape {calibration.shape}, got {task.frame.shape}"
+        )

@@ -105,3 +105,13 @@ def adjusting(retrieve: Callable[[Frame], PhaseFrame], adjust: Callable[[], None
         return made
 
     return adjusted
+
+
+def test_auto_without_a_gpu_is_the_classical_chain_and_says_so() -> None:
+    engine = AutoEngine(EngineOptions(threads=1))
+    if onnx.OnnxEngine(EngineOptions(threads=1)).identity.device != "cpu":
+        pytest.skip("this machine has a GPU that ONNX Runtime uses")
+    engine.warm_up(SHAPE, 8)
+    result = engine.retrieve(frame(interferogram(bump())))
+    assert result.engine.name == "goldstein"
+    assert "no GPU" in str(result.engine.detail["chosen"])
