@@ -65,8 +65,9 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         operation["security"] = [{}, {"token": []}]
         _may_answer(operation, "401", "the token is missing or wrong")
     for parameter in operation.get("parameters", []):
-        if parameter["name"] in _PARAMETERS:
-            parameter["example"] = _PARAMETERS[parameter["name"]]
+        example = _PARAMETERS.get(parameter["name"], parameter.get("schema", {}).get("default"))
+        if example is not None:
+            parameter["example"] = example
     content = operation.get("requestBody", {}).get("content", {})
     if "application/json" in content:
         for status, why in _JSON_BODY.items():

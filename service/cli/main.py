@@ -65,7 +65,7 @@ def _option(name: str, field: FieldInfo) -> Any:
     flags = [f"--{name.replace('_', '-')}"]
     if kind is bool and not name.startswith("no_"):
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
-    default = "" if field.default in (None, ()) else f" [dim]\\[default: {field.default}][/dim]"
+    default = "" if field.default in (None, (), "") else f" [dim]\\[default: {field.default}][/dim]"
     return Annotated[kind | None, typer.Option(*flags, help=f"{field.description}{default}", show_default=False)]
 
 
@@ -79,7 +79,15 @@ def serve(
 ) -> None:
     """Serve live phase: the page, REST and the stream.
 
-    Every option may also stand in the environment (QPI_CAMERA=…) or in a settings file (camera = "…").
+    Every option may also stand in the environment (QPI_CAMERA=…) or in a settings file (camera = "…"), `qpi.toml` here
+    or the one that --settings names. Options beat the environment, which beats the file. Empty values are unset ones.
+
+    \b
+    Try:
+      qpi serve                                            the bundled hologram, on this machine
+      qpi serve --camera replay:run.tif --wavelength-nm 532 --pixel-um 5.5 --magnification 40
+      qpi serve --camera gentl:/opt/vendor/producer.cti    a GenICam camera; `qpi cameras` lists them
+      qpi serve --host 0.0.0.0                             for other machines, with a token in the link
     """
     with one_line("Cannot serve:"):
         serve_station(load_settings({name: value for name, value in given.items() if value is not None}, settings))
