@@ -36,6 +36,7 @@ class QuickServer(uvicorn.Server):
         if self.should_exit:
             leave(0)
         self.should_exit = True
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off now is no error
         deadline = Timer(_LONGEST_STOP_S, leave, (0,))
         deadline.daemon = True
         deadline.start()
