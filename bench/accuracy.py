@@ -133,7 +133,7 @@ def _with_engine(name: str, options: EngineOptions, calibrated: bool) -> Method:
 
     def retrieve(example: Example) -> Phase:
         if isinstance(engine, TunableEngine):  # no frame profits from the one before
-            engine.use_calibration(example.calibration if calibrated else None)
+            engine.use_calibration(example.calibration if calibrated else None, force=True)
             engine.forget_instrument()
         return _phase(engine, example.frame)
 

@@ -11,6 +11,17 @@ from qpi_live.camera.device import Device, DeviceMemory, Event
 from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.optics import Optics
 
+SENSOR_WINDOW = (
+    "OffsetX",
+    "OffsetY",
+    "BinningHorizontal",
+    "BinningVertical",
+    "DecimationHorizontal",
+    "DecimationVertical",
+    "ReverseX",
+    "ReverseY",
+)
+"""GenICam features that change what of the sensor a frame shows."""
 StreamKey = tuple[str, tuple[int, int], int, Optics | None]
 """Source, (H, W), bit depth and optics of a frame."""
 
@@ -63,6 +74,7 @@ class Frame:
         optics: what it was taken through; None where nothing is known of that.
         epoch: which series of frames it belongs to. It grows whenever the camera is opened anew, another one is chosen,
             or frames change their size or depth: frames of different epochs are no series.
+        origin_px: (y, x) of its first pixel on a larger recording; None where it is no part of one.
         true_phase_rad: computes the phase it was made from, (H, W) float32 in rad, where it was simulated.
         on_device: the same pixels on a compute device, where a queue has put them there. Who works on another device,
             or on none, takes `pixels`.
@@ -79,6 +91,7 @@ class Frame:
     source: str = ""
     optics: Optics | None = None
     epoch: int = 0
+    origin_px: tuple[int, int] | None = None
     true_phase_rad: Callable[[], NDArray[np.float32]] | None = None
     on_device: OnDevice | None = None
 
@@ -104,6 +117,11 @@ class Frame:
         """(H, W) in pixels."""
         height, width = self.pixels.shape
         return height, width
+
+    @property
+    def sensor_window(self) -> dict[str, FeatureValue]:
+        """Those of `settings` that say which part of the sensor it shows, and how: offsets, binning, mirroring."""
+        return {name: self.settings[name] for name in SENSOR_WINDOW if name in self.settings} if self.settings else {}
 
     @property
     def stream(self) -> StreamKey:

@@ -208,11 +208,17 @@ class TunableEngine(Protocol):
     def use_sideband(self, sideband: Sideband) -> None:
         """Take this sideband from the next frame on; the phase's sign flips between upper and lower."""
 
-    def use_calibration(self, frame: Frame | None) -> None:
+    def use_calibration(self, frame: Frame | None, *, force: bool = False) -> None:
         """Divide a sample-free interferogram out of every frame from now on; None: fit the background instead.
 
+        It holds for the part of the sensor that it shows, and rests while frames show another one.
+
+        Args:
+            frame: the interferogram.
+            force: take it even if it has objects in it.
+
         Raises:
-            ValueError: the frame has no carrier, or not the stream's shape.
+            ValueError: the frame has no carrier, not the stream's shape, or objects in it.
         """
 
 

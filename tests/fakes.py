@@ -137,7 +137,7 @@ class TunableFakeEngine(FakeEngine):
     def use_sideband(self, sideband: str) -> None:
         self.sideband = sideband
 
-    def use_calibration(self, frame: Frame | None) -> None:
+    def use_calibration(self, frame: Frame | None, *, force: bool = False) -> None:
         if frame is not None and not np.ptp(frame.pixels):
             raise ValueError("expected an interferogram with a carrier, got an even grey")
         self.calibration = frame

@@ -243,7 +243,14 @@ class ReplayCamera:
         if image.bit_depth > self._depth:  # deeper than the frames that were looked at: from now on all are
             self._depth = image.bit_depth
             self._identity = self._described(recording)
-        frame = Frame(as_pixels(pixels, self._depth), self._depth, self._sequence, time_ns(), monotonic_ns())
+        frame = Frame(
+            as_pixels(pixels, self._depth),
+            self._depth,
+            self._sequence,
+            time_ns(),
+            monotonic_ns(),
+            origin_px=(top, left),
+        )
         self._sequence += 1
         self._steps += 1
         return frame

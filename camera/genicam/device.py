@@ -18,6 +18,7 @@ from genicam import gentl
 from harvesters.core import Callback, ImageAcquirer
 from qpi_live.camera.errors import CameraLost, CameraUnavailable, FeatureMissing, FeatureRefused
 from qpi_live.camera.features import CameraListing, Feature, FeatureValue
+from qpi_live.camera.frame import SENSOR_WINDOW
 from qpi_live.camera.genicam.discovery import GENTL_ERRORS, open_camera, told
 from qpi_live.camera.genicam.nodes import GentlNodes
 from qpi_live.camera.genicam.pixel_format import FORMATS_BY_CODE, FORMATS_BY_NAME, PixelFormat
@@ -26,8 +27,7 @@ _IMAGE_PAYLOADS = (gentl.PAYLOADTYPE_INFO_IDS.PAYLOAD_TYPE_IMAGE, gentl.PAYLOADT
 _LAYOUT = ("Width", "Height", "PixelFormat")
 _ALWAYS_TOLD = (
     "PixelFormat",
-    "OffsetX",
-    "OffsetY",
+    *SENSOR_WINDOW,
     "ExposureTime",
     "ExposureAuto",  # where it is on, the exposure time is only what it was when the settings were read
     "Gain",

@@ -104,13 +104,13 @@ class AutoEngine:
             self._sideband = Sideband(sideband)
             self._choose()
 
-    def use_calibration(self, frame: Frame | None) -> None:
+    def use_calibration(self, frame: Frame | None, *, force: bool = False) -> None:
         """See `TunableEngine.use_calibration`; a frame chooses the classical chain.
 
         Raises:
             ValueError: the frame cannot calibrate the stream.
         """
-        self._classical.use_calibration(frame)
+        self._classical.use_calibration(frame, force=force)
         with self._lock:
             self._is_calibrated = frame is not None
             self._choose()

@@ -20,6 +20,7 @@ from qpi_live.models.classical.chain import Chain, FringesDoubted, Inverted
 from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
 from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame, PhaseQuality
+from qpi_live.models.engines.calibration import bound_to, check_carrier, check_sample_free, why_it_rests
 from qpi_live.models.engines.fringe_quality import fringe_quality
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
 from qpi_live.models.engines.learned_background import LearnedBackground, network_for
@@ -56,6 +57,7 @@ class _Stream:
     watch: FringeWatch
     is_sign_known: bool
     is_calibrated: bool
+    calibration_rests: str | None  # why, half a sentence; None where it does not, or there is none
 
     def has(self, frame: Frame) -> bool:
         return self.chain.is_usable and self.key == frame.stream
@@ -97,13 +99,12 @@ class OffAxisEngine(ABC):
     @property
     def identity(self) -> EngineIdentity:
         """Which engine this is; `detail` says which carrier, sideband and background it works with at present."""
-        stream, calibration = self._stream, self._calibration
-        background = f"polynomial of at most order {self._background_order(None)}"
+        stream, background = self._stream, f"polynomial of at most order {self._background_order(None)}"
         if self._network is not None and self._background_order(None):
             background = f"learned ({self._network.path.name}), of order {self._background_order(None)}"
-        if calibration is not None:
-            fits = stream is None or stream.retriever.shape == calibration.shape
-            background = "calibration frame" if fits else f"{background}; the calibration frame has another size"
+        if self._calibration is not None:
+            resting = None if stream is None else stream.calibration_rests
+            background = "calibration frame" if resting is None else f"{background}: {resting}"
         detail: dict[str, str | int | float | bool | None] = {"sideband": str(self._sideband), "background": background}
         if stream is not None:
             carrier = stream.retriever.carrier
@@ -151,7 +152,7 @@ class OffAxisEngine(ABC):
         stages_ms: dict[str, float] = {}
         with self._lock:
             stream = self._stream
-            if stream is None or not stream.has(frame):
+            if stream is None or not stream.has(frame) or stream.calibration_rests != self._why_it_rests(frame):
                 clock = perf_counter()
                 self._forget_stream()
                 stream = self._stream = self._lay_out(frame)
@@ -181,7 +182,7 @@ class OffAxisEngine(ABC):
                     background_order=inverted.aberration.order,
                     calibration_tilt_rad=hypot(*inverted.aberration.tilt_rad) if stream.is_calibrated else None,
                     background_doubt_rad=inverted.aberration.doubt_rad,
-                    warning=_warning(frame, inverted, disputed_pixels),
+                    warning=_warning(frame, inverted, disputed_pixels) or _resting(stream),
                 ),
                 stream.watch.news,
             )
@@ -214,7 +215,7 @@ class OffAxisEngine(ABC):
             self._sideband = chosen
             self._forget_stream()
 
-    def use_calibration(self, frame: Frame | None) -> None:
+    def use_calibration(self, frame: Frame | None, *, force: bool = False) -> None:
         """See `TunableEngine.use_calibration`."""
         with self._lock:
             if frame is not None:
@@ -223,10 +224,10 @@ class OffAxisEngine(ABC):
                         f"expected a calibration frame of the stream's shape {self._stream.retriever.shape}, "
                         f"got {frame.shape}"
                     )
-                try:
-                    find_carrier(frame.pixels, frame.bit_depth)
-                except InferenceError as error:
-                    raise ValueError(f"expected a sample-free interferogram: {error}") from error
+                if force:
+                    check_carrier(frame)
+                else:
+                    check_sample_free(frame, self._options.threads)
             self._calibration = frame
             self._forget_stream()
 
@@ -242,7 +243,9 @@ class OffAxisEngine(ABC):
 
     def _lay_out(self, frame: Frame) -> _Stream:
         """Find the carrier in `frame`, choose the sideband and lay out the filter for the stream."""
-        options, calibration = self._options, self._calibration_for(frame.shape)
+        if self._calibration is not None and self._why_it_rests(frame) is None:
+            self._calibration = bound_to(self._calibration, frame)
+        options, calibration = self._options, self._calibration_for(frame)
         given = options.carrier_cycles_per_px
         if given is not None:
             carrier = Carrier(*given)
@@ -315,9 +318,12 @@ class OffAxisEngine(ABC):
             return BackgroundFit(shape, order, threads)
         return LearnedBackground(self._network, shape, order, threads)
 
-    def _calibration_for(self, shape: tuple[int, int]) -> Frame | None:
-        """The calibration frame, unless the camera's frames have another size by now."""
-        return self._calibration if self._calibration is not None and self._calibration.shape == shape else None
+    def _calibration_for(self, frame: Frame) -> Frame | None:
+        """The calibration frame, unless it rests."""
+        return self._calibration if self._why_it_rests(frame) is None else None
+
+    def _why_it_rests(self, frame: Frame) -> str | None:
+        return None if self._calibration is None else why_it_rests(self._calibration, frame)
 
     def _stream_for(
         self,
@@ -329,7 +335,7 @@ class OffAxisEngine(ABC):
         is_calibrated: bool = True,
     ) -> _Stream:
         options, shape = self._options, frame.shape
-        calibration = self._calibration_for(frame.shape) if is_calibrated else None
+        calibration = self._calibration_for(frame) if is_calibrated else None
         optics = frame.optics or options.optics
         limit = None if optics is None else optics.band_limit_cycles_per_px
         retriever = TakedaRetriever(shape, carrier, band_radius(carrier, limit), options.threads)
@@ -338,7 +344,10 @@ class OffAxisEngine(ABC):
         background = self._background(shape, calibration)
         chain = self._lay_chain(retriever, background)
         watch = FringeWatch(carrier, retriever.radius, 1 / min(shape), news)
-        return _Stream(frame.stream, retriever, background, chain, watch, is_sign_known, calibration is not None)
+        resting = self._why_it_rests(frame)
+        return _Stream(
+            frame.stream, retriever, background, chain, watch, is_sign_known, calibration is not None, resting
+        )
 
 
 def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
@@ -360,6 +369,14 @@ def _sign_in(inverted: Inverted, stream: _Stream) -> int:
         if other_rad is not None and max(doubt_rad, other_rad) > max(_LOST_RAD, _LOST * min(doubt_rad, other_rad)):
             return 1 if doubt_rad < other_rad else -1
     return sign_of_objects(inverted.phase_rad, inverted.mask, margin_px=_RINGING / stream.retriever.radius)
+
+
+def _resting(stream: _Stream) -> str | None:
+    """The warning where there is a calibration frame that is not used."""
+    why = stream.calibration_rests
+    if why is None:
+        return None
+    return f"The background is fitted, since {why}; take a new one, or go back to where it was taken."
 
 
 def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:

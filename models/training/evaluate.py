@@ -80,7 +80,7 @@ def classical_method(pairs: PairSet, *, calibrated: bool, background: str = POLY
         try:
             if calibrated:
                 pair = simulate_pair(instrument, pairs.conditions[number], origin["seed"] * 10**6 + numbers[number])
-                engine.use_calibration(_frame(pair.calibration(), pairs.bit_depth))
+                engine.use_calibration(_frame(pair.calibration(), pairs.bit_depth), force=True)
             return engine.retrieve(_frame(pixels, pairs.bit_depth)).phase_rad
         except (InferenceError, ValueError):
             return np.zeros(pixels.shape, np.float32)

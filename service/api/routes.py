@@ -195,6 +195,14 @@ def drop_calibration(station: AtStation) -> schemas.EngineAnswer:
     return engine_answer(station, station.tuning.use_calibration(None))
 
 
+@router.post(
+    "/engine/calibration/undo", tags=["engine"], summary="Undo the last change of calibration", responses=problems(409)
+)
+def undo_calibration(station: AtStation) -> schemas.EngineAnswer:
+    """The calibration frame, or none, that was in force before the last change is in force again."""
+    return engine_answer(station, station.tuning.undo_calibration())
+
+
 def engine_answer(station: Station, note: str | None = None) -> schemas.EngineAnswer:
     """The engines and the adjustments in force; `note` says what else a request changed."""
     tuned, newest = station.tuning.now, station.hub.latest

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -171,8 +172,15 @@ async def compare(
     responses=problems(409),
     openapi_extra=_OPTIONAL_INTERFEROGRAM,
 )
-async def use_calibration(station: AtStation, request: Request, bit_depth: BitDepth = None) -> schemas.EngineAnswer:
-    """The interferogram sent, or the newest live frame, is divided out from now on.
+async def use_calibration(
+    station: AtStation,
+    request: Request,
+    bit_depth: BitDepth = None,
+    force: Annotated[bool, Query(description="take it even if there are objects in it")] = False,
+) -> schemas.EngineAnswer:
+    """The interferogram sent, or the newest live frame, is divided out from now on, unless there are objects in it.
+
+    It holds for this window of the sensor, and rests while the camera shows another one.
 
     Where `auto` takes another engine for it, `note` says so.
     """
@@ -186,7 +194,7 @@ async def use_calibration(station: AtStation, request: Request, bit_depth: BitDe
             422, f"expected a calibration frame of the stream's shape {station.camera_shape}, got {frame.shape}"
         )
     try:
-        note = await run_in_threadpool(station.tuning.use_calibration, frame)
+        note = await run_in_threadpool(partial(station.tuning.use_calibration, frame, force=force))
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     return await run_in_threadpool(engine_answer, station, note)

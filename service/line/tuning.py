@@ -55,6 +55,7 @@ class Tuning:
         self._lock = Lock()
         self._calibration: Frame | None = None
         self._calibrations: dict[str, Frame] = {}  # by camera, for when it is switched to again
+        self._before: dict[str, Frame | None] = {}  # what was in force before the last change, by camera
         self._tuned = Tuned(sideband, None)
 
     @property
@@ -82,7 +83,7 @@ class Tuning:
             if isinstance(engine, TunableEngine):
                 engine.use_sideband(self._tuned.sideband)
                 try:
-                    engine.use_calibration(self._calibration)
+                    engine.use_calibration(self._calibration, force=True)  # it was taken before
                 except ValueError as error:
                     raise EngineUnavailable(f"{error}; go on without the calibration frame first") from error
             self._live.choose(engine)
@@ -99,7 +100,7 @@ class Tuning:
             sideband, calibration = self._remembered.get(camera), self._calibrations.get(camera)
             self._adjust(lambda engine: engine.use_sideband(sideband))
             try:
-                self._adjust(lambda engine: engine.use_calibration(calibration))
+                self._adjust(lambda engine: engine.use_calibration(calibration, force=True))
             except ValueError as error:  # its frames have another size by now
                 _log.warning("the calibration frame of %s is not used any more: %s", camera, error)
                 calibration = None
@@ -115,13 +116,14 @@ class Tuning:
             self._remembered.put(self._camera, sideband)
         return changed
 
-    def use_calibration(self, frame: Frame | None) -> str | None:
-        """Divide `frame` out of every frame from now on; None stops that.
+    def use_calibration(self, frame: Frame | None, *, force: bool = False) -> str | None:
+        """Divide `frame` out of every frame from now on, with `force` even if it has objects in it; None stops that.
 
         Returns what else that changed, in a sentence.
 
         Raises:
-            ValueError: the frame has no carrier, not the stream's shape, or is another camera's; nothing has changed.
+            ValueError: the frame has no carrier, not the stream's shape, objects in it, or is another camera's; nothing
+                has changed.
         """
         self._require()
         with self._lock:
@@ -130,12 +132,20 @@ class Tuning:
                     f"expected a frame of {self._camera}, got one of {frame.source}; wait for its next one"
                 )
             try:
-                changed = self._adjust(lambda engine: engine.use_calibration(frame))
+                changed = self._adjust(lambda engine: engine.use_calibration(frame, force=force))
             except ValueError:
-                self._adjust(lambda engine: engine.use_calibration(self._calibration))
+                self._adjust(lambda engine: engine.use_calibration(self._calibration, force=True))
                 raise
+            self._before[self._camera] = self._calibration
             self._note(self._tuned.sideband, frame)
         return changed
+
+    def undo_calibration(self) -> str | None:
+        """Go back to the calibration frame, or to none, that was in force before the last change; twice: forth again.
+
+        Returns what else that changed, in a sentence.
+        """
+        return self.use_calibration(self._before.get(self._camera), force=True)
 
     def _note(self, sideband: Sideband, calibration: Frame | None) -> None:
         """Keep what is in force now, for this camera."""

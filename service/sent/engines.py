@@ -86,7 +86,7 @@ class SentEngines:
         _check_demodulation(asked, engine, task)
         if isinstance(engine, TunableEngine):
             engine.use_sideband(options.sideband)
-            engine.use_calibration(task.calibration)
+            engine.use_calibration(task.calibration, force=True)
             engine.forget_instrument()
         return engine
 
