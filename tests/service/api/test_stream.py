@@ -103,7 +103,7 @@ def test_frame_that_stands_still_keeps_few_of_the_views_it_was_looked_at_in(benc
         ("nonsense", "expected a JSON object"),
         ("[1]", "expected a JSON object"),
         ("[" * 2000, "expected a JSON object"),
-        ('{"layer": "amplitude"}', "layer: "),
+        ('{"layer": "speckle"}', "layer: "),
         ('{"downscale": 0}', "downscale: "),
         ('{"downscale": 64, "dtype": "float64"}', "dtype: "),
         ('{"max_fps": -1}', "max_fps: "),
@@ -130,7 +130,7 @@ def test_stream_answers_a_bad_choice_with_a_sentence_and_keeps_the_old_one(
 
 
 @pytest.mark.parametrize(
-    "query", ["layer=amplitude", "dtype=float64", "downscale=65", "downscale=64&more=1", "max_fps=inf", "lo=1&hi=1"]
+    "query", ["layer=speckle", "dtype=float64", "downscale=65", "downscale=64&more=1", "max_fps=inf", "lo=1&hi=1"]
 )
 def test_stream_with_a_bad_query_is_refused_with_a_sentence(bench: Bench, query: str) -> None:
     with pytest.raises(WebSocketDenialResponse) as refusal, open_stream(bench, query):
