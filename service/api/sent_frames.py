@@ -63,7 +63,9 @@ class SentParameters(BaseModel):
     magnification: float | None = Field(default=None, gt=0, description="from sample to sensor; unset: 1")
     na: float | None = Field(default=None, gt=0, le=1.7, description="objective's numerical aperture, if known")
     sideband: Sideband = Field(
-        default=Sideband.AUTO, description="auto, upper or lower; the phase's sign flips between the two"
+        default=Sideband.AUTO,
+        description="auto, upper or lower; the phase's sign flips between the two",
+        examples=["upper"],
     )
     carrier: str | None = Field(
         default=None,
@@ -72,10 +74,14 @@ class SentParameters(BaseModel):
         examples=["0.21,-0.18"],
     )
     background_order: int | None = Field(
-        default=None, ge=0, le=6, description="highest order of the background taken off; unset: the service's"
+        default=None,
+        ge=0,
+        le=6,
+        description="highest order of the background taken off; unset: the service's",
+        examples=[2],
     )
     calibration: Literal["current"] | None = Field(
-        default=None, description="current: divide the live stream's calibration frame out"
+        default=None, description="current: divide the live stream's calibration frame out", examples=["current"]
     )
 
     @property
