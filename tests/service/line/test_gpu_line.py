@@ -115,7 +115,7 @@ def test_baseline_that_nobody_chose_is_the_classical_chain_where_the_engine_work
     device: HostDevice,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def open_fake(name: str, options: EngineOptions) -> PhaseEngine:
+    def open_fake(name: str, options: EngineOptions, **_: bool) -> PhaseEngine:
         if name == "goldstein-cuda" and not has_gpu_chain:
             raise EngineUnavailable("expected a GPU, got none")
         return FakeEngine(name)
