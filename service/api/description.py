@@ -28,6 +28,7 @@ _SCHEMAS: dict[str, object] = {
     "NewEngine": {"engine": "goldstein"},
     "NewValue": {"value": 2000.0},
     "Source": {"source": "simulated"},
+    "Stated": {"pixel_um": 3.45, "magnification": 40.0, "refractive_index": 1.33},
     "Live": {"status": "live"},
     "Ready": {"ready": True, "state": "live", "sentence": "Frames are streaming."},
     "Problem": {"detail": "expected at least 16 pixels along each axis, got shape (1, 1)"},
