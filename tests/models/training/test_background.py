@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'qpi-live[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'qpi-live[train]'")
 
+from qpi_live.camera.optics import Optics  # noqa: E402
+from qpi_live.camera.simulation.instrument import Fringes, Instrument  # noqa: E402
 from qpi_live.models.artifacts.background_network import BackgroundNetwork  # noqa: E402
 from qpi_live.models.errors import EngineUnavailable  # noqa: E402
 from qpi_live.models.training.background import BackgroundPlan, Batch, settled, solved, train_background  # noqa: E402
@@ -123,6 +125,28 @@ def test_export_agrees_with_torch_and_carries_its_card(cultures: Path, trained: 
     network = BackgroundNetwork(tmp_path / "tiny.onnx")
     assert (network.card.cultures, network.card.samples) == (2, 8)
     assert network.card.origin == "random weights"
+
+
+def test_evaluate_measures_a_learned_background_beside_the_classical_chain(tmp_path: Path) -> None:
+    instrument = Instrument(
+        shape=(128, 128), optics=Optics(532e-9, 3.45e-6, 1.0, 0.0154), fringes=Fringes((0.25, 0.22), contrast=0.7)
+    )
+    (tmp_path / "tiny.json").write_text(instrument.to_json())
+    sizes = ["--training", 1, "--validation", 1, "--test", 2, "--processes", 1]
+    qpi("pairs", tmp_path / "tiny.json", tmp_path / "pairs", *sizes)
+    said = qpi("evaluate", tmp_path / "pairs", tmp_path / "report", "--background", "learned")
+    assert "classical-learned" in said
+    methods = {row.split(",")[0] for row in (tmp_path / "report" / "scores.csv").read_text().splitlines()[1:]}
+    assert methods == {"classical", "classical-calibrated", "classical-learned"}
+
+
+def test_evaluate_of_nothing_says_what_to_name(tmp_path: Path) -> None:
+    (tmp_path / "tiny.json").write_text(Instrument(shape=(128, 128)).to_json())
+    sizes = ["--training", 1, "--validation", 1, "--test", 1, "--processes", 1]
+    qpi("pairs", tmp_path / "tiny.json", tmp_path / "pairs", *sizes)
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "pairs"), str(tmp_path / "report"), "--no-classical"])
+    assert result.exit_code != 0
+    assert "expected networks or --background" in result.output
 
 
 def test_background_network_from_another_file_is_refused(tmp_path: Path) -> None:
