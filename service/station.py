@@ -18,16 +18,11 @@ from qpi_live.camera.switch import CameraSwitch
 from qpi_live.models.engine import EngineOptions, PhaseEngine
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.sideband import Sideband
-from qpi_live.service.line.audience import Audience
-from qpi_live.service.line.baseline import Baseline
-from qpi_live.service.line.bounded_threads import BoundedThreads
-from qpi_live.service.line.encoders import Encoders
+from qpi_live.service.http.bounded_threads import BoundedThreads
 from qpi_live.service.line.engines import Engines
 from qpi_live.service.line.frame_queue import follow, queue_for
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
-from qpi_live.service.line.metrics import StationCollector
-from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.rates import Rates
 from qpi_live.service.line.remembered import RememberedCameras
@@ -36,6 +31,11 @@ from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
 from qpi_live.service.sent.on_demand import OnDemand
 from qpi_live.service.settings import Settings
+from qpi_live.service.viewing.audience import Audience
+from qpi_live.service.viewing.baseline import Baseline
+from qpi_live.service.viewing.encoders import Encoders
+from qpi_live.service.viewing.metrics import StationCollector
+from qpi_live.service.viewing.other_phases import OtherPhases
 
 _STOP_S = 1.5
 _ON_DEMAND_AFTER_S = 5.0  # the live engine warms up first

@@ -22,9 +22,9 @@ from qpi_live.service.api.sent_frames import router as sent_frames
 from qpi_live.service.api.stream import stream
 from qpi_live.service.http.bodies import HeadAsGet, PacedBodies
 from qpi_live.service.http.body_limit import BodyLimit
+from qpi_live.service.http.bounded_threads import Busy
 from qpi_live.service.http.guard import Guard
 from qpi_live.service.http.token_gate import TokenGate
-from qpi_live.service.line.bounded_threads import Busy
 from qpi_live.service.line.tuning import NotTunable
 from qpi_live.service.names import EVERYWHERE, published_host
 from qpi_live.service.sent.task import SentError, SentTooLarge

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
-from qpi_live.service.line.audience import Choice
+from qpi_live.service.viewing.audience import Choice
 from qpi_live.service.wire import FrameHeader
 
 _PARAMETERS: dict[str, object] = {

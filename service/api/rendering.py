@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Response
-from qpi_live.service.line.frame_file import FrameFile, frame_file
-from qpi_live.service.line.image_formats import MEDIA_TYPES, Format
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.view import View
+from qpi_live.service.viewing.frame_file import FrameFile, frame_file
+from qpi_live.service.viewing.image_formats import MEDIA_TYPES, Format
+from qpi_live.service.viewing.other_phases import OtherPhases
 
 HEADER = "QPI-Frame"
 MASKED = "what stands in exact phase where the fringes are too weak for one: the noise as it is (`kept`), or `nan`"

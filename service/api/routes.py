@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from qpi_live.service.api import schemas
 from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, frame_answer
-from qpi_live.service.line.image_formats import Format
-from qpi_live.service.line.layers import LayerMissing, check_downscale, layers_of
 from qpi_live.service.line.rates import LOOP_STAGE
 from qpi_live.service.station import Station
 from qpi_live.service.view import Layer, Masked, View
+from qpi_live.service.viewing.image_formats import Format
+from qpi_live.service.viewing.layers import LayerMissing, check_downscale, layers_of
 
 
 async def _station(request: Request) -> Station:

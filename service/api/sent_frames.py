@@ -17,12 +17,12 @@ from qpi_live.service.api import schemas
 from qpi_live.service.api.parameters import only_known_parameters
 from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, file_answer
 from qpi_live.service.api.routes import AtStation, engine_answer, problems
-from qpi_live.service.line.image_formats import Format
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.sent.task import AskedEngine, SentImage, Task
 from qpi_live.service.settings import parse_carrier
 from qpi_live.service.station import Station
 from qpi_live.service.view import Layer, Masked, View
+from qpi_live.service.viewing.image_formats import Format
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 

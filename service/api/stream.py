@@ -16,13 +16,13 @@ from typing import Any
 import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 from qpi_live.service.http.websocket_protocol import STUCK, ClientStuck
-from qpi_live.service.line.audience import AudienceFull, Choice, Listener, choose
-from qpi_live.service.line.layers import NotShown
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.line.rate_limit import RateLimit
 from qpi_live.service.line.state import State
-from qpi_live.service.line.worker import WorkerClosed
 from qpi_live.service.station import Station
+from qpi_live.service.viewing.audience import AudienceFull, Choice, Listener, choose
+from qpi_live.service.viewing.layers import NotShown
+from qpi_live.service.viewing.rate_limit import RateLimit
+from qpi_live.service.viewing.worker import WorkerClosed
 from starlette.responses import JSONResponse
 
 CLIENT_GONE = "client gone"

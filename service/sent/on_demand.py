@@ -9,9 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from qpi_live.camera.frame import Frame
-from qpi_live.service.line.bounded_threads import Busy
-from qpi_live.service.line.frame_file import FrameFile
-from qpi_live.service.line.image_formats import Format
+from qpi_live.service.http.bounded_threads import Busy
 from qpi_live.service.sent.task import (
     Agreement,
     AskedEngine,
@@ -24,6 +22,8 @@ from qpi_live.service.sent.task import (
 )
 from qpi_live.service.sent.worker import SentWorker, WorkerEnded
 from qpi_live.service.view import View
+from qpi_live.service.viewing.frame_file import FrameFile
+from qpi_live.service.viewing.image_formats import Format
 
 MOST_INSIDE = 5
 _START_S = 300.0  # importing and compiling, on a busy machine with a cold disk

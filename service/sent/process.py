@@ -16,12 +16,12 @@ from qpi_live.camera.child import end_with_parent
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.models.errors import EngineError
-from qpi_live.service.line.frame_file import FrameFile, frame_file
-from qpi_live.service.line.image_formats import Format
 from qpi_live.service.sent.engines import SentEngines
 from qpi_live.service.sent.task import Agreement, AskedEngine, SentError, SentImage, SentRefused, SentTooLarge, Task
 from qpi_live.service.sent.worker import connection_of
 from qpi_live.service.view import View
+from qpi_live.service.viewing.frame_file import FrameFile, frame_file
+from qpi_live.service.viewing.image_formats import Format
 
 if sys.platform != "win32":
     import resource

@@ -13,9 +13,9 @@ from threading import Timer
 import pytest
 from playwright.sync_api import Browser
 from qpi_live.service.http import allowance, server
-from qpi_live.service.line.audience import Choice
 from qpi_live.service.line.state import State
 from qpi_live.service.view import Layer
+from qpi_live.service.viewing.audience import Choice
 from qpi_live.service.wire import StreamStatus
 
 from tests.fakes import FakeCamera, FakeEngine

@@ -9,10 +9,10 @@ import pytest
 from qpi_live.camera.words import Word
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.api.schemas import EngineAnswer, NewSideband, Ready, Stats
-from qpi_live.service.line.audience import Choice
 from qpi_live.service.line.state import State
 from qpi_live.service.settings import Settings
 from qpi_live.service.view import Layer
+from qpi_live.service.viewing.audience import Choice
 from qpi_live.service.wire import FrameHeader
 
 PAGE = files("qpi_live.service") / "web"

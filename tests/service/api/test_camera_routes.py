@@ -16,10 +16,10 @@ from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.service.api.app import build_app
 from qpi_live.service.api.rendering import frame_answer
-from qpi_live.service.line.layers import message
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.station import Station
 from qpi_live.service.view import View
+from qpi_live.service.viewing.layers import message
 from qpi_live.service.wire import unpack
 from tifffile import TiffFile
 

@@ -10,8 +10,8 @@ import pytest
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.service.api.stream import CLIENT_GONE, CLIENT_STUCK
 from qpi_live.service.http import websocket_protocol
-from qpi_live.service.line.audience import MOST_CLIENTS
 from qpi_live.service.station import Station
+from qpi_live.service.viewing.audience import MOST_CLIENTS
 from qpi_live.service.wire import WireFrame, unpack
 from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from websockets.sync.client import connect
@@ -171,13 +171,13 @@ def test_stream_for_more_clients_than_may_watch_is_503(bench: Bench) -> None:
 
 
 def bench_choice():
-    from qpi_live.service.line.audience import Choice
+    from qpi_live.service.viewing.audience import Choice
 
     return Choice()
 
 
 def test_stream_renders_a_view_once_for_all_who_want_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qpi_live.service.line import layers
+    from qpi_live.service.viewing import layers
 
     rendered = []
     render = layers.render
@@ -194,7 +194,7 @@ def test_stream_renders_a_view_once_for_all_who_want_it(bench: Bench, monkeypatc
 def test_stream_of_a_frame_that_cannot_be_rendered_counts_it_and_goes_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qpi_live.service.line import layers
+    from qpi_live.service.viewing import layers
 
     render = layers.render
 

@@ -113,7 +113,7 @@ def test_stream_in_blocks_too_large_for_the_next_camera_says_so_without_a_traceb
 def test_stream_whose_rendering_fails_on_every_frame_is_logged_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from qpi_live.service.line import layers
+    from qpi_live.service.viewing import layers
 
     def fail(*_: object) -> None:
         raise MemoryError

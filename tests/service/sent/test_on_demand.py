@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.models.engine import EngineOptions
-from qpi_live.service.line.bounded_threads import Busy
+from qpi_live.service.http.bounded_threads import Busy
 from qpi_live.service.sent.on_demand import MOST_INSIDE, OnDemand
 from qpi_live.service.sent.task import AskedEngine, SentImage, SentRefused, SentTookTooLong, SentTooLarge, Task
 from qpi_live.service.view import Layer, View

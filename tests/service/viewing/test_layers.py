@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineIdentity, PhaseFrame
-from qpi_live.service.line.layers import LayerMissing, block_mean, render
 from qpi_live.service.view import View
+from qpi_live.service.viewing.layers import LayerMissing, block_mean, render
 
 
 def phase_frame(phase_rad: np.ndarray, bit_depth: int = 8) -> PhaseFrame:

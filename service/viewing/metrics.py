@@ -8,9 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.models.engine import FringeState, PhaseQuality
-from qpi_live.service.line.audience import Audience
-from qpi_live.service.line.baseline import Baseline
 from qpi_live.service.line.pipeline import Pipeline
+from qpi_live.service.viewing.audience import Audience
+from qpi_live.service.viewing.baseline import Baseline
 
 
 class StationCollector(Collector):

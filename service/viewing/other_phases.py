@@ -7,11 +7,11 @@ from concurrent.futures import Future
 
 from qpi_live.models.engine import EngineIdentity, PhaseFrame
 from qpi_live.models.errors import EngineError
-from qpi_live.service.line.baseline import Baseline
-from qpi_live.service.line.layers import LayerMissing
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.line.worker import Worker, until_done
 from qpi_live.service.view import Layer
+from qpi_live.service.viewing.baseline import Baseline
+from qpi_live.service.viewing.layers import LayerMissing
+from qpi_live.service.viewing.worker import Worker, until_done
 
 _TRUTH = EngineIdentity("truth", "simulation", "cpu", "1")
 

@@ -21,7 +21,7 @@ from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import psnr_db, rms_rad, without_level
 from qpi_live.service.line.hub import Hub, Mailbox
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.line.worker import Worker
+from qpi_live.service.viewing.worker import Worker
 
 NAME = "baseline"
 _POLL_S = 0.2

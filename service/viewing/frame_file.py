@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-from qpi_live.service.line.image_formats import Format, header_text, write_image
-from qpi_live.service.line.layers import describe, render
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.line.other_phases import OtherPhases
 from qpi_live.service.view import View
+from qpi_live.service.viewing.image_formats import Format, header_text, write_image
+from qpi_live.service.viewing.layers import describe, render
+from qpi_live.service.viewing.other_phases import OtherPhases
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qpi_live.service.line.rate_limit import RateLimit
+from qpi_live.service.viewing.rate_limit import RateLimit
 
 
 def admitted(times_s: np.ndarray, max_fps: float) -> int:

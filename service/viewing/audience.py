@@ -12,9 +12,9 @@ from threading import Lock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.service.line.hub import Hub, Mailbox
-from qpi_live.service.line.layers import check_downscale
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Dtype, Layer, View
+from qpi_live.service.viewing.layers import check_downscale
 
 MOST_CLIENTS = 64
 _LARGEST_LIMIT = 1e6  # far beyond any phase or grey value, and safe in float32

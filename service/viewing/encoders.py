@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from qpi_live.service.line.latency import LatencyBook
-from qpi_live.service.line.layers import message
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.line.other_phases import OtherPhases, outcome
-from qpi_live.service.line.worker import result_of, until_done
 from qpi_live.service.view import View
+from qpi_live.service.viewing.layers import message
+from qpi_live.service.viewing.other_phases import OtherPhases, outcome
+from qpi_live.service.viewing.worker import result_of, until_done
 
 
 class Encoders:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.engine import PhaseFrame, wrap
-from qpi_live.service.line.baseline import Baseline
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Layer, View
+from qpi_live.service.viewing.baseline import Baseline
 from qpi_live.service.wire import EngineField, FrameHeader, pack
 
 _PREVIEW_PERCENTILES = (0.5, 99.5)
