@@ -5,7 +5,7 @@ const globals = require("globals");
 module.exports = [
   js.configs.recommended,
   {
-    files: ["service/web/*.js"],
+    files: ["service/web/**/*.js"],
     languageOptions: { sourceType: "module", globals: globals.browser },
     rules: { eqeqeq: "error", "no-var": "error", "prefer-const": "error", "no-self-compare": "off" },
   },

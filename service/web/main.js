@@ -1,21 +1,21 @@
 // The live page. Each frame comes in as two layers, phase and interferogram, and the newest whole frame is drawn once
 // per refresh of the screen. Freezing keeps the frame on screen while the stream runs on.
 
-import { Beside } from "./beside.js";
-import { CameraPanel } from "./camera_panel.js";
-import { ColorBar } from "./colorbar.js";
-import { MAPS, lookupTable } from "./colormaps.js";
-import { Limits, color, wrap } from "./contrast.js";
+import { Beside } from "./picture/beside.js";
+import { CameraPanel } from "./panels/camera_panel.js";
+import { ColorBar } from "./picture/colorbar.js";
+import { MAPS, lookupTable } from "./picture/colormaps.js";
+import { Limits, color, wrap } from "./picture/contrast.js";
 import { $, all, one } from "./dom.js";
-import { EnginePanel } from "./engine.js";
-import { Help } from "./help.js";
-import { Picture } from "./picture.js";
-import { Profile } from "./profile.js";
-import { download, fileName, npyParts, pngParts, tiffParts } from "./save.js";
-import { StatsPanel } from "./stats.js";
+import { EnginePanel } from "./panels/engine.js";
+import { Help } from "./panels/help.js";
+import { Picture } from "./picture/picture.js";
+import { Profile } from "./panels/profile.js";
+import { download, fileName, npyParts, pngParts, tiffParts } from "./picture/save.js";
+import { StatsPanel } from "./panels/stats.js";
 import { FrameStream } from "./stream.js";
 import { clock, count, fixed, nmPerRad } from "./units.js";
-import { View } from "./view.js";
+import { View } from "./picture/view.js";
 
 const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
 const SILENCE_MS = 3000;

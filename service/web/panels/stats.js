@@ -1,10 +1,10 @@
 // What the service says of itself, asked once a second.
 
-import { call } from "./api.js";
-import { $ } from "./dom.js";
+import { call } from "../api.js";
+import { $ } from "../dom.js";
 import { History } from "./history.js";
 import { row } from "./rows.js";
-import { count, fixed, milliseconds } from "./units.js";
+import { count, fixed, milliseconds } from "../units.js";
 
 const PERIOD_MS = 1000;
 const SKIPS = new Set(["queue full"]);

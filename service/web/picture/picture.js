@@ -2,7 +2,7 @@
 //
 // Positions are (y, x) in camera pixels, however much the stream was scaled down; pixel i covers i … i + 1.
 
-import { roundStep } from "./units.js";
+import { roundStep } from "../units.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const CLICK_PX = 3; // a shorter drag is a click

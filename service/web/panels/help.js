@@ -1,6 +1,6 @@
 // The card of keys: what each does.
 
-import { one } from "./dom.js";
+import { one } from "../dom.js";
 
 const KEYS = [
   ["space", "freeze, resume"],

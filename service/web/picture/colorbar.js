@@ -1,8 +1,8 @@
 // The colour bar: which colour is which phase, and the contrast limits, typed or dragged.
 
 import { lookupTable } from "./colormaps.js";
-import { one } from "./dom.js";
-import { fixed, ticks, typed } from "./units.js";
+import { one } from "../dom.js";
+import { fixed, ticks, typed } from "../units.js";
 
 const TICK_ROOM_PX = 48;
 

@@ -1,8 +1,8 @@
 // The camera's own controls: exposure, gain, rate, trigger, start and stop. Not shown for a camera that has none.
 
-import { call } from "./api.js";
-import { $ } from "./dom.js";
-import { download } from "./save.js";
+import { call } from "../api.js";
+import { $ } from "../dom.js";
+import { download } from "../picture/save.js";
 
 const NUMBERS = ["ExposureTime", "Gain", "AcquisitionFrameRate"];
 const TRIGGER = ["TriggerMode", "TriggerSource", "TriggerSoftware"];

@@ -1,7 +1,7 @@
 // The frame on screen as a file: exactly what is seen, also when the stream has long moved on.
 
 import { lookupTable } from "./colormaps.js";
-import { clock, fixed, ticks } from "./units.js";
+import { clock, fixed, ticks } from "../units.js";
 
 /** Hand `parts` to the browser as a file called `name`. */
 export function download(name, parts, type) {

@@ -1,8 +1,8 @@
 // Phase along a line that a person drew.
 
-import { all, one } from "./dom.js";
+import { all, one } from "../dom.js";
 import { axis, ink, plot } from "./plots.js";
-import { fixed } from "./units.js";
+import { fixed } from "../units.js";
 
 const REDRAW_MS = 90;
 

@@ -2,8 +2,8 @@
 
 import { lookupTable } from "./colormaps.js";
 import { color, percentileLimits } from "./contrast.js";
-import { one } from "./dom.js";
-import { fixed } from "./units.js";
+import { one } from "../dom.js";
+import { fixed } from "../units.js";
 
 const NAMES = { interferogram: "Interferogram", amplitude: "Amplitude", mask: "Mask", true: "True phase" };
 const LEAST_SPAN_RAD = 0.1; // a smaller difference is noise, and not worth colours of its own

@@ -1,9 +1,9 @@
 // Who makes the phase and who takes the frames, and what can be adjusted of that.
 
-import { call } from "./api.js";
-import { $, all, one } from "./dom.js";
+import { call } from "../api.js";
+import { $, all, one } from "../dom.js";
 import { row } from "./rows.js";
-import { clock, fixed, milliseconds, typed } from "./units.js";
+import { clock, fixed, milliseconds, typed } from "../units.js";
 
 const ANSWER_MS = 8000;
 

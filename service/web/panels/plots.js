@@ -1,7 +1,7 @@
 // How a plot looks on this page, around uPlot (MIT; vendor/uplot).
 
-import { decimals, fixed } from "./units.js";
-import uPlot from "./vendor/uplot/uPlot.esm.js";
+import { decimals, fixed } from "../units.js";
+import uPlot from "../vendor/uplot/uPlot.esm.js";
 
 const styles = getComputedStyle(document.documentElement);
 export const ink = (name) => styles.getPropertyValue(`--${name}`).trim();
