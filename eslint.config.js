@@ -7,6 +7,6 @@ module.exports = [
   {
     files: ["service/web/**/*.js"],
     languageOptions: { sourceType: "module", globals: globals.browser },
-    rules: { eqeqeq: "error", "no-var": "error", "prefer-const": "error", "no-self-compare": "off" },
+    rules: { eqeqeq: ["error", "always", { null: "ignore" }], "no-var": "error", "prefer-const": "error", "no-self-compare": "off" },
   },
 ];

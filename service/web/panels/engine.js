@@ -11,8 +11,10 @@ export class EnginePanel {
   constructor() {
     this.calibrationNs = null;
     this.command("refind", "Looking for the carrier again.", () => call("engine/carrier", { method: "POST" }));
-    this.command("calibrate", "The live frame is now the calibration.", () =>
-      call("engine/calibration", { method: "PUT" }),
+    $("calibrate").addEventListener("click", () => this.calibrate(false));
+    $("calibrate-anyway").addEventListener("click", () => this.calibrate(true));
+    this.command("undo-calibration", "As before the last change of calibration.", () =>
+      call("engine/calibration/undo", { method: "POST" }),
     );
     this.command("uncalibrate", "No calibration: the background is fitted.", () =>
       call("engine/calibration", { method: "DELETE" }),
@@ -45,18 +47,29 @@ export class EnginePanel {
     $("engine-choice").disabled = false;
   }
 
+  /** Divide the live frame out from now on; one with cells in it only if `isForced`. */
+  async calibrate(isForced) {
+    const path = isForced ? "engine/calibration?force=true" : "engine/calibration";
+    const isDone = await this.carryOut("The live frame is now the calibration.", () => call(path, { method: "PUT" }));
+    $("calibrate-anyway").hidden = isDone;
+  }
+
   command(id, done, order) {
     $(id).addEventListener("click", () => this.carryOut(done, order));
   }
 
+  /** Whether it was done; what came of it is said either way. */
   async carryOut(done, order) {
+    let isDone = true;
     try {
       const answer = await order();
       this.answer(answer?.note ? `${done} ${answer.note}` : done, false);
     } catch (refusal) {
+      isDone = false;
       this.answer(refusal.message, true);
     }
     this.refresh();
+    return isDone;
   }
 
   answer(sentence, isBad) {
@@ -137,12 +150,13 @@ function engineRows(engine, quality, calibrationNs) {
   const calibration = calibrationNs ? `of ${clock(calibrationNs).slice(0, 8)}` : "none";
   return [
     ...(engine.detail.chosen ? [row("Chosen", engine.detail.chosen, "", engine.detail.chosen)] : []),
-    row(
-      "Carrier strength",
-      fixed(quality?.carrier_strength, 0),
-      "",
-      "Spectral peak over the median of the ring around it",
-    ),
+    row("Fringes", fringesText(quality), isDoubtful(quality) ? "warn" : "", "What they are like, and their contrast"),
+    row("Carrier strength", fixed(quality?.carrier_strength, 0), "", "Spectral peak over what lies around it"),
+    row("Sign", signText(engine.detail), "", "Which way the phase of cells counts, and what decided it"),
+    ...(quality?.masked_share ? [row("Masked", percent(quality.masked_share), "", "Pixels with too weak fringes")] : []),
+    ...(quality?.background_doubt_rad != null
+      ? [row("Background ±", `${fixed(quality.background_doubt_rad, 2)} rad`, "", "How far it is likely to be off")]
+      : []),
     row(
       "Calibration",
       calibration,
@@ -150,6 +164,19 @@ function engineRows(engine, quality, calibrationNs) {
       "The sample-free frame divided out; without one, a smooth background is fitted",
     ),
   ];
+}
+
+const percent = (share) => `${fixed(100 * share, share < 0.1 ? 1 : 0)} %`;
+const isDoubtful = (quality) => quality?.fringes != null && quality.fringes !== "clear";
+
+function fringesText(quality) {
+  if (!quality?.fringes) return "–";
+  return quality.fringe_contrast == null ? quality.fringes : `${quality.fringes}, ${percent(quality.fringe_contrast)}`;
+}
+
+function signText({ sideband_taken: taken, is_sign_known: isKnown }) {
+  if (taken == null) return "–";
+  return isKnown === false ? `${taken}, no cells seen yet` : taken;
 }
 
 function baselineRows(baseline, engine) {
