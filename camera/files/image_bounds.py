@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 LARGEST_IMAGE_PX = 2**26  # 8192 × 8192
-LONGEST_EDGE_PX = 16_384  # along either axis: a strip of a million rows is no interferogram
+LONGEST_EDGE_PX = 65_535  # along either axis: a strip of a million rows is no interferogram
 _SMALLEST_EDGE_PX = 16
 _MOST_BYTES_PER_PX = 8  # a float64, or eight samples
 

@@ -12,7 +12,7 @@ from qpi_live.models.classical.branch_cuts import BranchCuts, find_residues, pla
 from qpi_live.models.classical.regions import join_regions, link_runs
 
 _TWO_PI = np.float32(2 * np.pi)
-WIDEST = 32_000  # a row's turns are kept in int16
+WIDEST = 65_535  # a row's turns are kept in int16, and no two links in a row are wrapped the same way
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ def unwrap(
         bands: the threads to use; None: all cores.
 
     Raises:
-        ValueError: another dtype or number of dimensions, less than 2 × 2 px, or wider than 32,000 px; amplitude or
+        ValueError: another dtype or number of dimensions, less than 2 × 2 px, or wider than 65,535 px; amplitude or
             mask of another shape or dtype.
 
     Example:

@@ -17,6 +17,7 @@ from qpi_live.models.engines.off_axis import OffAxisEngine
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 
 _TALLEST = 65_535  # rows: as many blocks as a grid may have along y
+_WIDEST = 32_000  # columns: where a run begins is kept in 16 bits
 
 
 class ClassicalCudaEngine(OffAxisEngine):
@@ -60,8 +61,11 @@ class ClassicalCudaEngine(OffAxisEngine):
         Raises:
             EngineUnavailable: frames of this size cannot be inverted, or the device has no room for them.
         """
-        if shape[0] > _TALLEST:
-            raise EngineUnavailable(f"expected frames of at most {_TALLEST} rows, got {shape[0]} × {shape[1]}")
+        if shape[0] > _TALLEST or shape[1] > _WIDEST:
+            raise EngineUnavailable(
+                f"expected frames of at most {_TALLEST} rows and {_WIDEST} columns, got {shape[0]} × {shape[1]}; "
+                "take goldstein"
+            )
         try:
             super().warm_up(shape, bit_depth)
         except DeviceError as error:

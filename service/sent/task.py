@@ -11,7 +11,6 @@ from qpi_live.camera.source import CameraIdentity
 from qpi_live.models.engine import EngineOptions
 
 LARGEST_PX = 1 << 25
-_MOST_ELONGATED = 32  # times as long as wide: a strip of as many pixels takes a hundred times as long to invert
 
 
 class SentError(Exception):
@@ -52,12 +51,6 @@ class SentImage:
             ValueError: no interferogram, or grey values that need more bits than `bit_depth`.
         """
         image, bit_depth = decode_image(self.data, LARGEST_PX), self.bit_depth
-        short, long = sorted(image.pixels.shape)
-        if long > _MOST_ELONGATED * short:
-            raise ValueError(
-                f"expected a frame at most {_MOST_ELONGATED} times as long as wide, got {image.pixels.shape[0]} × "
-                f"{image.pixels.shape[1]}; crop it"
-            )
         highest = int(image.pixels.max())
         if bit_depth is not None and highest >= 2**bit_depth:
             raise ValueError(f"expected grey values below {2**bit_depth} at bit depth {bit_depth}, got {highest}")
