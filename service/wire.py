@@ -81,6 +81,9 @@ class FrameHeader(BaseModel):
     stages_ms: dict[str, float] = Field(description="what each stage took for this frame, ms")
     residues: int | None = Field(default=None, description="residues of the wrapped phase")
     disputed_pixels: int | None = Field(default=None, description="pixels inside regions that branch cuts enclose")
+    bright_cut_links: int | None = Field(
+        default=None, description="links between bright pixels that branch cuts block: the phase may show steps of 2π"
+    )
     carrier_strength: float | None = Field(
         default=None, description="the frame's spectral peak at the carrier over its surroundings"
     )

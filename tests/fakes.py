@@ -46,11 +46,11 @@ class FakeCamera:
         self._changed = Condition()
         self._next = 0
 
-    def send(self, frames: int = 1) -> None:
-        """Expose so many frames."""
+    def send(self, frames: int = 1, shown: np.ndarray | None = None) -> None:
+        """Expose so many frames, which are all `shown`, if that is given."""
         with self._changed:
             for _ in range(frames):
-                pixels = fringes(self.identity.shape, self._next)
+                pixels = fringes(self.identity.shape, self._next) if shown is None else shown
                 device_id = self.device_ids.pop(0) if self.device_ids else None
                 self._todo.append(Frame(pixels, 8, self._next, time_ns(), monotonic_ns(), device_id))
                 self._next += 1

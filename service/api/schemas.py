@@ -193,6 +193,9 @@ class Quality(_Answer):
 
     residues: int | None
     disputed_pixels: int | None
+    bright_cut_links: int | None = Field(
+        description="links between bright pixels that branch cuts block: the phase may show steps of 2π"
+    )
     carrier_strength: float | None = Field(description="the frame's spectral peak at the carrier over its surroundings")
     fringe_contrast: float | None = Field(description="contrast of the fringes, 0 … 1")
     saturated_share: float | None = Field(description="share of saturated pixels, 0 … 1")

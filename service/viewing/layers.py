@@ -107,6 +107,7 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         stages_ms={**live.stages_ms, "encode": encode_ms},
         residues=quality.residues,
         disputed_pixels=quality.disputed_pixels,
+        bright_cut_links=quality.bright_cut_links,
         carrier_strength=quality.carrier_strength,
         fringe_contrast=quality.fringe_contrast,
         saturated_share=quality.saturated_share,

@@ -45,6 +45,7 @@ class StationCollector(Collector):
 def _fringes(quality: PhaseQuality) -> Iterator[Metric]:
     """Of the newest frame; an engine that does not look at fringes has none."""
     for name, what, value in (
+        ("qpi_bright_cut_links", "Links between bright pixels that branch cuts block.", quality.bright_cut_links),
         ("qpi_carrier_strength", "The carrier's peak over its surroundings.", quality.carrier_strength),
         ("qpi_fringe_contrast", "Contrast of the fringes, 0 to 1.", quality.fringe_contrast),
         ("qpi_saturated_share", "Share of saturated pixels, 0 to 1.", quality.saturated_share),

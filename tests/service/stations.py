@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -30,14 +31,14 @@ class Bench:
     engine: Any
     client: TestClient
 
-    def frames(self, number: int = 1) -> list[LiveFrame]:
-        """Send frames through the line one by one; returned once each of them is published."""
+    def frames(self, number: int = 1, shown: np.ndarray | None = None) -> list[LiveFrame]:
+        """Send frames, all `shown` if given, through the line one by one; returned once each is published."""
         mailbox = self.station.hub.subscribe("test")
         mailbox.take()
         published = []
         try:
             for _ in range(number):
-                self.camera.send()
+                self.camera.send(shown=shown)
                 live = mailbox.wait(PATIENCE_S)
                 assert live is not None
                 mailbox.account.delivered()

@@ -193,6 +193,19 @@ def test_metrics_after_frames_are_in_prometheus_form(bench: Bench) -> None:
     assert "qpi_ready 1.0" in text
 
 
+def test_bright_cut_links_of_the_newest_frame_stand_in_header_statistics_and_metrics(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(open_engine("goldstein", EngineOptions()), FakeCamera((128, 160)))
+    y, x = np.mgrid[:128, :160]
+    torn = 0.21 * y + 0.26 * x + np.where(y < 64, 0, x / 160)  # fringes that slip by one along the middle
+    bench.frames(shown=np.rint(127 + 100 * np.cos(2 * np.pi * torn)).astype(np.uint8))
+    links = header_of(bench.client.get("/api/v1/frames/latest")).bright_cut_links
+    assert links is not None
+    assert bench.client.get("/api/v1/stats").json()["quality"]["bright_cut_links"] == links > 0
+    assert f"qpi_bright_cut_links {float(links)}" in bench.client.get("/metrics").text
+
+
 @pytest.mark.parametrize("encode", [npy, tiff, png])
 def test_phase_of_a_sent_interferogram_is_the_engines(tunable: Bench, encode: Callable[[np.ndarray], bytes]) -> None:
     answer = tunable.client.post("/api/v1/phase", content=encode(HOLOGRAM), params={"wavelength_nm": 633})
