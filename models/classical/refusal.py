@@ -110,9 +110,9 @@ def _local_fringes(pixels: Pixels) -> tuple[FringeState, str] | None:
         return None
     tiles = pixels[: rows * edge, : columns * edge].reshape(rows, edge, columns, edge).swapaxes(1, 2)
     every = -(-max(rows, columns) * min(rows, columns) // _MOST_TILES)
-    tiles = (tiles[::every] if rows > columns else tiles[:, ::every]).reshape(-1, edge, edge)
-    lines = [line for line in map(_line_of, tiles) if line is not None]
-    if len(lines) < _FRINGED_TILES * len(tiles):
+    looked_at = (tiles[::every] if rows > columns else tiles[:, ::every]).reshape(-1, edge, edge)
+    lines = [line for line in map(_line_of, looked_at) if line is not None]
+    if len(lines) < _FRINGED_TILES * len(looked_at):
         return None
     directions = np.array([2 * atan2(fy, fx) for fy, fx in lines])
     periods = sorted(1 / hypot(fy, fx) for fy, fx in lines)
