@@ -32,10 +32,13 @@ from qpi_live.models.classical.polynomial import (
     subtract_values,
 )
 
-_STEP_ROUNDS, _TRIAL_ROUNDS, _MOST_ROUNDS = 8, 3, 10
+# NumPy's numbers, since Numba compiles anew for each Python number that one kernel hands to another.
+_ALL, _BUT_LEVEL = np.int64(0), np.int64(1)  # the first term of a fit
+_STEP_ROUNDS, _TRIAL_ROUNDS, _MOST_ROUNDS = 8, np.int64(3), np.int64(10)
 _CONVERGED_RAD = 1e-3
 _RIDGE = 1e-6  # of the weights' sum: a little of the old fit stands in where the ground leaves gaps
 _STEP_RIDGE = 1e-9
+_SLIGHT = np.float32(1e-30)  # a weight that counts for nothing, and still tells a step from none
 _KEPT_SIGMAS = 2.5
 JUDGED_SHARE = 0.25  # of the blocks: the flattest ones, whose spread tells the orders apart
 _WORTH_AN_ORDER = 0.9  # a higher order must bring the likely error below this part of a lower one's
@@ -45,7 +48,8 @@ _LEVERAGE_POINTS = 8  # along an edge
 # Times the range that counts as ground: what lies farther off is object. One side has none where it has less than these
 # shares of all blocks and of what lies on the other side.
 _OUTLYING, _FEW, _FEWER = 1.6, 0.05, 0.3
-_PULLING = 4.0  # times that range: what lies farther off on the side without objects is no ground either
+# Times that range: how far a sample on the side without objects may lie off and still pull; not at all in trials.
+_PULLING, _NO_PULL = 4.0, 1.0
 
 
 class BackgroundFit(Background):
@@ -82,9 +86,25 @@ class BackgroundFit(Background):
         lit = np.ones(means_rad.shape, np.bool_) if lit is None else lit
         if not lit.any():
             return Aberration(as_matrix(self._all, np.zeros(1)), 0, 0.0)
-        values, spread = _fit(means_rad, lit, self._all, self._every_other, self._steps, self.order)
-        order = next(order for order in range(self.order + 1) if count_terms(order) == len(values))
+        order, start = self._best_order(means_rad, lit)
+        values, spread = _fit(self._all, means_rad, lit, start)
         return Aberration(as_matrix(self._all, values), order, spread)
+
+    def _best_order(self, means: Samples, lit: Lit) -> tuple[int, Values]:
+        """The order that the ground asks for and supports, and its terms' values, roughly."""
+        samples, their_lit = np.ascontiguousarray(means[::2, ::2]), np.ascontiguousarray(lit[::2, ::2])
+        blocks, highest = np.count_nonzero(their_lit), self.order
+        while highest > 0 and count_terms(highest) * _BLOCKS_A_TERM > blocks:
+            highest -= 1
+        best, values, least = 0, np.zeros(1), np.inf
+        if highest == 0:
+            return best, values
+        equations = fit_steps(means, lit, self._steps, count_terms(highest))
+        for order in range(1, highest + 1):
+            tried, error = _try_order(self._every_other, samples, their_lit, equations, count_terms(order))
+            if error < _WORTH_AN_ORDER * least:
+                best, values, least = order, tried, error
+        return best, values
 
     def values(self, aberration: Aberration) -> Samples:
         """The aberration's means over the blocks, as near as their centres tell, of the shape that `fit` takes."""
@@ -94,48 +114,37 @@ class BackgroundFit(Background):
         return values
 
 
-# One call without the interpreter lock: a live pipeline has other threads that want it, and each time that it is let go
-# and taken again may cost more than the fit.
-@numba.njit(nogil=True, cache=True)
-def _fit(
-    means: Samples, lit: Lit, whole: Grid, every_other: Grid, steps: StepGrid, highest: int
-) -> tuple[Values, float]:
-    values = _best_order(means, lit, every_other, steps, highest)
+# These keep the interpreter lock, for a millisecond in all: a live pipeline has other threads that want it, and each
+# time that it is let go and taken again may cost more than the fit. They are several kernels, since Numba compiles what
+# a kernel calls once more for each that calls it.
+@numba.njit(cache=True)
+def _fit(grid: Grid, means: Samples, lit: Lit, start: Values) -> tuple[Values, float]:
+    """The values of as many terms as `start` has, and the spread of the flattest ground."""
     residual = np.empty_like(means)
-    values = _settle(whole, means, lit, values, _MOST_ROUNDS, True, residual)
+    values = _settle(grid, means, lit, start, _MOST_ROUNDS, _PULLING, residual)
     return values, narrowest(sort_samples(_lit_ones(residual, lit)), JUDGED_SHARE)[1]
 
 
-@numba.njit(nogil=True, cache=True)
-def _best_order(means: Samples, lit: Lit, grid: Grid, steps: StepGrid, highest: int) -> Values:
-    """The terms' values, roughly, up to the order that the ground asks for and supports."""
-    samples, their_lit = means[::2, ::2].copy(), lit[::2, ::2].copy()
-    blocks = np.count_nonzero(their_lit)
-    while highest > 0 and count_terms(highest) * _BLOCKS_A_TERM > blocks:
-        highest -= 1
-    best = np.zeros(1)
-    if highest == 0:
-        return best
-    matrix, right, ridge = fit_steps(means, lit, steps, count_terms(highest))
-    least, residual = np.inf, np.empty_like(samples)
-    for order in range(1, highest + 1):
-        terms = count_terms(order)
-        start = np.zeros(terms)
-        start[1:] = solve(factorise(matrix[1:, 1:], terms - 1, ridge), right[1:])
-        values = _settle(grid, samples, their_lit, start, _TRIAL_ROUNDS, False, residual)
-        error = _likely_error(grid, residual, their_lit, terms)
-        if error < _WORTH_AN_ORDER * least:
-            best, least = values, error
-    return best
+@numba.njit(cache=True)
+def _try_order(
+    grid: Grid, samples: Samples, lit: Lit, equations: tuple[Values, Values, float], terms: int
+) -> tuple[Values, float]:
+    """The values of so many terms, roughly, from the equations for their steps; how far off they are likely to be."""
+    matrix, right, ridge = equations
+    start = solve(factorise(matrix, _BUT_LEVEL, terms - 1, ridge), right, _BUT_LEVEL)
+    residual = np.empty_like(samples)
+    values = _settle(grid, samples, lit, start, _TRIAL_ROUNDS, _NO_PULL, residual)
+    return values, _likely_error(grid, residual, lit, terms)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(cache=True)
 def fit_steps(
     means: Samples, lit: Lit, grid: StepGrid, terms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Normal equations for the steps between neighbouring blocks, with weights that leave out the objects' rims."""
     rows, columns = grid.step_y.shape[1], grid.step_x.shape[1]
     steps, weights = np.zeros((2, rows, columns), np.float32), np.zeros((2, rows, columns), np.float32)
+    count = 0
     for row in range(rows):
         for x in range(columns):
             for axis in range(2):
@@ -143,50 +152,73 @@ def fit_steps(
                 if lit[2 * row, 2 * x] and lit[y2, x2]:
                     steps[axis, row, x] = means[y2, x2] - means[2 * row, 2 * x]
                     weights[axis, row, x] = 1
-    are_steps = weights > 0
-    count = np.count_nonzero(are_steps)
+                    count += 1
     ridge = _STEP_RIDGE * (count + 1)
-    residual = np.empty_like(steps)
+    residual, sizes = np.empty_like(steps), np.empty(count, np.float32)
     values = np.zeros(terms)
     matrix, right = step_equations(grid, weights, steps)
     for _ in range(_STEP_ROUNDS - 1):
-        before = values.copy()
-        values[1:] = solve(factorise(matrix[1:, 1:], terms - 1, ridge), right[1:])
-        if count == 0 or np.abs(values - before).max() < _CONVERGED_RAD:
+        before = values
+        values = solve(factorise(matrix, _BUT_LEVEL, terms - 1, ridge), right, _BUT_LEVEL)
+        if count == 0 or _largest_change(before, values) < _CONVERGED_RAD:
             break
         subtract_steps(grid, values, steps, residual)
-        sizes = sort_samples(_lit_ones(np.abs(residual), are_steps))
-        inverse_square = np.float32(1 / max(1.4826 * float(sizes[count // 2]), 1e-4) ** 2)
-        for axis in range(2):
-            for row in range(rows):
-                for x in range(columns):
-                    weight = np.float32(1) / (np.float32(1) + residual[axis, row, x] ** 2 * inverse_square)
-                    weights[axis, row, x] = weight if are_steps[axis, row, x] else np.float32(0)
+        _weigh_steps(residual, sizes, weights)
         matrix, right = step_equations(grid, weights, steps)
     return matrix, right, ridge
 
 
 @numba.njit(nogil=True, cache=True)
+def _weigh_steps(residual: Samples, sizes: Samples, weights: Samples) -> None:
+    """Cauchy weights for the steps that have one; `sizes` has room for as many."""
+    kept = 0
+    for axis in range(2):
+        for row in range(residual.shape[1]):
+            for x in range(residual.shape[2]):
+                if weights[axis, row, x] > 0:
+                    sizes[kept] = abs(residual[axis, row, x])
+                    kept += 1
+    median = float(sort_samples(sizes)[kept // 2])
+    inverse_square = np.float32(1 / max(1.4826 * median, 1e-4) ** 2)
+    for axis in range(2):
+        for row in range(residual.shape[1]):
+            for x in range(residual.shape[2]):
+                if weights[axis, row, x] > 0:
+                    weight = np.float32(1) / (np.float32(1) + residual[axis, row, x] ** 2 * inverse_square)
+                    weights[axis, row, x] = max(weight, _SLIGHT)
+
+
+@numba.njit(nogil=True, cache=True)
 def _settle(
-    grid: Grid, samples: Samples, lit: Lit, values: Values, rounds: int, may_be_one_sided: bool, residual: Samples
+    grid: Grid, samples: Samples, lit: Lit, values: Values, rounds: int, pulling: float, residual: Samples
 ) -> Values:
     """Fit to what lies near the most frequent level, from `values` on; what is left over goes to `residual`."""
     subtract_values(grid, values, samples, residual)
     weights = np.empty_like(samples)
     for _ in range(rounds):
         level, spread = _most_frequent_level(sort_samples(_lit_ones(residual, lit)))
-        _weigh(residual, lit, level, spread, may_be_one_sided, weights)
+        _weigh(residual, lit, level, spread, pulling, weights)
         matrix, right = normal_equations(grid, weights, residual)
-        step = solve(factorise(matrix, len(values), _RIDGE * (matrix[0, 0] + 1e-3)), right)
-        values = values + step
+        step = solve(factorise(matrix, _ALL, len(values), _RIDGE * (matrix[0, 0] + 1e-3)), right, _ALL)
+        before, values = values, values.copy()
+        for term in range(len(values)):
+            values[term] += step[term]
         subtract_values(grid, values, samples, residual)
-        if np.abs(step).max() < _CONVERGED_RAD:
+        if _largest_change(before, values) < _CONVERGED_RAD:
             break
     return values
 
 
 @numba.njit(nogil=True, cache=True)
-def _weigh(residual: Samples, lit: Lit, level: float, spread: float, may_be_one_sided: bool, weights: Samples) -> None:
+def _largest_change(before: Values, after: Values) -> float:
+    largest = 0.0
+    for term in range(len(after)):
+        largest = max(largest, abs(after[term] - before[term]))
+    return largest
+
+
+@numba.njit(nogil=True, cache=True)
+def _weigh(residual: Samples, lit: Lit, level: float, spread: float, pulling: float, weights: Samples) -> None:
     """1 on the ground and 0 on objects.
 
     Where objects lie on one side only, what lies on the other side is ground that the polynomial has not met yet. It
@@ -194,21 +226,22 @@ def _weigh(residual: Samples, lit: Lit, level: float, spread: float, may_be_one_
     """
     height, width = residual.shape
     middle, per_range = np.float32(level), np.float32(1 / (_KEPT_SIGMAS * spread))
-    outlying, reach = np.float32(_OUTLYING), np.float32(_PULLING)
-    above = below = 0
+    outlying, reach = np.float32(_OUTLYING), np.float32(pulling)
+    above = below = lit_ones = 0
     for y in range(height):
         for x in range(width):
             off = (residual[y, x] - middle) * per_range
             weights[y, x] = 1 if abs(off) < 1 and lit[y, x] else 0
+            lit_ones += lit[y, x]
             above += off > outlying and lit[y, x]
             below += off < -outlying and lit[y, x]
-    few = _FEW * np.count_nonzero(lit)
+    few = _FEW * lit_ones
     side = np.float32(0)
     if below < min(few, _FEWER * above):
         side = np.float32(-1)
     elif above < min(few, _FEWER * below):
         side = np.float32(1)
-    if side == 0 or not may_be_one_sided:
+    if side == 0 or pulling <= 1:
         return
     for y in range(height):
         for x in range(width):
@@ -223,9 +256,9 @@ def _likely_error(grid: Grid, residual: Samples, lit: Lit, terms: int) -> float:
     ordered = sort_samples(_lit_ones(residual, lit))
     level, spread = _most_frequent_level(ordered)
     weights = np.empty_like(residual)
-    _weigh(residual, lit, level, spread, False, weights)
+    _weigh(residual, lit, level, spread, _NO_PULL, weights)
     matrix, _ = normal_equations(grid, weights, residual)
-    factor = factorise(matrix, terms, 1e-9 * (matrix[0, 0] + 1))
+    factor = factorise(matrix, _ALL, terms, 1e-9 * (matrix[0, 0] + 1))
     height, width = residual.shape
     leverage = 0.0
     for at_y in range(_LEVERAGE_POINTS):
@@ -237,14 +270,14 @@ def _likely_error(grid: Grid, residual: Samples, lit: Lit, terms: int) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
-def _lit_ones(samples, lit):  # type: ignore[no-untyped-def]
+def _lit_ones(samples: Samples, lit: Lit) -> Samples:
     """The samples that are lit, in a row."""
-    flat, are_lit = samples.ravel(), lit.ravel()
-    kept = np.empty(len(flat), np.float32)
+    kept = np.empty(samples.size, np.float32)
     count = 0
-    for k in range(len(flat)):
-        kept[count] = flat[k]
-        count += are_lit[k]
+    for y in range(samples.shape[0]):
+        for x in range(samples.shape[1]):
+            kept[count] = samples[y, x]
+            count += lit[y, x]
     return kept[:count]
 
 

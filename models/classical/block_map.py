@@ -105,7 +105,7 @@ class BlockMap:
         values = np.zeros(len(self._grid.i))
         halved, lit = _halved(means_rad, valid)
         matrix, right, ridge = fit_steps(halved, lit, self._steps, len(values))
-        values[1:] = solve(factorise(matrix[1:, 1:], len(values) - 1, ridge), right[1:])
+        values = solve(factorise(matrix, 1, len(values) - 1, ridge), right, 1)
         seen = self.without(means_rad, values)[valid > 0]
         values[0] = float(np.median(seen)) if seen.size else 0.0
         return values
@@ -234,7 +234,7 @@ def _least_squares(grid: Grid, weights: Map, target: Map, ridge: Values) -> tupl
     """The values of the terms, and the matrix of the normal equations."""
     matrix, right = normal_equations(grid, weights, target)
     matrix += ridge
-    return solve(factorise(matrix, len(right), 0.0), right), matrix
+    return solve(factorise(matrix, np.int64(0), len(right), 0.0), right, np.int64(0)), matrix
 
 
 @numba.njit(nogil=True, cache=True)

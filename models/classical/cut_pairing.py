@@ -36,7 +36,7 @@ _BUCKETS = 512  # a power of two above what a step can cost: twice the highest p
 # Residues grow in groups that lie together, because a group's corners fit into the processor's cache: edge of a group
 # in pixels, and for how long. Whoever finds no partner in that time tries again in a larger group.
 _ROUNDS = ((64, 48), (192, 192), (512, 512))
-_ENDLESS = 2**30
+_ENDLESS = np.int64(2**30)  # NumPy's, since Numba compiles anew for a Python number that is handed on
 _MOST_CAPTURES_PER_CORNER = 8  # 3 in the worst real hologram at hand
 
 
@@ -163,7 +163,7 @@ def _grow(roots, duration, most_captures, price, corner, right, down, width):  #
     queue = np.empty((1024, 2), np.int32)
     queue[0, 0], queue[0, 1] = -1, 0
     growing = _plant(roots, charge, last, corner)
-    captures, now, begun = 0, 0, 0
+    captures, now, begun = 0, np.int64(0), 0  # not a Python zero, for which Numba would compile all anew
     while growing > 0 and now < duration and captures < most_captures:
         if begun < trees:
             tree, at = begun, last[begun]

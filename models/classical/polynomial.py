@@ -5,7 +5,7 @@ equations of all terms need only a few sums along each row, however many terms t
 
 Compiled, and not left to the linear algebra library: at this size its threads and its calls cost more than the
 arithmetic, and many times more when the cores are busy with the rest of the pipeline. Sums may be reordered, so that
-they vectorise.
+they vectorise. Plain loops in place of array arithmetic, which takes many times as long to compile.
 """
 
 from __future__ import annotations
@@ -66,7 +66,6 @@ def steps_between(y: NDArray[np.float64], x: NDArray[np.float64], order: int) ->
     return StepGrid(grid_at(even[0], even[1], order), step_y.astype(np.float32), step_x.astype(np.float32))
 
 
-@numba.njit(nogil=True, cache=True)
 def count_terms(order: int) -> int:
     """How many terms y^i x^j there are with i + j ≤ order."""
     return (order + 1) * (order + 2) // 2
@@ -87,7 +86,8 @@ def subtract_values(grid: Grid, values: Values, samples: Samples, left_over: Sam
     """left_over = samples − the polynomial."""
     coefficients = as_matrix(grid, values)
     for row in range(samples.shape[0]):
-        left_over[row] = samples[row]
+        for x in range(samples.shape[1]):
+            left_over[row, x] = samples[row, x]
         for j in range(len(coefficients)):
             along_y = np.float32(0)
             for i in range(len(coefficients)):
@@ -101,13 +101,18 @@ def normal_equations(grid: Grid, weights: Samples, target: Samples) -> tuple[NDA
     """(terms, terms) and (terms,): least squares for the polynomial nearest to `target`, (rows, columns)."""
     powers, terms = len(grid.powers_y), len(grid.i)
     moments, right_moments = np.zeros((powers, powers)), np.zeros(((powers + 1) // 2, (powers + 1) // 2))
+    weighted = np.empty(target.shape[1], np.float32)
     for row in range(target.shape[0]):
-        weighted = weights[row] * target[row]
+        for x in range(len(weighted)):
+            weighted[x] = weights[row, x] * target[row, x]
         for power in range(powers):
-            moments[:, power] += grid.powers_y[:, row] * _sum_of_products(weights[row], grid.powers_x[power])
+            total = _sum_of_products(weights[row], grid.powers_x[power])
+            for i in range(powers):
+                moments[i, power] += grid.powers_y[i, row] * total
         for power in range(len(right_moments)):
             total = _sum_of_products(weighted, grid.powers_x[power])
-            right_moments[:, power] += grid.powers_y[: len(right_moments), row] * total
+            for i in range(len(right_moments)):
+                right_moments[i, power] += grid.powers_y[i, row] * total
     matrix, right = np.empty((terms, terms)), np.empty(terms)
     for one in range(terms):
         right[one] = right_moments[grid.i[one], grid.j[one]]
@@ -122,7 +127,8 @@ def subtract_steps(grid: StepGrid, values: Values, steps: Samples, left_over: Sa
     coefficients = as_matrix(grid.at, values)
     powers = len(coefficients)
     for row in range(steps.shape[1]):
-        left_over[0, row], left_over[1, row] = steps[0, row], steps[1, row]
+        for x in range(steps.shape[2]):
+            left_over[0, row, x], left_over[1, row, x] = steps[0, row, x], steps[1, row, x]
         for j in range(powers):
             step_y = at_y = np.float32(0)
             for i in range(powers):
@@ -151,22 +157,30 @@ def step_equations(grid: StepGrid, weights: Samples, steps: Samples) -> tuple[ND
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _step_moments(grid, weights, steps):  # type: ignore[no-untyped-def]
     """For steps along y the sums over i, i' and j + j', along x those over j, j' and i + i', and over i and j."""
-    powers = len(grid.step_y)
+    powers, columns = len(grid.step_y), steps.shape[2]
     of_y, of_x = np.zeros((powers, powers, 2 * powers - 1)), np.zeros((powers, powers, 2 * powers - 1))
     right = np.zeros((powers, powers))
+    weighted_y, weighted_x = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    along_x = np.empty(columns, np.float32)
     for row in range(steps.shape[1]):
-        at_y, step_y = grid.at.powers_y[:, row], grid.step_y[:, row]
         for power in range(2 * powers - 1):
             total = _sum_of_products(weights[0, row], grid.at.powers_x[power])
             for i in range(powers):
-                of_y[i, :, power] += step_y[i] * step_y * total
-        weighted_y, weighted_x = weights[0, row] * steps[0, row], weights[1, row] * steps[1, row]
+                for other in range(powers):
+                    of_y[i, other, power] += grid.step_y[i, row] * grid.step_y[other, row] * total
+        for x in range(columns):
+            weighted_y[x], weighted_x[x] = weights[0, row, x] * steps[0, row, x], weights[1, row, x] * steps[1, row, x]
         for j in range(powers):
-            along_x = weights[1, row] * grid.step_x[j]
+            for x in range(columns):
+                along_x[x] = weights[1, row, x] * grid.step_x[j, x]
             for other in range(powers):
-                of_x[j, other] += at_y * _sum_of_products(along_x, grid.step_x[other])
-            right[:, j] += step_y * _sum_of_products(weighted_y, grid.at.powers_x[j])
-            right[:, j] += at_y[:powers] * _sum_of_products(weighted_x, grid.step_x[j])
+                total = _sum_of_products(along_x, grid.step_x[other])
+                for power in range(2 * powers - 1):
+                    of_x[j, other, power] += grid.at.powers_y[power, row] * total
+            total_y = _sum_of_products(weighted_y, grid.at.powers_x[j])
+            total_x = _sum_of_products(weighted_x, grid.step_x[j])
+            for i in range(powers):
+                right[i, j] += grid.step_y[i, row] * total_y + grid.at.powers_y[i, row] * total_x
     return of_y, of_x, right
 
 
@@ -179,12 +193,12 @@ def _sum_of_products(one: Samples, other: Samples) -> np.float32:
 
 
 @numba.njit(nogil=True, cache=True)
-def factorise(matrix: NDArray[np.float64], terms: int, ridge: float) -> NDArray[np.float64]:
-    """The Cholesky factor of the first `terms` rows and columns; `ridge` on the diagonal, so that there is one."""
+def factorise(matrix: NDArray[np.float64], first: int, terms: int, ridge: float) -> NDArray[np.float64]:
+    """The Cholesky factor of `terms` rows and columns from `first` on; `ridge` on the diagonal lets there be one."""
     factor = np.zeros((terms, terms))
     for row in range(terms):
         for column in range(row + 1):
-            left = matrix[row, column]
+            left = matrix[first + row, first + column]
             for k in range(column):
                 left -= factor[row, k] * factor[column, k]
             if row == column:
@@ -195,11 +209,13 @@ def factorise(matrix: NDArray[np.float64], terms: int, ridge: float) -> NDArray[
 
 
 @numba.njit(nogil=True, cache=True)
-def solve(factor: NDArray[np.float64], right: NDArray[np.float64]) -> Values:
-    """The values of as many terms as `factor` has."""
+def solve(factor: NDArray[np.float64], right: NDArray[np.float64], first: int) -> Values:
+    """The values of as many terms as `factor` has, from `first` on; zero for those before."""
     terms = len(factor)
-    values = right[:terms].copy()
+    solved = np.zeros(first + terms)
+    values = solved[first:]
     for row in range(terms):
+        values[row] = right[first + row]
         for k in range(row):
             values[row] -= factor[row, k] * values[k]
         values[row] /= factor[row, row]
@@ -207,7 +223,7 @@ def solve(factor: NDArray[np.float64], right: NDArray[np.float64]) -> Values:
         for k in range(row + 1, terms):
             values[row] -= factor[k, row] * values[k]
         values[row] /= factor[row, row]
-    return values
+    return solved
 
 
 @numba.njit(nogil=True, cache=True)
@@ -233,7 +249,8 @@ def sort_samples(samples: Samples) -> Samples:
     others = np.empty_like(keys)
     starts = np.empty(2048, np.int64)
     for shift in (0, 11, 22):
-        starts[:] = 0
+        for digit in range(2048):
+            starts[digit] = 0
         for key in keys:
             starts[(key >> np.uint32(shift)) & np.uint32(2047)] += 1
         before = 0
