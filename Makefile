@@ -63,11 +63,11 @@ check: $(BIN)/.check
 
 # The tests that one runs while writing: under a minute, nothing built, started or trained.
 quick: $(BIN)/.test
-	$(BIN)/pytest --quick -x
+	$(BIN)/pytest --quick -x --numprocesses auto --dist loadfile
 
 test: $(BIN)/.test
 	@tests/ensure_chromium.sh
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 # The page's JavaScript, by TypeScript's checker and eslint; needs Node.js.
 check-page: node_modules/.stamp
