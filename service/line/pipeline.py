@@ -32,6 +32,7 @@ from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.state import PipelineState, State
 from qpi_live.service.line.tap import Taps
 
+_WARMING_UP = "The engine is warming up: the first start compiles its kernels, which takes up to a minute."
 _POLL_S = 0.2  # how soon a thread notices that it should stop
 _PATIENCE_S = 1.0  # how long frames may stay away before a person is told
 _PATIENCE_PERIODS = 3  # and no less than this many frames' time, for slow cameras
@@ -76,7 +77,7 @@ class Pipeline:
         self._warm = Event()
         self._stop = Event()
         self._look_again = Event()  # wakes a camera thread that waits for a camera
-        self._state = PipelineState(State.STARTING, "The engine is warming up.")
+        self._state = PipelineState(State.STARTING, _WARMING_UP)
         self._broken: PipelineState | None = None  # what keeps the pipeline from working, whatever the camera does
         self._working_since: float | None = None  # on the frame that the engine has at hand
         self._failures = FailureLog(_log)
