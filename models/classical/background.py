@@ -7,6 +7,7 @@ smooth, the sample is not, and where there is no sample the phase is theirs alon
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any
 
 import numba
 import numpy as np
@@ -33,8 +34,11 @@ from qpi_live.models.classical.polynomial import (
 )
 
 # NumPy's numbers, since Numba compiles anew for each Python number that one kernel hands to another.
-_ALL, _BUT_LEVEL = np.int64(0), np.int64(1)  # the first term of a fit
-_STEP_ROUNDS, _TRIAL_ROUNDS, _MOST_ROUNDS = 8, np.int64(3), np.int64(10)
+_ALL: Any = np.int64(0)  # the first term of a fit
+_BUT_LEVEL: Any = np.int64(1)
+_TRIAL_ROUNDS: Any = np.int64(3)
+_MOST_ROUNDS: Any = np.int64(10)
+_STEP_ROUNDS = 8
 _CONVERGED_RAD = 1e-3
 _RIDGE = 1e-6  # of the weights' sum: a little of the old fit stands in where the ground leaves gaps
 _STEP_RIDGE = 1e-9

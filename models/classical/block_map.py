@@ -7,6 +7,7 @@ The map always spans the whole frame, so blocks are as oblong as the frame is. I
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -36,6 +37,7 @@ SETTLING_ROUNDS, SETTLING_RAD = 4, 0.03
 # Neighbouring blocks err alike, so that the polynomial is off by more than its standard error: 1.5 times on simulated
 # frames of three instruments, 2.6 times where it was off by more than 0.1 rad.
 _ALIKE = 2.0
+_ALL: Any = np.int64(0)  # the first term of a fit; NumPy's, since Numba compiles anew for a Python number
 _LARGEST_LOG_WEIGHT, _SMALLEST_LOG_WEIGHT = 4.0, -8.0
 
 Map = NDArray[np.float32]
@@ -234,7 +236,7 @@ def _least_squares(grid: Grid, weights: Map, target: Map, ridge: Values) -> tupl
     """The values of the terms, and the matrix of the normal equations."""
     matrix, right = normal_equations(grid, weights, target)
     matrix += ridge
-    return solve(factorise(matrix, np.int64(0), len(right), 0.0), right, np.int64(0)), matrix
+    return solve(factorise(matrix, _ALL, len(right), 0.0), right, _ALL), matrix
 
 
 @numba.njit(nogil=True, cache=True)
