@@ -75,6 +75,8 @@ class Frame:
         epoch: which series of frames it belongs to. It grows whenever the camera is opened anew, another one is chosen,
             or frames change their size or depth: frames of different epochs are no series.
         origin_px: (y, x) of its first pixel on a larger recording; None where it is no part of one.
+        missing: (H, W) bool, read-only, True on pixels that show nothing, which no phase can be made of; None: nowhere.
+            `pixels` has a harmless grey value there.
         true_phase_rad: computes the phase it was made from, (H, W) float32 in rad, where it was simulated.
         on_device: the same pixels on a compute device, where a queue has put them there. Who works on another device,
             or on none, takes `pixels`.
@@ -92,6 +94,7 @@ class Frame:
     optics: Optics | None = None
     epoch: int = 0
     origin_px: tuple[int, int] | None = None
+    missing: NDArray[np.bool_] | None = None
     true_phase_rad: Callable[[], NDArray[np.float32]] | None = None
     on_device: OnDevice | None = None
 
@@ -111,6 +114,13 @@ class Frame:
         if not pixels.flags.c_contiguous:
             raise ValueError("expected C-contiguous pixels; copy them out of the driver's buffer first")
         pixels.flags.writeable = False
+        if self.missing is not None:
+            if self.missing.dtype != np.bool_ or self.missing.shape != pixels.shape:
+                raise ValueError(
+                    f"expected missing pixels as booleans of the frame's shape {pixels.shape}, "
+                    f"got {self.missing.dtype} of {self.missing.shape}"
+                )
+            self.missing.flags.writeable = False
 
     @property
     def shape(self) -> tuple[int, int]:

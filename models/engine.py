@@ -103,7 +103,8 @@ class PhaseFrame:
         quality: how far it can be trusted.
         disputed_mask: (H, W) bool, True on `quality.disputed_pixels`; None where there are none.
         amplitude: (H, W) float32 in grey values, half of what the fringes' cosine swings by; None if not measured.
-        mask: (H, W) bool, True where the fringes are too weak for a phase, which is noise there; None where nowhere.
+        mask: (H, W) bool, True where the fringes are too weak for a phase, which is noise there, and where the frame
+            misses pixels, whoever made the phase; None where nowhere.
 
     Raises:
         ValueError: the phase is not float32, or not of the frame's shape.
@@ -134,6 +135,8 @@ class PhaseFrame:
                 "pixels; choose another engine",
             )
         self.phase_rad.flags.writeable = False
+        if self.frame.missing is not None:
+            object.__setattr__(self, "mask", either(self.mask, self.frame.missing))
         for layer in (self.amplitude, self.mask):
             if layer is not None:
                 if layer.shape != self.frame.shape:
@@ -143,6 +146,11 @@ class PhaseFrame:
     def wrapped_rad(self) -> NDArray[np.float32]:
         """The phase modulo 2π in (−π, π]: what the field's argument shows once the aberration is divided out."""
         return wrap(self.phase_rad)
+
+
+def either(mask: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """(H, W) bool, True where one of two masks is; None where nowhere, as each of them may be."""
+    return other if mask is None else mask if other is None else mask | other
 
 
 def wrap(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:

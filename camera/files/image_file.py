@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError, ImageTooLarge, check_size
+from qpi_live.camera.files.missing import filled
 from qpi_live.camera.files.tiff_page import tiff_page, without_colour
 from qpi_live.camera.frame import Pixels, as_pixels
 
@@ -34,31 +35,53 @@ class GreyImage:
         pixels: (H, W) uint8 up to 8 bits, uint16 above, C-contiguous, owned by the caller.
         bit_depth: 8, 10, 12, 14 or 16: the least that holds the largest grey value.
         clipped_px: pixels far off all others, which were clipped so that the rest keeps its grey levels.
+        missing: (H, W) bool, True where the file has NaN or infinity, and `pixels` the mean of what lies around; None
+            where nowhere.
     """
 
     pixels: Pixels
     bit_depth: int
     clipped_px: int = 0
+    missing: NDArray[np.bool_] | None = None
 
 
-def decode_image(data: bytes, max_px: int = LARGEST_IMAGE_PX) -> GreyImage:
+def decode_image(data: bytes, max_px: int = LARGEST_IMAGE_PX, *, may_miss: bool = False) -> GreyImage:
     """The interferogram in a file's bytes.
 
     Args:
         data: the whole file; the format is told by its first bytes.
         max_px: the most pixels that are decoded.
+        may_miss: whether values may be NaN or infinite (`GreyImage.missing`).
 
     Raises:
         ImageFileError: no known format, truncated, not a single two-dimensional image, too small or too large, or
             values that are complex, not finite, or Python objects.
     """
+    return to_grey(_decoded(data, max_px), may_miss=may_miss)
+
+
+def decode_mask(data: bytes, max_px: int = LARGEST_IMAGE_PX) -> NDArray[np.bool_]:
+    """(H, W) bool, True where the image or boolean array in a file's bytes is not zero.
+
+    Raises:
+        ImageFileError: see `decode_image`.
+    """
+    values = _decoded(data, max_px, "buif")
+    check_size(values.shape, values.size)
+    if values.dtype.kind not in "buif":
+        raise ImageFileError(f"expected a mask of booleans or numbers, got {values.dtype}; save it as uint8")
+    return np.ascontiguousarray(values != 0)
+
+
+def _decoded(data: bytes, max_px: int, kinds: str = "uif") -> NDArray[np.generic]:
+    """The values in a file's bytes, as they are; an array's types are of `kinds`."""
     if data.startswith(b"\x93NUMPY"):
-        return to_grey(_decode_npy(data, max_px))
+        return _decode_npy(data, max_px, kinds)
     if data.startswith(_TIFF_MAGIC):
-        return to_grey(_decode_tiff(data, max_px))
+        return _decode_tiff(data, max_px)
     for magic, kind in _PILLOW.items():
         if data.startswith(magic):
-            return to_grey(_decode_with_pillow(data, kind, max_px))
+            return _decode_with_pillow(data, kind, max_px)
     found = "a zip archive (.npz?)" if data.startswith(b"PK") else f"{len(data)} bytes that begin {data[:8]!r}"
     raise ImageFileError(f"expected a .npy, TIFF, PNG, JPEG or BMP image, got {found}; save one array as .npy")
 
@@ -77,12 +100,16 @@ def read_image(path: Path, max_px: int = LARGEST_IMAGE_PX) -> GreyImage:
         raise ImageFileError(f"{path.name}: {error}") from error
 
 
-def to_grey(values: NDArray[np.generic]) -> GreyImage:
+def to_grey(values: NDArray[np.generic], *, may_miss: bool = False) -> GreyImage:
     """Any real two-dimensional image as an interferogram's grey values.
 
     Whole numbers in 0 … 65535 stay what they are, whatever their type (int64 and float64 files exist). All other
     values are mapped linearly on 16 bits, which leaves an interferogram's phase as it is. A few values far off the
     rest, as of hot pixels, do not take part in that: they are clipped.
+
+    Args:
+        values: the image.
+        may_miss: see `decode_image`.
 
     Raises:
         ImageFileError: not two-dimensional, smaller than 16 pixels, complex, boolean, or not finite.
@@ -93,9 +120,16 @@ def to_grey(values: NDArray[np.generic]) -> GreyImage:
     if values.dtype == np.uint8:
         return GreyImage(np.array(values, np.uint8, order="C"), 8)
     lowest, highest = float(values.min()), float(values.max())
-    clipped = 0
+    clipped, missing = 0, None
     if not (math.isfinite(lowest) and math.isfinite(highest)):
-        raise ImageFileError("expected finite grey values, got NaN or infinity; replace those pixels first")
+        if not may_miss:
+            raise ImageFileError("expected finite grey values, got NaN or infinity; replace those pixels first")
+        missing = ~np.isfinite(values)
+        if missing.all():
+            raise ImageFileError("expected grey values, got NaN or infinity in every pixel; send the recorded frame")
+        there = values[~missing]
+        lowest, highest = float(there.min()), float(there.max())
+        values = np.where(missing, there[0], values)  # for now: they take no part in the mapping
     if not _are_grey_values(values, lowest, highest):
         if not math.isfinite(highest - lowest):
             raise ImageFileError(f"expected grey values of a usable range, got {lowest:g} … {highest:g}")
@@ -107,7 +141,8 @@ def to_grey(values: NDArray[np.generic]) -> GreyImage:
         values = np.rint((np.clip(floating, lowest, highest) - lowest) * (65535 / span if span else 0.0))
         highest = float(values.max())
     bit_depth = next(depth for depth in _BIT_DEPTHS if highest < 2**depth)
-    return GreyImage(as_pixels(values, bit_depth), bit_depth, clipped)
+    pixels = as_pixels(values, bit_depth)
+    return GreyImage(pixels if missing is None else filled(pixels, missing), bit_depth, clipped, missing)
 
 
 def _usual_range(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -123,7 +158,7 @@ def _are_grey_values(values: NDArray[np.generic], lowest: float, highest: float)
     return values.dtype.kind != "f" or bool(np.all(values == np.rint(values)))
 
 
-def _decode_npy(data: bytes, max_px: int) -> NDArray[np.generic]:
+def _decode_npy(data: bytes, max_px: int, kinds: str) -> NDArray[np.generic]:
     stream = BytesIO(data)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
@@ -135,7 +170,7 @@ def _decode_npy(data: bytes, max_px: int) -> NDArray[np.generic]:
         raise
     except Exception as error:  # NumPy's header parser lets many kinds out; none may reach a client as a crash
         raise ImageFileError(f"expected a sound .npy header, got one that NumPy refuses ({error})") from error
-    if dtype.kind not in "uif":
+    if dtype.kind not in kinds:
         raise ImageFileError(f"expected real grey values, got {dtype}; pickled or structured arrays are never read")
     check_size(shape, max_px, dtype.itemsize)
     expected = math.prod(shape) * dtype.itemsize

@@ -16,6 +16,8 @@ from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.engine import FringeState, either
+from qpi_live.models.errors import InferenceError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +31,7 @@ class Inverted:
         residues: how many the wrapped phase has.
         disputed_mask: (H, W) bool as in `goldstein.Unwrapped`, or None.
         bright_cut_links: as there.
-        mask: (H, W) bool, True where the fringes are too weak for a phase; None where nowhere.
+        mask: (H, W) bool, True where the fringes are too weak for a phase, or missing; None where nowhere.
         aberration: the instrument's phase, which was taken off.
         stages_ms: how long each stage took, in ms, in order.
     """
@@ -72,11 +74,26 @@ class Chain(Protocol):
 
         Raises:
             FringesDoubted: the peak was not trusted.
+            InferenceError: `no fringes`: nothing is left of the frame.
             DeviceError: what it works on failed.
         """
 
     def free(self) -> None:
         """Give back what it holds. Doing it twice is harmless."""
+
+
+def left_out(weak: NDArray[np.bool_] | None, frame: Frame) -> NDArray[np.bool_] | None:
+    """The pixels to leave out: those of weak fringes, and those that the frame misses.
+
+    Raises:
+        InferenceError: `no fringes`: there are no others.
+    """
+    mask = either(weak, frame.missing)
+    if mask is not None and frame.missing is not None and mask.all():
+        raise InferenceError(
+            FringeState.NO_FRINGES, "expected fringes outside of the pixels that are missing or masked, got none there"
+        )
+    return mask
 
 
 class HostChain:
@@ -101,7 +118,7 @@ class HostChain:
         wrapped = self._retriever.wrapped_field(frame.pixels)
         if trusts is not None and not trusts(wrapped.peak):
             raise FringesDoubted(wrapped.peak)
-        mask = low_modulation(wrapped.amplitude)
+        mask = left_out(low_modulation(wrapped.amplitude), frame)
         retrieved = perf_counter()
         unwrapped = goldstein.unwrap(wrapped.phase_rad, wrapped.amplitude, mask, self._bands)
         done = perf_counter()

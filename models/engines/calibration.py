@@ -7,6 +7,7 @@ from dataclasses import replace
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.carrier import Carrier, find_carrier
+from qpi_live.models.classical.chain import left_out
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever
@@ -54,7 +55,7 @@ def check_sample_free(frame: Frame, threads: int | None) -> None:
     except InferenceError as error:
         raise ValueError(f"expected a sample-free interferogram: {error}") from error
     field = retriever.wrapped_field(frame.pixels)
-    mask = low_modulation(field.amplitude)
+    mask = left_out(low_modulation(field.amplitude), frame)
     unwrapped = goldstein.unwrap(field.phase_rad, field.amplitude, mask)
     if sign_of_objects(unwrapped.phase_rad, mask, _RINGING / retriever.radius) != 0:
         raise ValueError(

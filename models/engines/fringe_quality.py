@@ -61,6 +61,9 @@ def fringe_quality(
 
 def _contrast(frame: Frame, inverted: Inverted) -> float:
     """(maximum − minimum) / (maximum + minimum) of the fringes: their swing over the mean grey value."""
-    swing = 2 * float(inverted.amplitude[::_STEP, ::_STEP].mean())
-    mean = float(np.mean(frame.pixels[::_STEP, ::_STEP], dtype=np.float32))
+    amplitude, grey = inverted.amplitude[::_STEP, ::_STEP], frame.pixels[::_STEP, ::_STEP]
+    if inverted.mask is not None and not (left_out := inverted.mask[::_STEP, ::_STEP]).all():
+        amplitude, grey = amplitude[~left_out], grey[~left_out]
+    swing = 2 * float(amplitude.mean())
+    mean = float(np.mean(grey, dtype=np.float32))
     return min(swing / mean, 1.0) if mean > 0 else 0.0

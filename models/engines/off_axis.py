@@ -16,10 +16,10 @@ from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.carrier import Carrier, find_carrier
-from qpi_live.models.classical.chain import Chain, FringesDoubted, Inverted
+from qpi_live.models.classical.chain import Chain, FringesDoubted, Inverted, Trust
 from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
-from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame, PhaseQuality
+from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame, PhaseQuality, either
 from qpi_live.models.engines.calibration import bound_to, check_carrier, check_sample_free, why_it_rests
 from qpi_live.models.engines.fringe_quality import fringe_quality
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
@@ -58,9 +58,16 @@ class _Stream:
     is_sign_known: bool
     is_calibrated: bool
     calibration_rests: str | None  # why, half a sentence; None where it does not, or there is none
+    missing: NDArray[np.bool_] | None  # in the calibration frame
 
     def has(self, frame: Frame) -> bool:
         return self.chain.is_usable and self.key == frame.stream
+
+    def invert(self, frame: Frame, trusts: Trust | None = None) -> Inverted:
+        """What the chain makes of a frame, less what the calibration frame misses."""
+        if self.missing is not None:
+            frame = replace(frame, missing=either(frame.missing, self.missing))
+        return self.chain.invert(frame, trusts)
 
 
 class OffAxisEngine(ABC):
@@ -158,16 +165,16 @@ class OffAxisEngine(ABC):
                 stream = self._stream = self._lay_out(frame)
                 stages_ms["carrier"] = (perf_counter() - clock) * 1e3
             try:
-                inverted = stream.chain.invert(frame, stream.watch.trusts)
+                inverted = stream.invert(frame, stream.watch.trusts)
             except FringesDoubted as doubted:
                 clock = perf_counter()
                 stream = self._look_again(frame, stream, doubted.peak)
                 stages_ms["carrier"] = stages_ms.get("carrier", 0.0) + (perf_counter() - clock) * 1e3
-                inverted = stream.chain.invert(frame)
+                inverted = stream.invert(frame)
             if not stream.is_sign_known and (sign := _sign_in(inverted, stream)) != 0:
                 stream = self._stream = self._settle_sign(stream, frame, sign)
                 if sign < 0:
-                    inverted = stream.chain.invert(frame)
+                    inverted = stream.invert(frame)
             mask = inverted.disputed_mask
             disputed_pixels = 0 if mask is None else int(np.count_nonzero(mask))
             quality = fringe_quality(
@@ -345,8 +352,9 @@ class OffAxisEngine(ABC):
         chain = self._lay_chain(retriever, background)
         watch = FringeWatch(carrier, retriever.radius, 1 / min(shape), news)
         resting = self._why_it_rests(frame)
+        missing = None if calibration is None else calibration.missing
         return _Stream(
-            frame.stream, retriever, background, chain, watch, is_sign_known, calibration is not None, resting
+            frame.stream, retriever, background, chain, watch, is_sign_known, calibration is not None, resting, missing
         )
 
 

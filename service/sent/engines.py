@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from math import isfinite
+from math import isfinite, log10
 from time import monotonic_ns, perf_counter
 
+import numpy as np
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import PhaseEngine, PhaseFrame, TunableEngine, open_engine, working_bytes
 from qpi_live.models.metrics import psnr_db, rms_rad, ssim, without_level
@@ -46,12 +47,19 @@ class SentEngines:
             SentTooLarge: one would take more memory than there is.
         """
         (phase_a, a_ms), (phase_b, b_ms) = self._timed(a, task), self._timed(b, task)
-        shifted = without_level(phase_a.phase_rad, phase_b.phase_rad)
-        psnr = psnr_db(shifted, phase_b.phase_rad)
+        a_rad, b_rad, missing = phase_a.phase_rad, phase_b.phase_rad, task.frame.missing
+        share = 1.0
+        if missing is not None:  # what is made up there does not count
+            level = np.median((a_rad - b_rad)[~missing])
+            a_rad = np.where(missing, b_rad + level, a_rad)
+            share = 1 - float(missing.mean())
+        shifted = without_level(a_rad, b_rad)
+        rms = rms_rad(shifted, b_rad) / share**0.5
+        psnr = psnr_db(shifted, b_rad) + 10 * log10(share)
         return Agreement(
-            rms_rad(shifted, phase_b.phase_rad),
+            rms,
             psnr if isfinite(psnr) else None,
-            ssim(shifted, phase_b.phase_rad),
+            ssim(shifted, b_rad),
             a_ms,
             b_ms,
             task.frame.shape,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from time import monotonic_ns, time_ns
 
-from qpi_live.camera.files.image_file import decode_image
+import numpy as np
+from numpy.typing import NDArray
+from qpi_live.camera.files.image_file import decode_image, decode_mask
+from qpi_live.camera.files.missing import filled
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
-from qpi_live.models.engine import EngineOptions
+from qpi_live.models.engine import EngineOptions, either
 
 LARGEST_PX = 1 << 25
 
@@ -39,22 +42,35 @@ class AskedEngine:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentImage:
-    """A file's bytes, as they were sent, and the significant bits of a grey value; None: the least that hold them."""
+    """A file's bytes, as they were sent.
+
+    Attributes:
+        data: the interferogram's.
+        bit_depth: significant bits of a grey value; None: the least that hold them.
+        mask: those of a mask of its shape, which is not zero on pixels to leave out; None: none.
+    """
 
     data: bytes
     bit_depth: int | None = None
+    mask: bytes | None = None
 
     def decode(self) -> Frame:
-        """The interferogram, as a frame that was captured now.
+        """The interferogram, as a frame that was captured now; it misses NaN, infinity and what the mask leaves out.
 
         Raises:
             ValueError: no interferogram, or grey values that need more bits than `bit_depth`.
         """
-        image, bit_depth = decode_image(self.data, LARGEST_PX), self.bit_depth
+        image, bit_depth = decode_image(self.data, LARGEST_PX, may_miss=True), self.bit_depth
         highest = int(image.pixels.max())
         if bit_depth is not None and highest >= 2**bit_depth:
             raise ValueError(f"expected grey values below {2**bit_depth} at bit depth {bit_depth}, got {highest}")
-        return Frame(image.pixels, bit_depth or image.bit_depth, 0, time_ns(), monotonic_ns())
+        pixels, missing = image.pixels, image.missing
+        if self.mask is not None:
+            missing = either(missing, _mask(self.mask, (pixels.shape[0], pixels.shape[1])))
+            if missing is not None and missing.all():
+                raise ValueError("expected grey values outside of the mask, got NaN or infinity in all of them")
+            pixels = pixels if missing is None else filled(pixels, missing)
+        return Frame(pixels, bit_depth or image.bit_depth, 0, time_ns(), monotonic_ns(), missing=missing)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +131,18 @@ class Agreement:
     a_ms: float
     b_ms: float
     shape: tuple[int, int]
+
+
+def _mask(data: bytes, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    try:
+        mask = decode_mask(data, LARGEST_PX)
+    except ValueError as error:
+        raise ValueError(f"mask: {error}") from error
+    if mask.shape != shape:
+        raise ValueError(f"mask: expected the interferogram's shape {shape}, got {mask.shape}")
+    if mask.all():
+        raise ValueError("mask: expected zeros on the pixels to keep, got none; it is nonzero where to leave out")
+    return mask if mask.any() else None
 
 
 def _frame(image: SentImage | Frame) -> Frame:

@@ -13,7 +13,7 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.chain import FringesDoubted, Inverted, Trust
+from qpi_live.models.classical.chain import FringesDoubted, Inverted, Trust, left_out
 from qpi_live.models.classical.cuda.background import CudaBackground, CudaBlockMeans
 from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
 from qpi_live.models.classical.cuda.takeda import CudaRetriever
@@ -29,7 +29,7 @@ class CudaChain:
 
     Retrieval and unwrapping are one graph each. A frame that lies on the device already is taken from there. Phase
     and amplitude come down once; before them, the means over blocks of pixels do, to which the host fits the
-    background. A frame of which a part is too dark for a phase is unwrapped and levelled on the host.
+    background. A frame of which a part is too dark for a phase, or missing, is unwrapped and levelled on the host.
 
     Args:
         device: where.
@@ -82,9 +82,11 @@ class CudaChain:
         if trusts is not None and not trusts(peak):
             raise FringesDoubted(peak)
         dark = dark_blocks(self._modulation.here)
-        if dark is not None:
+        weak = None if dark is None else mask_of_blocks(dark, self._shape)
+        mask = left_out(weak, frame)
+        if mask is not None:
             taken_ms = {"upload": uploaded.ms_since(began), "retrieve": retrieved.ms_since(started)}
-            return self._finish_on_host(mask_of_blocks(dark, self._shape), taken_ms)
+            return self._finish_on_host(mask, taken_ms)
         residues, has_islands = unwrapper.counts.residues, False
         if residues:
             unwrapper.cut(stream)
