@@ -17,6 +17,7 @@ from qpi_live.service.api import schemas
 from qpi_live.service.api.parameters import only_known_parameters
 from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, file_answer
 from qpi_live.service.api.routes import AtStation, engine_answer, problems
+from qpi_live.service.api.sent_form import FORM_PARTS, is_form, read_form
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.sent.task import AskedEngine, SentImage, Task
 from qpi_live.service.settings import parse_carrier
@@ -41,6 +42,27 @@ _INTERFEROGRAM: dict[str, Any] = {
     }
 }
 _OPTIONAL_INTERFEROGRAM: dict[str, Any] = {"requestBody": _INTERFEROGRAM["requestBody"] | {"required": False}}
+_INTERFEROGRAM_OR_FORM: dict[str, Any] = {
+    "requestBody": _INTERFEROGRAM["requestBody"]
+    | {
+        "description": _INTERFEROGRAM["requestBody"]["description"] + "; or a form of files: `-F frame=@hologram.tif "
+        "-F mask=@mask.png -F calibration=@empty.tif`",
+        "content": _INTERFEROGRAM["requestBody"]["content"]
+        | {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["frame"],
+                    "additionalProperties": False,
+                    "properties": {
+                        name: {"type": "string", "format": "binary", "description": what}
+                        for name, what in FORM_PARTS.items()
+                    },
+                }
+            }
+        },
+    }
+}
 
 BitDepth = Annotated[
     int | None, Query(ge=1, le=16, description="significant bits of a grey value; unset: the least that hold them")
@@ -119,7 +141,7 @@ router = APIRouter(
     summary="The phase of an interferogram that is sent",
     response_class=Response,
     responses=FRAME_ANSWER,
-    openapi_extra=_INTERFEROGRAM,
+    openapi_extra=_INTERFEROGRAM_OR_FORM,
 )
 async def phase(station: AtStation, request: Request, sent: Annotated[SentParameters, Query()]) -> Response:
     """The unwrapped phase in rad as a file, with the same header `QPI-Frame` as a live frame.
@@ -127,12 +149,22 @@ async def phase(station: AtStation, request: Request, sent: Annotated[SentParame
     Unless one is given, the carrier is found in the interferogram itself; the live stream's carrier is not used, and
     its calibration frame only where `calibration=current` asks for it. What was used stands in `engine.detail` of the
     header.
+
+    A form takes a mask and a calibration frame as files beside the interferogram. Pixels to leave out, and those that
+    are NaN or infinite in either file, take part in nothing and are in the mask.
     """
-    body = await _body(request)
-    if not body:
+    if is_form(request):
+        files = await _in_time(read_form(request))
+    else:
+        files = {"frame": await _body(request)}
+    if not files["frame"]:
         raise HTTPException(422, "expected an interferogram as the body (.npy, TIFF or PNG), got an empty one")
     try:
-        task = _asked_for(station, SentImage(body, sent.bit_depth), sent)
+        task = _asked_for(station, SentImage(files["frame"], sent.bit_depth, files.get("mask")), sent)
+        if "calibration" in files:
+            if sent.calibration:
+                raise ValueError("expected one calibration frame, got calibration=current and a file; leave one out")
+            task = replace(task, calibration=SentImage(files["calibration"], sent.bit_depth))
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     view = View(Layer.PHASE, "uint8" if sent.image_format == "png" else "float32", masked=sent.masked)
@@ -207,15 +239,19 @@ async def use_calibration(
 
 
 async def _body(request: Request) -> bytes:
-    if request.headers.get("content-type", "").startswith("multipart/"):
+    if is_form(request):
         raise HTTPException(
             415,
             "expected the file itself as the body, got a form (curl -F); send it with: "
             f"curl {'-X PUT ' if request.method == 'PUT' else ''}--data-binary @hologram.tif '{request.url}'",
         )
+    return await _in_time(request.body())
+
+
+async def _in_time(reading: Coroutine[Any, Any, Answer]) -> Answer:
     try:
         async with asyncio.timeout(_LONGEST_UPLOAD_S):
-            return await request.body()
+            return await reading
     except TimeoutError:
         raise HTTPException(408, f"expected the whole body within {_LONGEST_UPLOAD_S} s, got a part of it") from None
 

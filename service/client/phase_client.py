@@ -131,13 +131,23 @@ class PhaseClient:
         engine: str | None = None,
         bit_depth: int | None = None,
         masked: Masked = "kept",
+        mask: NDArray[Any] | None = None,
+        calibration: NDArray[Any] | None = None,
     ) -> ReceivedFrame:
         """The unwrapped phase in rad of an (H, W) interferogram of real grey values; `masked` as in `latest`.
+
+        Args:
+            interferogram: NaN and infinity are masked.
+            engine: its name; None: the live engine.
+            bit_depth: significant bits of a grey value; None: the least that hold them.
+            masked: `nan` for NaN where there is no phase.
+            mask: (H, W), nonzero on pixels to leave out.
+            calibration: (H, W), a sample-free interferogram to divide out.
 
         Raises:
             ServiceError: it cannot be inverted, or see `ServiceError`.
         """
-        return self._rest.phase(interferogram, engine, bit_depth, masked)
+        return self._rest.phase(interferogram, engine, bit_depth, masked, mask, calibration)
 
     def compare(self, a: str, b: str, interferogram: NDArray[Any] | None = None) -> Comparison:
         """How far two engines agree on an (H, W) interferogram, or on the newest live frame.

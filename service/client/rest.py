@@ -47,7 +47,13 @@ class Rest:
         return _received(self.ask("GET", "/frames/latest", params=params))
 
     def phase(
-        self, interferogram: NDArray[Any], engine: str | None, bit_depth: int | None, masked: str
+        self,
+        interferogram: NDArray[Any],
+        engine: str | None,
+        bit_depth: int | None,
+        masked: str,
+        mask: NDArray[Any] | None,
+        calibration: NDArray[Any] | None,
     ) -> ReceivedFrame:
         """The phase of an interferogram."""
         given = {"engine": engine, "bit_depth": bit_depth}
@@ -56,7 +62,9 @@ class Rest:
             "masked": masked,
             **{name: value for name, value in given.items() if value is not None},
         }
-        return _received(self.ask("POST", "/phase", params=params, content=_npy(interferogram)))
+        arrays = {"frame": interferogram, "mask": mask, "calibration": calibration}
+        files = {name: (f"{name}.npy", _npy(array)) for name, array in arrays.items() if array is not None}
+        return _received(self.ask("POST", "/phase", params=params, files=files))
 
     def compare(self, a: str, b: str, interferogram: NDArray[Any] | None) -> Comparison:
         """How far two engines agree."""

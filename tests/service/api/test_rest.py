@@ -230,8 +230,6 @@ def test_phase_as_png_and_tiff_is_described_alike(tunable: Bench) -> None:
         assert header_of(answer).shape == HOLOGRAM.shape
 
 
-with_nan = HOLOGRAM.astype(np.float32)
-with_nan[3, 4] = np.nan
 huge = (
     b"\x93NUMPY\x01\x00v\x00"
     + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }".ljust(117)
@@ -240,7 +238,7 @@ huge = (
 BAD_BODIES = {
     "empty": b"",
     "text": b"hello",
-    "NaN": npy(with_nan),
+    "NaN": npy(np.full(HOLOGRAM.shape, np.nan)),
     "truncated npy": npy(HOLOGRAM)[:-100],
     "truncated png": png(HOLOGRAM)[:-200],
     "truncated tiff": tiff(HOLOGRAM)[:300],
@@ -273,9 +271,10 @@ def test_bad_interferogram_is_4xx_with_one_sentence_and_changes_nothing(unchange
 
 
 def test_form_instead_of_a_file_is_415_with_the_right_curl_line(unchanged: Bench) -> None:
-    answer = unchanged.client.post("/api/v1/phase?format=png", files={"file": ("a.npy", npy(HOLOGRAM))})
+    path = "/api/v1/compare?a=goldstein&b=goldstein"
+    answer = unchanged.client.post(path, files={"file": ("a.npy", npy(HOLOGRAM))})
     assert answer.status_code == 415
-    assert "curl --data-binary @hologram.tif 'http://127.0.0.1/api/v1/phase?format=png'" in answer.json()["detail"]
+    assert f"curl --data-binary @hologram.tif 'http://127.0.0.1{path}'" in answer.json()["detail"]
 
 
 BAD_PARAMETERS = [
