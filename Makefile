@@ -67,6 +67,7 @@ quick: $(BIN)/.test
 
 test: $(BIN)/.test
 	@tests/ensure_chromium.sh
+	$(BIN)/python docker/precompile.py
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 # The page's JavaScript, by TypeScript's checker and eslint; needs Node.js.

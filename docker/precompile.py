@@ -1,4 +1,6 @@
-"""Compile, while the image is built, what each start would otherwise wait for: Numba's functions and the bytecode.
+"""Compile ahead what each start would otherwise wait for: Numba's functions and the bytecode.
+
+The image is built with it, and `make test` runs it first, so that no test waits for a compiler.
 
 Numba's cache holds for the kind of processor that built it; on another one it compiles again, into the running
 container's own copy.
@@ -6,7 +8,7 @@ container's own copy.
 
 import http.client  # the health check's
 
-import qpi_live.service.cli.main.main
+import qpi_live.service.cli.main
 from qpi_live.camera.files.replay import ReplayCamera
 from qpi_live.camera.simulation.camera import SimulatedCamera
 from qpi_live.models.engine import EngineOptions, open_engine

@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, ConsoleMessage, Download, Page, Request, expect
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 expect.set_options(timeout=PATIENCE_S * 1e3)
 _WINDOW = {"width": 1280, "height": 800}
 
