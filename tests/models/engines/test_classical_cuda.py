@@ -264,6 +264,8 @@ def test_engine_without_a_gpu_is_unavailable_in_one_sentence(monkeypatch: pytest
         open_engine("goldstein-cuda", EngineOptions())
 
 
-def test_warm_up_for_more_rows_than_a_grid_has_says_so() -> None:
-    with pytest.raises(EngineUnavailable, match=r"at most 65535 rows, got 70000 × 64"):
-        on_host(HostDevice()).warm_up((70_000, 64), 8)
+def test_warm_up_for_more_rows_or_columns_than_the_kernels_count_says_so() -> None:
+    for shape in ((70_000, 64), (64, 36_672)):
+        expected = rf"at most 65535 rows and 32000 columns, got {shape[0]} × {shape[1]}"
+        with pytest.raises(EngineUnavailable, match=expected):
+            on_host(HostDevice()).warm_up(shape, 8)

@@ -52,7 +52,7 @@ def test_engine_of_one_size_is_opened_once_and_finds_the_carrier_each_time(opene
 
 
 def test_engine_that_is_kept_takes_each_tasks_sideband_and_calibration(opened: list[WeighedFakeEngine]) -> None:
-    frame = Frame(np.arange(80, dtype=np.uint8).reshape(8, 10), 8, 0, 0, 0)
+    frame = Frame(np.arange(1280, dtype=np.uint16).astype(np.uint8).reshape(32, 40), 8, 0, 0, 0)
     kept, seen = SentEngines(1 << 30), []
     for one in (task(sideband=Sideband.LOWER, calibration=frame), task()):
         kept.retrieve(A, one)
