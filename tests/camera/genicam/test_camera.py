@@ -619,7 +619,7 @@ def test_open_of_a_larger_sensor_reads_its_middle(open_virtual: OpenVirtual) -> 
 
 
 def test_third_partys_camera_streams_grey_and_restarts(viky_producer: Path) -> None:
-    camera = GenicamCamera.open(f"{viky_producer}#1", CameraOptions(frame_rate_hz=100))
+    camera = GenicamCamera.open(f"{viky_producer}#1", CameraOptions(shape=(800, 800), frame_rate_hz=100))
     assert camera.identity.shape == (800, 800)
     assert camera.identity.bit_depth == 8
     for _ in range(2):
