@@ -35,10 +35,9 @@ def page(url: str) -> None:
 
 
 def receive(connection: ClientConnection) -> str:
-    """Wait for one frame, which must be phase."""
-    message = connection.recv(timeout=10)
-    if isinstance(message, str):
-        sys.exit(f"expected a binary message, got {message[:200]}")
+    """Wait for one frame, which must be phase; texts are news, and passed over."""
+    while isinstance(message := connection.recv(timeout=10), str):
+        continue
     frame = unpack(message)
     phase_rad = frame.payload
     if phase_rad.dtype != np.float32 or not np.isfinite(phase_rad).all() or not 0.01 < phase_rad.std() < 1000:
