@@ -247,7 +247,11 @@ def test_page_sign_chosen_turns_the_phase_over(page: Page) -> None:
 
 def test_page_calibration_taken_and_cleared_is_shown(page: Page) -> None:
     page.click("#calibrate")
+    expect(page.locator("#answer")).to_have_class(re.compile("bad"))  # there are cells in it
+    expect(page.locator("#engine")).to_contain_text("Calibrationnone")
+    page.click("#calibrate-anyway")
     expect(page.locator("#engine")).to_contain_text(re.compile("Calibrationof"))
+    expect(page.locator("#calibrate-anyway")).to_be_hidden()
     page.click("#uncalibrate")
     expect(page.locator("#engine")).to_contain_text("Calibrationnone")
 
@@ -273,7 +277,7 @@ def test_page_frames_dropped_and_failed_are_counted_by_reason(page: Page) -> Non
     account = {"captured": 1300, "delivered": 1249, "in_flight": 1}
     losses = {"dropped": {"queue full": 42, "camera: lost": 5}, "failed": {"no carrier": 3}}
     _change_stats(page, {"account": {**account, **losses}})
-    for reason, frames in (("Dropped: queue full", 42), ("Dropped: camera: lost", 5), ("Failed: no carrier", 3)):
+    for reason, frames in (("Skipped to stay live", 42), ("Dropped: camera: lost", 5), ("Failed: no carrier", 3)):
         expect(page.locator("#account div", has_text=reason).locator("dd")).to_have_text(str(frames))
 
 
@@ -284,7 +288,7 @@ def _baseline(engine: str) -> dict[str, Any]:
 
 def test_page_baseline_on_shows_the_agreement(page: Page) -> None:
     _change_stats(page, {"baseline": _baseline("other")})
-    for name, value in (("Differs from other", "0.031 rad"), ("PSNR", "51.6 dB"), ("other takes", "8.0 ms")):
+    for name, value in (("Differs from other", "0.031 rad"), ("Agreement", "51.6 dB"), ("other takes", "8.0 ms")):
         expect(page.locator("#engine div", has_text=name).locator("dd")).to_have_text(value)
     expect(page.locator("#engine div", has_text="Error of goldstein").locator("dd")).to_have_text("0.100 rad")
 
@@ -316,11 +320,29 @@ def test_page_half_detail_still_reads_camera_pixels(page: Page, service: Service
     assert position == pytest.approx([60 * 3.45 / 40, 100 * 3.45 / 40], abs=0.0051)
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1600, 1000), (1920, 1080)])
-def test_page_on_a_usual_screen_shows_everything_without_overlap(page: Page, width: int, height: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(390, 844), (820, 1180), (1024, 768), (1100, 800), (1280, 800), (1600, 1000), (1920, 1080), (2560, 1440)],
+)
+def test_page_at_any_width_shows_everything_without_overlap(page: Page, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
     overlaps = page.evaluate(_LAYOUT)
     assert overlaps == []
+
+
+def test_page_keys_change_layer_and_contrast_and_the_help_says_which(page: Page) -> None:
+    page.keyboard.press("2")
+    expect(page.locator("#layer input[value=wrapped]")).to_be_checked()
+    page.keyboard.press("c")
+    expect(page.locator("#clipped")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("+")
+    expect(page.locator("#fit")).to_be_visible()
+    page.keyboard.press("0")
+    expect(page.locator("#fit")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
 
 
 def test_page_connection_lost_says_so_and_comes_back(
