@@ -7,10 +7,15 @@ packages, and imports point one way only: `qpi_live.bench` → `service` → `mo
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qpi_live.service.client import PhaseClient, ReceivedFrame, ServiceError
+
+# In a checkout the packages lie beside this folder; a script that is started there finds this one first.
+if (Path(__file__).parents[1] / "pyproject.toml").is_file():
+    __path__.append(str(Path(__file__).parents[1]))
 
 __all__ = ["PhaseClient", "ReceivedFrame", "ServiceError"]
 
