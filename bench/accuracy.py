@@ -3,8 +3,8 @@
     python bench/accuracy.py --engine nasprnet --engine goldstein
     python bench/accuracy.py --condition harsh --frames 32 --instrument my-instrument.json --json result.json
 
-All methods see the same frames, which training never saw: pairs of an instrument under the three conditions of
-`models.training.simulate`, from a seed on that no choice in this project was made with. Engines that can use a
+All methods see the same frames, which training never saw: pairs of an instrument under the conditions of
+`camera.simulation.conditions`, from a seed on that no choice in this project was made with. Engines that can use a
 calibration frame are judged without one and with, the classical chain with each background. The sideband is the
 instrument's own, as on a stream whose sign was decided once. For comparison, scikit-image unwraps the very wrapped
 phase that the classical chain unwrapped, and `true aberration` is the classical chain with a background that was fitted
@@ -24,11 +24,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from qpi_live.bench.frames import Example, instrument_examples, recorded_windows
+from qpi_live.bench.frames import Example, condition_named, instrument_examples, recorded_windows
 from qpi_live.bench.pictures import save_side_by_side
 from qpi_live.bench.report import console, finish, peers_or_none
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
+from qpi_live.camera.simulation.conditions import TABLED
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.block_map import EDGE, BlockMap
@@ -37,7 +38,6 @@ from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions, PhaseEngi
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, rms_rad, ssim, without_level
 from qpi_live.models.sideband import Sideband
-from qpi_live.models.training.simulate import CONDITIONS
 from rich.progress import track
 from rich.table import Table
 
@@ -53,12 +53,16 @@ Unwrapper = Callable[[Phase], Phase]
 
 def main(
     engine: Annotated[
-        list[str] | None, typer.Option(help="Engine to judge, or a network's .onnx file; again for more [goldstein].")
+        list[str] | None,
+        typer.Option(help="Engine, or a network's .onnx file; again for more (default: goldstein)."),
     ] = None,
-    condition: Annotated[list[str] | None, typer.Option(help="Condition; again for more [default: all three].")] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(parser=condition_named, help=f"Condition; again for more (default: {', '.join(TABLED)})."),
+    ] = None,
     background: Annotated[
         list[str] | None,
-        typer.Option(help="Background of the classical chain, or a learned one's file; again for more [both]."),
+        typer.Option(help="Classical chain's background, or a learned one's file; again for more (default: both)."),
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames for each condition.")] = 16,
     first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first frame of each condition.")] = _FIRST_SEED,
@@ -73,12 +77,9 @@ def main(
 ) -> None:
     """Judge engines on simulated interferograms whose true phase is known, and on a real hologram."""
     names, backgrounds = engine or ["goldstein"], background or [POLYNOMIAL, LEARNED]
-    unknown = set(condition or []) - CONDITIONS.keys()
-    if unknown:
-        raise typer.BadParameter(f"expected conditions among {', '.join(CONDITIONS)}, got {', '.join(unknown)}")
     measured = Instrument.from_file(instrument)
     results: dict[str, dict[str, Any]] = {}
-    for name in condition or list(CONDITIONS):
+    for name in condition or TABLED:
         with console.status(f"Simulating {frames} {name} frames of {size} × {size} px"):
             examples = instrument_examples(measured, name, (size, size), frames, first_seed)
         methods = _methods(names, backgrounds, _options(measured, measured.optics), peers)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.optics import Optics
+from qpi_live.camera.simulation.conditions import CONDITIONS, example_of
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.simulation.interferogram import ForwardModel
-from qpi_live.camera.simulation.scene import PRESETS, Scene
+from qpi_live.camera.simulation.scene import Scene
 from qpi_live.camera.source import CameraOptions, open_camera
 from qpi_live.models.training.simulate import simulate_pair
 
@@ -24,12 +26,23 @@ class Example:
     calibration: Frame
 
 
+def condition_named(text: str) -> str:
+    """A condition's name, as an option takes it.
+
+    Raises:
+        typer.BadParameter: no such condition.
+    """
+    if text not in CONDITIONS:
+        raise typer.BadParameter(f"expected a condition among {', '.join(CONDITIONS)}, got {text!r}")
+    return text
+
+
 def simulated_examples(condition: str, shape: tuple[int, int], count: int, seed: int = 1000) -> list[Example]:
-    """`count` frames of a preset condition, each of another culture of cells and another instant of the drift.
+    """`count` frames of a condition's example, each of another culture of cells and another instant of the drift.
 
     Seeds from 1000 on belong to the benches; training uses lower ones.
     """
-    instrument, specimen = PRESETS[condition]
+    instrument, specimen = example_of(condition)
     model = ForwardModel(replace(instrument, shape=shape))
     examples = []
     for number in range(count):
@@ -48,7 +61,7 @@ def simulated_examples(condition: str, shape: tuple[int, int], count: int, seed:
 def instrument_examples(
     instrument: Instrument, condition: str, shape: tuple[int, int], count: int, first_seed: int = 0
 ) -> list[Example]:
-    """`count` pairs of an instrument under a condition of `models.training.simulate`, for frames of (H, W).
+    """`count` pairs of an instrument drawn from a condition, for frames of (H, W).
 
     The seeds below 10⁶ belong to the benches: folders of pairs begin there.
     """
@@ -76,8 +89,8 @@ def recorded_windows(recording: str, size: int, along_each_axis: int) -> tuple[O
 
 
 def optics_of(condition: str) -> Optics:
-    """The optics of a preset's instrument."""
-    return PRESETS[condition][0].optics
+    """The optics of a condition's example."""
+    return example_of(condition)[0].optics
 
 
 def _frame(pixels: Pixels, bit_depth: int, sequence: int) -> Frame:

@@ -20,12 +20,13 @@ from typing import Annotated, Any
 
 import typer
 from qpi_live.bench.floors.engines import Floors
-from qpi_live.bench.frames import Example, optics_of, simulated_examples
+from qpi_live.bench.frames import Example, condition_named, optics_of, simulated_examples
 from qpi_live.bench.line import LineFailed, overlapped_uploads, saturated_fps, serialized
 from qpi_live.bench.report import console, finish, latency_table, peers_or_none, summarise
 from qpi_live.bench.torch_rows import torch_times_ms
 from qpi_live.camera.device import DeviceError
 from qpi_live.camera.frame import Frame
+from qpi_live.camera.simulation.conditions import CONDITIONS
 from qpi_live.models.classical.carrier import find_carrier
 from qpi_live.models.classical.takeda import TakedaRetriever
 from qpi_live.models.engine import POLYNOMIAL, DeviceEngine, EngineOptions, PhaseEngine, open_engine
@@ -43,18 +44,20 @@ _TOTAL = "interferogram → phase"
 def main(
     engine: Annotated[
         list[str] | None,
-        typer.Option(help="Engine to time, or a network's .onnx or .trt file; again for more [goldstein]."),
+        typer.Option(help="Engine to time, or a network's .onnx or .trt file; again for more (default: goldstein)."),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="best.pt of `qpi train`: also time it in torch on the CPU, eager.")
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(min=10, help="Frames to time for each figure [200 on a CPU, 1000 on a GPU].")
+        int | None, typer.Option(min=10, help="Frames to time for each figure (default: 200 on a CPU, 1000 on a GPU).")
     ] = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Runs of so many frames [1 on a CPU, 3 on a GPU].")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Runs of so many frames (default: 1 on a CPU, 3 on a GPU).")
+    ] = None,
     size: Annotated[int, typer.Option(min=64, max=8192, help="Edge of the square frames, in pixels.")] = 1024,
     condition: Annotated[
-        str, typer.Option(help="Simulated condition: nominal, harsh, dense, round, adherent.")
+        str, typer.Option(parser=condition_named, help=f"Of the simulated cells: {', '.join(CONDITIONS)}.")
     ] = "nominal",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads an engine may use, else all.")] = None,
     background: Annotated[

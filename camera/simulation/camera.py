@@ -12,9 +12,10 @@ from time import monotonic_ns, time_ns
 from qpi_live.camera.errors import CameraUnavailable
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.pace import Pace
+from qpi_live.camera.simulation.conditions import CONDITIONS, example_of
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.simulation.interferogram import ForwardModel
-from qpi_live.camera.simulation.scene import LOOP_FRAMES, PRESETS, Scene
+from qpi_live.camera.simulation.scene import LOOP_FRAMES, Scene
 from qpi_live.camera.simulation.specimen import Specimen
 from qpi_live.camera.source import Camera, CameraIdentity, CameraOptions
 
@@ -55,10 +56,10 @@ class SimulatedCamera:
 
     @classmethod
     def open(cls, address: str, options: CameraOptions) -> Camera:
-        """The simulation of a preset (`nominal` unless named), of a measured instrument or of an instrument file.
+        """The simulation of a condition (`nominal` unless named), of a measured instrument or of an instrument file.
 
         Raises:
-            CameraUnavailable: no such preset, no such file, or impossible options.
+            CameraUnavailable: no such condition, no such file, or impossible options.
         """
         try:
             instrument, specimen = _instrument_and_specimen(address or "nominal")
@@ -119,10 +120,12 @@ class SimulatedCamera:
 
 
 def _instrument_and_specimen(address: str) -> tuple[Instrument, Specimen]:
-    if address in PRESETS:
-        return PRESETS[address]
+    if address in CONDITIONS:
+        return example_of(address)
     path = _MEASURED.get(address) or Path(address).expanduser()
     if path.suffix.lower() != ".json":
-        known = ", ".join((*PRESETS, *_MEASURED))
-        raise ValueError(f"expected a preset among {known} or an instrument file (.json), got {address!r}")
-    return Instrument.from_file(path), PRESETS["nominal"][1]
+        raise ValueError(
+            f"expected a condition among {', '.join(CONDITIONS)}, an instrument among {', '.join(_MEASURED)} or an "
+            f"instrument file (.json), got {address!r}"
+        )
+    return Instrument.from_file(path), CONDITIONS["nominal"].shown

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.camera.simulation.instrument import Aberration, Beam, Fringes, Instrument, Sensor, Speckle
 from qpi_live.camera.simulation.interferogram import ForwardModel
 from qpi_live.camera.simulation.specimen import Culture, Specimen
 
 LOOP_FRAMES = 64  # two seconds at 30 frames a second; at 1024² in 8 bits a loop takes 64 MiB
-
-_NOMINAL = Instrument(
-    fringes=Fringes((0.22, 0.24), contrast=0.8),
-    beam=Beam(level=0.5, centre=(0.48, 0.53), radius=1.8),
-    aberration=Aberration((0.0, 0.8, -0.5, 2.0, 0.4, -0.3, 0.15, 0.1), (0.3, 0.1, 0.1, 0.1)),
-    sensor=Sensor(bit_depth=8, full_well_e=10_000),
-    speckle=Speckle(strength=0.02, static_share=0.8),
-    name="nominal",
-)
-_HARSH = Instrument(
-    fringes=Fringes((0.22, 0.24), contrast=0.35),
-    beam=Beam(level=0.5, centre=(0.42, 0.6), radius=1.2),
-    # Some 40 rad from the deepest to the highest point of the frame, a tenth of it drifting.
-    aberration=Aberration((0.0, 2.0, -3.0, 9.0, 1.5, -2.0, 0.6, -0.5, 0.3, 0.2, 0.5), (0.5, 0.4, 0.4, 0.7, 0.2)),
-    sensor=Sensor(bit_depth=8, full_well_e=6_000, read_noise_e=20),
-    speckle=Speckle(strength=0.15, static_share=0.5),
-    name="harsh",
-)
-PRESETS: dict[str, tuple[Instrument, Specimen]] = {
-    "nominal": (_NOMINAL, Specimen("mixed", coverage=0.4, peak_rad=9.0)),
-    "harsh": (_HARSH, Specimen("mixed", coverage=0.4, peak_rad=9.0)),
-    "dense": (replace(_NOMINAL, name="dense"), Specimen("mixed", coverage=0.85, peak_rad=12.0)),
-    "round": (replace(_NOMINAL, name="round"), Specimen("ellipsoids", coverage=0.35, peak_rad=8.0, cell_px=150)),
-    "adherent": (replace(_NOMINAL, name="adherent"), Specimen("adherent", coverage=0.4, peak_rad=9.0)),
-}
 
 
 class Scene:
@@ -78,17 +50,3 @@ class Scene:
 
     def _turn(self, frame: int) -> float:
         return (frame % self.loop_frames) / self.loop_frames
-
-
-def open_scene(
-    preset: str, shape: tuple[int, int] = (1024, 1024), seed: int = 0, loop_frames: int = LOOP_FRAMES
-) -> Scene:
-    """The scene of a preset: `nominal`, `harsh`, `dense`, `round` or `adherent`.
-
-    Raises:
-        ValueError: there is no preset of that name, or the shape is impossible.
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"expected a preset among {', '.join(PRESETS)}, got {preset!r}")
-    instrument, specimen = PRESETS[preset]
-    return Scene(ForwardModel(replace(instrument, shape=shape)), specimen, seed, loop_frames)

@@ -6,19 +6,20 @@ from dataclasses import replace
 
 from qpi_live.camera.files.replay import ReplayCamera
 from qpi_live.camera.frame import Frame
+from qpi_live.camera.simulation.conditions import TABLED
 from qpi_live.camera.source import CameraOptions
 from qpi_live.models.artifacts.agreement import Probe
 from qpi_live.models.artifacts.identity import NetworkIdentity
 from qpi_live.models.artifacts.sizes import Shape
 from qpi_live.models.errors import EngineUnavailable
-from qpi_live.models.training.simulate import CONDITIONS, simulate_pair
+from qpi_live.models.training.simulate import simulate_pair
 
 _RECORDING = "glioblastoma"
 _REAL_FRAMES = 2
 
 
 def probes_for(network: NetworkIdentity, shape: Shape) -> list[Probe]:
-    """Frames of (H, W): two windows of the bundled hologram, and one simulated frame in each condition.
+    """Frames of (H, W): two windows of the bundled hologram, and one simulated frame in each condition of the tables.
 
     Only simulated frames have a true phase. Windows that the network does not take, by size or bit depth, are left out.
 
@@ -31,7 +32,7 @@ def probes_for(network: NetworkIdentity, shape: Shape) -> list[Probe]:
             "on pairs of `qpi pairs` and export it again"
         )
     instrument = replace(network.instrument, shape=shape)
-    simulated = [simulate_pair(instrument, condition, seed=0) for condition in CONDITIONS]
+    simulated = [simulate_pair(instrument, condition, seed=0) for condition in TABLED]
     real = [frame for frame in _real_frames(shape) if network.why_not(frame.shape, frame.bit_depth) is None]
     return [*(Probe(frame.pixels) for frame in real), *(Probe(pair.pixels, pair.phase_rad) for pair in simulated)]
 

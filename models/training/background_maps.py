@@ -139,10 +139,10 @@ _RESAMPLING: dict[int, NDArray[np.float32]] = {}
 
 def _disturbance(rng: Generator) -> Map:
     """What lies over sample and background: noise, alone, in patches, in rows and columns; and higher aberrations."""
-    harsh = rng.random() < 0.3
+    grainy = rng.random() < 0.3
     total = rng.standard_normal((EDGE, EDGE), np.float32) * np.float32(rng.uniform(0.005, 0.06))
     patches = gaussian_filter(rng.standard_normal((EDGE, EDGE), np.float32), 0.8)
-    total += patches * np.float32(2.8 * rng.uniform(0, 0.08 if harsh else 0.05))
+    total += patches * np.float32(2.8 * rng.uniform(0, 0.08 if grainy else 0.05))
     if rng.random() < 0.5:
         total += rng.standard_normal((EDGE, 1), np.float32) * np.float32(rng.uniform(0, 0.06))
     if rng.random() < 0.3:

@@ -4,71 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from math import inf, pi
+from math import inf
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from numpy.random import Generator, default_rng
+from numpy.random import default_rng
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.camera.simulation.instrument import Instrument, Speckle
+from qpi_live.camera.simulation.conditions import CONDITIONS
+from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.simulation.interferogram import ForwardModel
-from qpi_live.camera.simulation.specimen import Culture, Kind, Specimen
+from qpi_live.camera.simulation.specimen import Culture
 from qpi_live.models.training.pairs import PairWriter
-
-_NOLL_TERMS = 15  # piston to the fourth order, which is also what the classical background fit takes off
-_ROOM_BELOW_NYQUIST = 0.49
-
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """How far frames of one kind differ from the measured instrument; each range is drawn from uniformly, per frame.
-
-    Attributes:
-        contrast: factor on the instrument's fringe contrast, or the contrast itself where `contrast_is_absolute`.
-        level: factor on the beam's level.
-        steady_noll_rad: aberration that every such frame has beside the instrument's own, Noll coefficients in rad.
-        tilt_rad: RMS of the drift of the carrier, as a tilt, in rad over the disc around the frame.
-        aberration_rad: RMS of the drift of the aberration, Noll 4 … 15, in rad.
-        speckle: strength of the scattered field.
-        coverage: part of the frame that cells cover.
-        peak_rad: the highest phase of the frame's cells.
-        cell_px: diameter of a typical cell.
-        kinds: cell kinds, chosen from evenly.
-    """
-
-    contrast: Range = (0.8, 1.1)
-    contrast_is_absolute: bool = False
-    level: Range = (0.75, 1.25)
-    steady_noll_rad: tuple[float, ...] = ()
-    tilt_rad: Range = (0.0, 0.8)
-    aberration_rad: Range = (0.0, 0.4)
-    speckle: Range = (0.02, 0.2)
-    coverage: Range = (0.05, 0.5)
-    peak_rad: Range = (2.0, 12.0)
-    cell_px: Range = (90.0, 600.0)
-    kinds: tuple[Kind, ...] = ("adherent", "adherent", "ellipsoids", "mixed")
-
-
-CONDITIONS: Mapping[str, Condition] = {
-    "nominal": Condition(),
-    "harsh": Condition(
-        contrast=(0.3, 0.4),
-        contrast_is_absolute=True,
-        # Some 40 rad from the deepest to the highest point of the frame, and a tenth of it drifts.
-        steady_noll_rad=(0.0, 2.0, -3.0, 9.0, 1.5, -2.0, 0.6, -0.5, 0.3, 0.2, 0.5),
-        tilt_rad=(0.0, 1.5),
-        aberration_rad=(0.0, 1.0),
-        speckle=(0.15, 0.35),
-    ),
-    "dense": Condition(coverage=(0.8, 0.93)),
-}
-"""The three conditions of every accuracy table: what a bench looks like, a bad day, and no background to fit."""
 
 TRAINING_MIX = {"nominal": 0.6, "dense": 0.3, "harsh": 0.1}
 
@@ -114,15 +64,8 @@ def simulate_pair(instrument: Instrument, condition: str, seed: int) -> Simulate
     Raises:
         KeyError: no such condition.
     """
-    ranges = CONDITIONS[condition]
     rng = default_rng([seed, *condition.encode()])
-    taken_with = _on_another_day(instrument, ranges, rng)
-    specimen = Specimen(
-        kind=ranges.kinds[int(rng.integers(len(ranges.kinds)))],
-        coverage=rng.uniform(*ranges.coverage),
-        peak_rad=rng.uniform(*ranges.peak_rad),
-        cell_px=rng.uniform(*ranges.cell_px),
-    )
+    taken_with, specimen = CONDITIONS[condition].draw(instrument, rng)
     phase_rad = Culture(specimen, instrument.shape, seed).phase_rad(0.0)
     pixels = ForwardModel(taken_with).interferogram(phase_rad, rng)
     return SimulatedPair(pixels, phase_rad, taken_with, condition)
@@ -165,29 +108,3 @@ def simulate_pairs(
         for pair in pool.map(partial(simulate_pair, instrument), conditions, seeds):
             writer.add(pair.pixels, pair.phase_rad, pair.condition)
             on_pair()
-
-
-def _on_another_day(instrument: Instrument, ranges: Condition, rng: Generator) -> Instrument:
-    """The instrument with this frame's contrast, light, aberration and scatter."""
-    fringes = instrument.fringes
-    contrast = rng.uniform(*ranges.contrast) * (1.0 if ranges.contrast_is_absolute else fringes.contrast)
-    noll_rad = np.zeros(_NOLL_TERMS)
-    for steady in (instrument.aberration.noll_rad[:_NOLL_TERMS], ranges.steady_noll_rad):
-        noll_rad[: len(steady)] += steady
-    noll_rad[0] += rng.uniform(-pi, pi)
-    tilt = rng.standard_normal(2)
-    noll_rad[1:3] += rng.uniform(*ranges.tilt_rad) * tilt / np.hypot(*tilt)
-    higher = rng.standard_normal(_NOLL_TERMS - 3) / np.repeat([1.0, 2.0, 3.0], [3, 4, 5])
-    noll_rad[3:] += rng.uniform(*ranges.aberration_rad) * higher / np.linalg.norm(higher)
-    level = instrument.beam.level * rng.uniform(*ranges.level)
-    # Two beams of contrast γ peak at (1 + γ) times their mean; a good operator keeps that within full scale.
-    level = min(level, 1.0 / (1.0 + contrast))
-    y, x = instrument.beam.centre
-    centre = (y + float(rng.normal(0, 0.08)), x + float(rng.normal(0, 0.08)))
-    return replace(
-        instrument,
-        fringes=replace(fringes, contrast=float(np.clip(contrast, 0.05, 1.0))),
-        beam=replace(instrument.beam, level=level, centre=centre),
-        aberration=replace(instrument.aberration, noll_rad=tuple(float(c) for c in noll_rad), drift_noll_rad=()),
-        speckle=Speckle(rng.uniform(*ranges.speckle), 0.5, int(rng.integers(2**31))),
-    )

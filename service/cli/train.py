@@ -114,9 +114,9 @@ def train(
     epochs: Epochs = 200,
     minutes: Minutes = None,
     crop: Crop = 512,
-    batch: Annotated[int | None, typer.Option(help="Samples per step and process [default: 2; background: 4].")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples per step and process (default: 2; background: 4).")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Highest learning rate of Adam [default: 0.008; background: 0.002].")
+        float | None, typer.Option(help="Highest learning rate of Adam (default: 0.008; background: 0.002).")
     ] = None,
     validate_every: ValidateEvery = 1,
     validation_frames: ValidationFrames = None,

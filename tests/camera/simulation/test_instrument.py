@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qpi_live.camera.simulation.conditions import CONDITIONS, example_of
 from qpi_live.camera.simulation.instrument import Aberration, Beam, Fringes, Instrument, Sensor, Speckle
-from qpi_live.camera.simulation.scene import PRESETS
 
 _frequency = st.floats(-0.5, 0.5)
 _coefficients = st.lists(st.floats(-50, 50), max_size=15).map(tuple)
@@ -29,9 +29,9 @@ def test_instrument_file_gives_back_the_instrument(instrument: Instrument) -> No
     assert Instrument.from_json(instrument.to_json()) == instrument
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_instrument_file_of_a_preset_gives_it_back(preset: str, tmp_path: Path) -> None:
-    instrument = PRESETS[preset][0]
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_instrument_file_of_an_example_gives_it_back(condition: str, tmp_path: Path) -> None:
+    instrument = example_of(condition)[0]
     path = tmp_path / "instrument.json"
     path.write_text(instrument.to_json())
     assert Instrument.from_file(path) == instrument

@@ -10,9 +10,12 @@ import pytest
 from numpy.random import default_rng
 from qpi_live.camera.simulation.camera import SimulatedCamera
 from qpi_live.camera.simulation.cells import AdherentCell, RoundCell, add_fourth_power
-from qpi_live.camera.simulation.scene import PRESETS, Scene, open_scene
+from qpi_live.camera.simulation.conditions import CONDITIONS
+from qpi_live.camera.simulation.scene import Scene
 from qpi_live.camera.simulation.specimen import Culture, Specimen
 from qpi_live.camera.source import CameraOptions
+
+from tests.scenes import example_scene
 
 SHAPE = (256, 320)
 
@@ -24,17 +27,17 @@ def _digest(scene: Scene, frame: int) -> str:
 
 def test_scene_of_one_seed_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "from hashlib import sha256; from qpi_live.camera.simulation.scene import open_scene; "
-        f"s = open_scene('harsh', {SHAPE}, seed=5); "
+        "from hashlib import sha256; from tests.scenes import example_scene; "
+        f"s = example_scene('harsh', {SHAPE}, seed=5); "
         "arrays = s.pixels(9), s.true_phase_rad(9), s.calibration_pixels(9); "
         "print(sha256(b''.join(array.tobytes() for array in arrays)).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-    assert other.stdout.strip() == _digest(open_scene("harsh", SHAPE, seed=5), 9)
+    assert other.stdout.strip() == _digest(example_scene("harsh", SHAPE, seed=5), 9)
 
 
 def test_scene_frames_in_any_order_are_the_same() -> None:
-    forwards, backwards = open_scene("nominal", SHAPE, seed=2), open_scene("nominal", SHAPE, seed=2)
+    forwards, backwards = example_scene("nominal", SHAPE, seed=2), example_scene("nominal", SHAPE, seed=2)
     late_first = _digest(backwards, 40)
     _digest(forwards, 3)
     assert _digest(forwards, 40) == late_first
@@ -42,12 +45,12 @@ def test_scene_frames_in_any_order_are_the_same() -> None:
 
 
 def test_scene_of_another_seed_or_frame_is_another() -> None:
-    digests = {_digest(open_scene("nominal", SHAPE, seed), frame) for seed in (0, 1) for frame in (0, 1, 33)}
+    digests = {_digest(example_scene("nominal", SHAPE, seed), frame) for seed in (0, 1) for frame in (0, 1, 33)}
     assert len(digests) == 6
 
 
 def test_scene_motion_has_no_seam_and_no_jump() -> None:
-    scene = open_scene("nominal", SHAPE, seed=3, loop_frames=32)
+    scene = example_scene("nominal", SHAPE, seed=3, loop_frames=32)
     np.testing.assert_array_equal(scene.pixels(5), scene.pixels(5 + 32))
     truths = [scene.true_phase_rad(frame) for frame in range(33)]
     steps = [float(np.sqrt(np.mean((b - a) ** 2))) for a, b in pairwise(truths)]
@@ -56,9 +59,9 @@ def test_scene_motion_has_no_seam_and_no_jump() -> None:
     assert max(steps) < 3 * float(np.median(steps))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_scene_truth_has_background_zero_and_the_asked_peak(preset: str) -> None:
-    scene = open_scene(preset, (512, 512), seed=1)
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_scene_truth_has_background_zero_and_the_asked_peak(condition: str) -> None:
+    scene = example_scene(condition, (512, 512), seed=1)
     for frame in (0, 13, 50):
         phase_rad = scene.true_phase_rad(frame)
         assert phase_rad.dtype == np.float32
@@ -70,7 +73,7 @@ def test_scene_truth_has_background_zero_and_the_asked_peak(preset: str) -> None
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_scene_dense_covers_over_80_percent_at_every_time(seed: int) -> None:
-    scene = open_scene("dense", (768, 768), seed)
+    scene = example_scene("dense", (768, 768), seed)
     assert min(float(np.mean(scene.true_phase_rad(frame) > 0)) for frame in (0, 16, 32, 48)) > 0.8
 
 
@@ -110,7 +113,7 @@ def test_specimen_that_cannot_be_says_what_was_expected(wrong: dict[str, object]
 def test_simulated_camera_knows_the_truth_behind_each_of_its_frames() -> None:
     camera = SimulatedCamera.open("dense", CameraOptions(shape=SHAPE, frame_rate_hz=0, seed=7))
     assert isinstance(camera, SimulatedCamera)
-    scene = open_scene("dense", SHAPE, seed=7)
+    scene = example_scene("dense", SHAPE, seed=7)
     camera.start()
     for sequence in range(70):  # past the loop's end
         frame = camera.read(1.0)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
+from qpi_live.camera.simulation.conditions import CONDITIONS
 from qpi_live.camera.simulation.instrument import Aberration, Beam, Fringes, Instrument, Sensor, Speckle
 from qpi_live.camera.simulation.interferogram import ForwardModel
 from qpi_live.camera.simulation.specimen import Culture, Specimen
 from qpi_live.models.training.measurement import measure_instrument
-from qpi_live.models.training.simulate import CONDITIONS, simulate_pair
+from qpi_live.models.training.simulate import simulate_pair
 
 OPTICS = Optics(532e-9, 3.45e-6, 1.0, 0.0108)  # a band limit of 0.070 cycles per pixel
 TRUE = Instrument(
