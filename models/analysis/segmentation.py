@@ -1,0 +1,331 @@
+"""Which pixels are cells, and of which cell.
+
+What rises out of the background's noise is cell; cells that touch are parted where the landscape phase × depth sinks
+between them. Found on a map of reduced resolution, on which a frame takes milliseconds; outlines follow the full one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from qpi_live.models.analysis.basins import depth_px, split_hills
+from qpi_live.models.analysis.ground import find_ground
+
+_COARSE_ALONG = 256  # blocks along the frame's shorter edge, about
+_LARGEST_BLOCK_PX = 16
+_MOST_CELLS = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class CellSettings:
+    """What counts as a cell.
+
+    Attributes:
+        threshold_rad: a cell's least height over the background, in rad; None: `noises` times the background's noise.
+        noises: see there.
+        least_px: a cell's least area, in pixels of the frame; what is smaller is dust.
+        dip: touching cells are parted where phase × depth sinks by more than this share between them, 0 … 1.
+        clear_border: leave out cells that the frame's edge cuts, whose mass is not known.
+
+    Raises:
+        ValueError: one of them is beyond its range.
+    """
+
+    threshold_rad: float | None = None
+    noises: float = 5.0
+    least_px: int = 200
+    dip: float = 0.3
+    clear_border: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threshold_rad is not None and not 0 < self.threshold_rad < 1000:
+            raise ValueError(f"expected a threshold in rad above 0, got {self.threshold_rad!r}")
+        if not 1 <= self.noises <= 100:
+            raise ValueError(f"expected a threshold of 1 … 100 times the noise, got {self.noises!r}")
+        if not 1 <= self.least_px <= 10**8:
+            raise ValueError(f"expected a least area of 1 pixel or more, got {self.least_px!r}")
+        if not 0 <= self.dip < 1:
+            raise ValueError(f"expected a dip of 0 … 1, got {self.dip!r}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """The cells of one frame.
+
+    Attributes:
+        labels: (H, W) uint16, 1 … count on cells, 0 elsewhere.
+        count: of cells.
+        level_rad: the background's level, which a cell's phase is counted from.
+        noise_rad: the background's noise, of means over `block_px`² pixels.
+        threshold_rad: the height over the level at which cells begin.
+        block_px: edge of the blocks on which the cells were told apart, in pixels.
+        coarse_labels: (H // block, W // block) int32, the same labels on blocks.
+    """
+
+    labels: NDArray[np.uint16]
+    count: int
+    level_rad: float
+    noise_rad: float
+    threshold_rad: float
+    block_px: int
+    coarse_labels: NDArray[np.int32]
+
+
+def segment(
+    phase_rad: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    settings: CellSettings | None = None,
+    background: NDArray[np.bool_] | None = None,
+) -> Segmentation:
+    """The cells of a phase map.
+
+    Args:
+        phase_rad: (H, W) float32 in rad, unwrapped, finite; cells above the background.
+        mask: (H, W) bool, True where there is no phase; no cell is there.
+        settings: see `CellSettings`.
+        background: (H, W) bool, True where a person says that there is nothing; level and noise are taken there.
+
+    Raises:
+        ValueError: the phase is no picture, or a mask has another shape.
+    """
+    settings = settings or CellSettings()
+    if phase_rad.ndim != 2 or min(phase_rad.shape) < 8:
+        raise ValueError(f"expected a phase map of at least 8 × 8 pixels, got shape {phase_rad.shape}")
+    for name, layer in (("mask", mask), ("background", background)):
+        if layer is not None and layer.shape != phase_rad.shape:
+            raise ValueError(f"expected a {name} of the phase's shape {phase_rad.shape}, got {layer.shape}")
+    block_px = max(1, min(_LARGEST_BLOCK_PX, round(min(phase_rad.shape) / _COARSE_ALONG)))
+    no_mask = np.zeros((1, 1), np.bool_)
+    coarse, dark = _block_means(phase_rad, no_mask if mask is None else mask, mask is not None, block_px)
+    smooth = _smoothed(coarse)
+    ground = find_ground(smooth, dark if mask is not None else None)
+    if background is not None:
+        _, nothing = _block_means(phase_rad, background, True, block_px)
+        if nothing.any():
+            ground = find_ground(smooth, ~nothing | dark)
+    rise = ground.noise_rad * settings.noises if settings.threshold_rad is None else settings.threshold_rad
+    is_hill = (smooth > ground.level_rad + rise) & ~dark
+    least = max(1, round(settings.least_px / block_px**2))
+    _fill_and_clean(is_hill, least)
+    height = (smooth - np.float32(ground.level_rad)) * depth_px(is_hill)
+    basins = split_hills(height, is_hill, settings.dip, least)
+    count = _number(basins, least, settings.clear_border)
+    fine = find_ground(_means_of_nine(phase_rad, block_px))
+    limit = max(ground.level_rad + rise, ground.level_rad + settings.noises * min(fine.noise_rad, 3 * ground.noise_rad))
+    if settings.threshold_rad is not None:
+        limit = ground.level_rad + rise
+    labels = _at_full_resolution(
+        basins, phase_rad, np.float32(limit), no_mask if mask is None else mask, mask is not None, block_px
+    )
+    return Segmentation(labels, count, ground.level_rad, ground.noise_rad, rise, block_px, basins)
+
+
+@numba.njit(nogil=True, cache=True)
+def _block_means(
+    values: NDArray[np.float32], mask: NDArray[np.bool_], is_masked: bool, edge: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Means over blocks without the masked pixels, and which blocks have more than half of them masked.
+
+    Blocks that are masked whole take the value of the one before, so that nothing there stands out.
+    """
+    rows, columns = values.shape[0] // edge, values.shape[1] // edge
+    means = np.zeros((rows, columns), np.float32)
+    dark = np.zeros((rows, columns), np.bool_)
+    last = np.float32(0)
+    sums = np.empty(columns, np.float32)
+    for row in range(rows):
+        if not is_masked:
+            sums[:] = 0
+            for y in range(row * edge, (row + 1) * edge):
+                for column in range(columns):
+                    total = np.float32(0)
+                    for x in range(column * edge, (column + 1) * edge):
+                        total += values[y, x]
+                    sums[column] += total
+            for column in range(columns):
+                means[row, column] = sums[column] / np.float32(edge * edge)
+            continue
+        for column in range(columns):
+            total, seen = np.float32(0), 0
+            for y in range(row * edge, (row + 1) * edge):
+                for x in range(column * edge, (column + 1) * edge):
+                    if not mask[y, x]:
+                        total += values[y, x]
+                        seen += 1
+            dark[row, column] = 2 * seen < edge * edge
+            if seen:
+                last = total / np.float32(seen)
+            means[row, column] = last
+    return means, dark
+
+
+@numba.njit(nogil=True, cache=True)
+def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted with 1, 2, 1 along both axes; the edge is mirrored."""
+    rows, columns = values.shape
+    smooth = np.empty_like(values)
+    line = np.empty(columns, np.float32)
+    quarter, half = np.float32(0.25), np.float32(0.5)
+    for y in range(rows):
+        above, below = max(y - 1, 0), min(y + 1, rows - 1)
+        for x in range(columns):
+            line[x] = quarter * (values[above, x] + values[below, x]) + half * values[y, x]
+        smooth[y, 0] = quarter * (line[0] + line[1]) + half * line[0]
+        for x in range(1, columns - 1):
+            smooth[y, x] = quarter * (line[x - 1] + line[x + 1]) + half * line[x]
+        smooth[y, columns - 1] = quarter * (line[columns - 2] + line[columns - 1]) + half * line[columns - 1]
+    return smooth
+
+
+@numba.njit(nogil=True, cache=True)
+def _fill_and_clean(is_hill: NDArray[np.bool_], least: int) -> None:
+    """Fill holes and take away specks of fewer than `least` blocks; what touches the frame's edge is no hole."""
+    rows, columns = is_hill.shape
+    seen = np.zeros((rows, columns), np.bool_)
+    queue = np.empty(rows * columns, np.int64)
+    for start in range(rows * columns):
+        if seen[start // columns, start % columns]:
+            continue
+        kind = is_hill[start // columns, start % columns]
+        seen[start // columns, start % columns] = True
+        queue[0], first, last, at_edge = start, 0, 1, False
+        while first < last:
+            y, x = queue[first] // columns, queue[first] % columns
+            first += 1
+            at_edge = at_edge or y == 0 or x == 0 or y == rows - 1 or x == columns - 1
+            for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+                v, u = y + down, x + right
+                if 0 <= v < rows and 0 <= u < columns and not seen[v, u] and is_hill[v, u] == kind:
+                    seen[v, u] = True
+                    queue[last] = v * columns + u
+                    last += 1
+        if last < least and (kind or not at_edge):
+            for i in range(last):
+                is_hill[queue[i] // columns, queue[i] % columns] = not kind
+
+
+@numba.njit(nogil=True, cache=True)
+def _number(labels: NDArray[np.int32], least: int, clear_border: bool) -> int:
+    """Number the labels from 1 on in raster order, in place; those that are too small or cut become 0. Their count."""
+    rows, columns = labels.shape
+    most = 0
+    for y in range(rows):
+        for x in range(columns):
+            most = max(most, labels[y, x])
+    sizes = np.zeros(most + 1, np.int64)
+    for y in range(rows):
+        for x in range(columns):
+            label = labels[y, x]
+            if clear_border and (y == 0 or x == 0 or y == rows - 1 or x == columns - 1):
+                sizes[label] -= rows * columns
+            sizes[label] += 1
+    number = np.zeros(most + 1, np.int32)
+    count = 0
+    for y in range(rows):
+        for x in range(columns):
+            label = labels[y, x]
+            if label and number[label] == 0 and sizes[label] >= least and count < _MOST_CELLS:
+                count += 1
+                number[label] = count
+            labels[y, x] = number[label] if label else 0
+    return count
+
+
+@numba.njit(nogil=True, cache=True)
+def _means_of_nine(values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Means over 3 × 3 pixels around every `step`-th one, the outermost left out."""
+    rows, columns = (values.shape[0] - 2) // step, (values.shape[1] - 2) // step
+    means = np.empty((rows, columns), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            total = np.float32(0)
+            for y in range(row * step, row * step + 3):
+                for x in range(column * step, column * step + 3):
+                    total += values[y, x]
+            means[row, column] = total / np.float32(9)
+    return means
+
+
+@numba.njit(nogil=True, cache=True)
+def _at_full_resolution(
+    coarse: NDArray[np.int32],
+    phase_rad: NDArray[np.float32],
+    threshold_rad: np.float32,
+    mask: NDArray[np.bool_],
+    is_masked: bool,
+    edge: int,
+) -> NDArray[np.uint16]:
+    """The labels of pixels: inside where the mean over 3 × 3 pixels passes the threshold; of the nearest block."""
+    height, width = phase_rad.shape
+    rows, columns = coarse.shape
+    labels = np.zeros((height, width), np.uint16)
+    starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
+    of_span, is_inner = np.empty(columns, np.uint16), np.empty(columns, np.bool_)
+    spans, has_outline = 0, False
+    sums = np.empty(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
+    limit = threshold_rad * np.float32(9)
+    for y in range(height):
+        if y % edge == 0 and y // edge < rows:
+            spans = _spans_of(coarse, y // edge, edge, width, starts, ends, of_span, is_inner)
+            has_outline = not is_inner[:spans].all()
+        row = labels[y]
+        if has_outline:
+            above, here, below = phase_rad[max(y - 1, 0)], phase_rad[y], phase_rad[min(y + 1, height - 1)]
+            for x in range(width):
+                sums[x + 1] = above[x] + here[x] + below[x]
+            sums[0], sums[width + 1] = sums[1], sums[width]
+        for i in range(spans):
+            label = of_span[i]
+            if is_inner[i]:
+                row[starts[i] : ends[i]] = label
+            else:
+                for x in range(starts[i], ends[i]):
+                    if sums[x] + sums[x + 1] + sums[x + 2] > limit:
+                        row[x] = label
+        if is_masked:
+            for x in range(width):
+                if mask[y, x]:
+                    row[x] = 0
+    return labels
+
+
+@numba.njit(nogil=True, cache=True)
+def _spans_of(
+    coarse: NDArray[np.int32],
+    row: int,
+    edge: int,
+    width: int,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    of_span: NDArray[np.uint16],
+    is_inner: NDArray[np.bool_],
+) -> int:
+    """Stretches of a row of blocks that belong to one cell, in pixels; inner ones are surely cell. Their count."""
+    rows, columns = coarse.shape
+    count = 0
+    for column in range(columns):
+        mine = coarse[row, column]
+        inner = mine != 0
+        if mine == 0:
+            for v in range(max(row - 1, 0), min(row + 2, rows)):
+                for u in range(max(column - 1, 0), min(column + 2, columns)):
+                    if mine == 0:
+                        mine = coarse[v, u]
+        else:
+            # Smoothing has widened the blocks by two: only those farther in are surely cell.
+            for v in range(max(row - 2, 0), min(row + 3, rows)):
+                for u in range(max(column - 2, 0), min(column + 3, columns)):
+                    inner = inner and coarse[v, u] != 0
+        if mine == 0:
+            continue
+        end = width if column == columns - 1 else (column + 1) * edge
+        last = count - 1
+        if count and of_span[last] == mine and is_inner[last] == inner and ends[last] == column * edge:
+            ends[last] = end
+        else:
+            starts[count], ends[count], of_span[count], is_inner[count] = column * edge, end, mine, inner
+            count += 1
+    return count

@@ -1,0 +1,243 @@
+"""Ids that cells keep from frame to frame, and what becomes of them: new, lost, divided, merged.
+
+Each frame's cells are assigned to the tracks so that the sum of costs is least (Jonker–Volgenant, as Jaqaman et al.,
+Nat. Methods 5, 695, 2008, use it), where a cost is how far a cell lies from where its track expects it and how unlike
+its mass is. What lies beyond the gate is never assigned.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import pi, sqrt
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from qpi_live.models.analysis.cells import Cells
+from qpi_live.models.analysis.growth import Growth, fit_growth
+from scipy.optimize import linear_sum_assignment
+
+_MASS_WEIGHT = 1.0  # a mass twice as large costs as much as ln 2 gates of distance
+_STEADY = 0.5  # share of a new step in the speed that a track expects
+_MOST_POINTS = 2048  # of a history; twice as sparse each time it is full
+_SUM_TOLERANCE = 0.3  # parts and whole weigh the same to within this share
+_LOG_LIMIT = 1.5
+
+
+class Event(NamedTuple):
+    """What happened to a cell.
+
+    Attributes:
+        kind: `divided` (the id gave rise to `others`) or `merged` (`others` went up in the id).
+        id: see there.
+        others: ids.
+        time_s: when.
+    """
+
+    kind: Literal["divided", "merged"]
+    id: int
+    others: tuple[int, ...]
+    time_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One cell through time.
+
+    Attributes:
+        id: from 1, never used again.
+        parent: the id of the cell that divided into this one and another; 0 where none did.
+        since_s: when it was first seen.
+        seen_s: when it was last seen.
+        y_px, x_px, area_px, phase: as last seen; `phase` is the integrated phase in rad·px.
+        merged: ids that went up in it: its mass is theirs too.
+        times_s, masses, errors: its history, thinned where it is long; in rad·px.
+    """
+
+    id: int
+    parent: int
+    since_s: float
+    seen_s: float
+    y_px: float
+    x_px: float
+    area_px: float
+    phase: float
+    speed_y: float = 0.0
+    speed_x: float = 0.0
+    merged: tuple[int, ...] = ()
+    missed: int = 0
+    times_s: list[float] = field(default_factory=list)
+    masses: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    _stride: int = 1
+    _seen: int = 0
+
+    def note(self, time_s: float, mass: float, error: float) -> None:
+        """Add a point to the history."""
+        if self._seen % self._stride == 0:
+            self.times_s.append(time_s)
+            self.masses.append(mass)
+            self.errors.append(error)
+            if len(self.times_s) >= _MOST_POINTS:
+                for history in (self.times_s, self.masses, self.errors):
+                    del history[1::2]
+                self._stride *= 2
+        self._seen += 1
+
+    def growth(self) -> Growth | None:
+        """How fast it grows; None before its third point."""
+        return fit_growth(self.times_s, self.masses, self.errors)
+
+
+class Tracker:
+    """Gives the cells of one frame after the other their ids. One thread at a time calls it.
+
+    Args:
+        gate: how far a cell may be from where it is expected, in its own diameters.
+        patience: frames for which a cell may go unseen and still be found again.
+
+    Attributes:
+        events: the newest divisions and merges.
+    """
+
+    def __init__(self, gate: float = 1.0, patience: int = 5) -> None:
+        if not 0 < gate <= 100 or not 0 <= patience <= 10_000:
+            raise ValueError(
+                f"expected a gate of 0 … 100 diameters and a patience of 0 … 10000, got {gate}, {patience}"
+            )
+        self.gate = gate
+        self.patience = patience
+        self.events: deque[Event] = deque(maxlen=1000)
+        self._tracks: list[Track] = []
+        self._next_id = 1
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The cells that are there, or were a moment ago."""
+        return list(self._tracks)
+
+    def update(self, cells: Cells, time_s: float) -> NDArray[np.int64]:
+        """The ids of a frame's cells, (n,), in the order of its table.
+
+        Args:
+            cells: what was measured of the frame.
+            time_s: when it was taken, in s of any clock; frames come in order.
+        """
+        columns = cells.columns
+        y, x, area = columns["y_px"], columns["x_px"], columns["area_px"]
+        phase, error = columns["integrated_phase_rad_px"], columns["integrated_phase_error_rad_px"]
+        ids = np.zeros(len(cells), np.int64)
+        taken, found = self._assigned(y, x, area, phase)
+        before = {self._tracks[t].id: self._tracks[t].phase for t in taken}
+        of_cell: dict[int, Track] = {}
+        for t, c in zip(taken, found, strict=True):
+            _follow(self._tracks[t], float(y[c]), float(x[c]), float(area[c]), float(phase[c]), time_s)
+            of_cell[c] = self._tracks[t]
+        lost = [track for t, track in enumerate(self._tracks) if t not in set(taken)]
+        self._note_merges(lost, cells, of_cell, before, time_s)
+        for c in range(len(cells)):
+            if c not in of_cell:
+                of_cell[c] = self._begin(c, cells, of_cell, before, time_s)
+        for c in range(len(cells)):
+            of_cell[c].note(time_s, float(phase[c]), float(error[c]))
+            ids[c] = of_cell[c].id
+        for track in lost:
+            track.missed += 1
+        self._tracks = [track for track in self._tracks if track.missed <= self.patience]
+        return ids
+
+    def _assigned(
+        self, y: NDArray[np.float64], x: NDArray[np.float64], area: NDArray[np.int64], phase: NDArray[np.float64]
+    ) -> tuple[list[int], list[int]]:
+        """Which track goes on in which cell."""
+        if not self._tracks or not len(y):
+            return [], []
+        known = np.array([(t.y_px, t.x_px, t.speed_y, t.speed_x, t.missed, t.area_px, t.phase) for t in self._tracks])
+        late = (known[:, 4] + 1)[:, None]
+        down = known[:, 0:1] + known[:, 2:3] * late - y
+        right = known[:, 1:2] + known[:, 3:4] * late - x
+        reach = self.gate * 2 * np.sqrt(np.maximum(known[:, 5:6], area) / pi)
+        distance = np.hypot(down, right) / reach
+        ratio = np.abs(np.log(np.maximum(phase, 1e-3) / np.maximum(known[:, 6:7], 1e-3)))
+        cost = distance**2 + _MASS_WEIGHT * np.minimum(ratio, _LOG_LIMIT) ** 2
+        allowed = distance <= 1
+        rows, columns = linear_sum_assignment(np.where(allowed, cost, 1e6))
+        kept = allowed[rows, columns]
+        return rows[kept].tolist(), columns[kept].tolist()
+
+    def _note_merges(
+        self, lost: list[Track], cells: Cells, of_cell: dict[int, Track], before: dict[int, float], time_s: float
+    ) -> None:
+        """A track that is gone, where a neighbour has gained what it weighed, went up in that one."""
+        labels, (height, width) = cells.segmentation.labels, cells.segmentation.labels.shape
+        for track in lost:
+            if track.missed:
+                continue
+            place = min(max(round(track.y_px), 0), height - 1), min(max(round(track.x_px), 0), width - 1)
+            heir = of_cell.get(int(labels[place]) - 1)
+            if heir is None or heir.id not in before:
+                continue
+            gained = heir.phase - before[heir.id]
+            if abs(gained - track.phase) <= _SUM_TOLERANCE * track.phase:
+                heir.merged += (track.id, *track.merged)
+                self.events.append(Event("merged", heir.id, (track.id,), time_s))
+
+    def _begin(
+        self, cell: int, cells: Cells, of_cell: dict[int, Track], before: dict[int, float], time_s: float
+    ) -> Track:
+        """A new track; the daughter of a neighbour that has lost what it weighs."""
+        columns = cells.columns
+        y, x, area, phase = (
+            float(columns[name][cell]) for name in ("y_px", "x_px", "area_px", "integrated_phase_rad_px")
+        )
+        parent = 0
+        nearest = _nearest(y, x, [track for track in of_cell.values() if track.id in before])
+        if nearest is not None and np.hypot(nearest.y_px - y, nearest.x_px - x) < 2 * sqrt(2 * area / pi) * self.gate:
+            freed = before[nearest.id] - nearest.phase
+            if abs(freed - phase) <= _SUM_TOLERANCE * phase:
+                parent = nearest.id
+        track = Track(self._next_id, parent, time_s, time_s, y, x, area, phase)
+        self._next_id += 1
+        self._tracks.append(track)
+        if parent and nearest is not None:
+            if nearest.merged:  # what had merged parts again
+                nearest.merged = ()
+                track.parent = 0
+            else:
+                nearest = self._daughter(nearest, of_cell, time_s)
+                self.events.append(Event("divided", parent, (nearest.id, track.id), time_s))
+        return track
+
+    def _daughter(self, mother: Track, of_cell: dict[int, Track], time_s: float) -> Track:
+        """The other daughter, in place of the mother's track: a cell that divided is no more."""
+        daughter = Track(
+            self._next_id,
+            mother.id,
+            time_s,
+            time_s,
+            mother.y_px,
+            mother.x_px,
+            mother.area_px,
+            mother.phase,
+            mother.speed_y,
+            mother.speed_x,
+        )
+        self._next_id += 1
+        self._tracks[self._tracks.index(mother)] = daughter
+        for cell, track in of_cell.items():
+            if track is mother:
+                of_cell[cell] = daughter
+        return daughter
+
+
+def _follow(track: Track, y: float, x: float, area: float, phase: float, time_s: float) -> None:
+    frames = track.missed + 1
+    track.speed_y += _STEADY * ((y - track.y_px) / frames - track.speed_y)
+    track.speed_x += _STEADY * ((x - track.x_px) / frames - track.speed_x)
+    track.y_px, track.x_px, track.area_px, track.phase = y, x, area, phase
+    track.seen_s, track.missed = time_s, 0
+
+
+def _nearest(y: float, x: float, tracks: list[Track]) -> Track | None:
+    return min(tracks, key=lambda track: (track.y_px - y) ** 2 + (track.x_px - x) ** 2, default=None)
