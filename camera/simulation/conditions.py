@@ -66,7 +66,7 @@ class Condition:
         """The member that needs the least change of the instrument: each quantity at the nearer end of its range."""
         fringes, speckle, aberration = instrument.fringes, instrument.speckle or Speckle(0.0), instrument.aberration
         factor = 1.0 if self.contrast_is_absolute else fringes.contrast
-        contrast = float(np.clip(fringes.contrast, *(end * factor for end in self.contrast)))
+        contrast = _within(fringes.contrast, (self.contrast[0] * factor, self.contrast[1] * factor))
         return replace(
             instrument,
             fringes=replace(fringes, contrast=contrast),
@@ -74,7 +74,7 @@ class Condition:
                 _sum(aberration.noll_rad, self.added.noll_rad),
                 _sum(aberration.drift_noll_rad, self.added.drift_noll_rad),
             ),
-            speckle=replace(speckle, strength=float(np.clip(speckle.strength, *self.speckle))),
+            speckle=replace(speckle, strength=_within(speckle.strength, self.speckle)),
         ), self.shown
 
     def _on_another_day(self, instrument: Instrument, rng: Generator) -> Instrument:
@@ -141,6 +141,10 @@ def example_of(name: str) -> tuple[Instrument, Specimen]:
     """
     instrument, specimen = CONDITIONS[name].example(REFERENCE)
     return replace(instrument, name=name), specimen
+
+
+def _within(value: float, ends: Range) -> float:
+    return min(max(value, ends[0]), ends[1])
 
 
 def _sum(some: tuple[float, ...], others: tuple[float, ...]) -> tuple[float, ...]:
