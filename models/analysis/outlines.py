@@ -70,4 +70,4 @@ def _is(labels: NDArray[np.int32], label: int, y: int, x: int, heading: int, lef
         row, column = (y if left else y - 1), x - 1
     else:
         row, column = y - 1, (x - 1 if left else x)
-    return 0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and labels[row, column] == label
+    return 0 <= row < labels.shape[0] and 0 <= column < labels.shape[1] and bool(labels[row, column] == label)

@@ -145,12 +145,12 @@ def measure_region(
     shape = phase_rad.shape[0], phase_rad.shape[1]
     is_line = region.shape is Shape.LINE
     if is_line:
-        values = line_profile(phase_rad, region.points, left_out)
-        values = values[np.isfinite(values)]
+        profile = line_profile(phase_rad, region.points, left_out)
+        chosen = profile[np.isfinite(profile)]
     else:
         inside = region.inside(shape)
-        values = phase_rad[inside if left_out is None else inside & ~left_out]
-    values = values.astype(np.float64) - level_rad
+        chosen = phase_rad[inside if left_out is None else inside & ~left_out]
+    values = chosen.astype(np.float64) - level_rad
     figures: dict[str, float | None] = {"pixels": float(values.size)}
     if values.size:
         rad = {

@@ -7,6 +7,7 @@ its mass is. What lies beyond the gate is never assigned.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from math import pi, sqrt
@@ -20,9 +21,14 @@ from scipy.optimize import linear_sum_assignment
 
 _MASS_WEIGHT = 1.0  # a mass twice as large costs as much as ln 2 gates of distance
 _STEADY = 0.5  # share of a new step in the speed that a track expects
-_MOST_POINTS = 2048  # of a history; twice as sparse each time it is full
+_MOST_POINTS = 1024  # of a history; twice as sparse each time it is full
+_MOST_ENDED = 1000
 _SUM_TOLERANCE = 0.3  # parts and whole weigh the same to within this share
 _LOG_LIMIT = 1.5
+
+
+HISTORY = ("frame", "time_s", "y_px", "x_px", "area_px", "integrated_phase_rad_px", "integrated_phase_error_rad_px")
+"""What is kept of a cell in each frame."""
 
 
 class Event(NamedTuple):
@@ -52,7 +58,8 @@ class Track:
         seen_s: when it was last seen.
         y_px, x_px, area_px, phase: as last seen; `phase` is the integrated phase in rad·px.
         merged: ids that went up in it: its mass is theirs too.
-        times_s, masses, errors: its history, thinned where it is long; in rad·px.
+
+    A long history is thinned, so that any life takes little memory.
     """
 
     id: int
@@ -67,27 +74,28 @@ class Track:
     speed_x: float = 0.0
     merged: tuple[int, ...] = ()
     missed: int = 0
-    times_s: list[float] = field(default_factory=list)
-    masses: list[float] = field(default_factory=list)
-    errors: list[float] = field(default_factory=list)
+    _points: array[float] = field(default_factory=lambda: array("d"))
     _stride: int = 1
     _seen: int = 0
 
-    def note(self, time_s: float, mass: float, error: float) -> None:
-        """Add a point to the history."""
+    @property
+    def history(self) -> NDArray[np.float64]:
+        """(n, 7) a row for each frame in which it was seen: see `HISTORY`."""
+        return np.array(self._points).reshape(-1, len(HISTORY))
+
+    def note(self, point: tuple[float, ...]) -> None:
+        """Add a row to the history."""
         if self._seen % self._stride == 0:
-            self.times_s.append(time_s)
-            self.masses.append(mass)
-            self.errors.append(error)
-            if len(self.times_s) >= _MOST_POINTS:
-                for history in (self.times_s, self.masses, self.errors):
-                    del history[1::2]
+            self._points.extend(point)
+            if len(self._points) >= _MOST_POINTS * len(HISTORY):
+                self._points = array("d", self.history[::2].tobytes())
                 self._stride *= 2
         self._seen += 1
 
     def growth(self) -> Growth | None:
         """How fast it grows; None before its third point."""
-        return fit_growth(self.times_s, self.masses, self.errors)
+        rows = self.history
+        return fit_growth(rows[:, 1], rows[:, 5], rows[:, 6])
 
 
 class Tracker:
@@ -99,6 +107,7 @@ class Tracker:
 
     Attributes:
         events: the newest divisions and merges.
+        ended: the tracks that ended last.
     """
 
     def __init__(self, gate: float = 1.0, patience: int = 5) -> None:
@@ -109,6 +118,7 @@ class Tracker:
         self.gate = gate
         self.patience = patience
         self.events: deque[Event] = deque(maxlen=1000)
+        self.ended: deque[Track] = deque(maxlen=_MOST_ENDED)
         self._tracks: list[Track] = []
         self._next_id = 1
 
@@ -117,12 +127,13 @@ class Tracker:
         """The cells that are there, or were a moment ago."""
         return list(self._tracks)
 
-    def update(self, cells: Cells, time_s: float) -> NDArray[np.int64]:
+    def update(self, cells: Cells, time_s: float, frame: int = 0) -> NDArray[np.int64]:
         """The ids of a frame's cells, (n,), in the order of its table.
 
         Args:
             cells: what was measured of the frame.
             time_s: when it was taken, in s of any clock; frames come in order.
+            frame: its number, for the history.
         """
         columns = cells.columns
         y, x, area = columns["y_px"], columns["x_px"], columns["area_px"]
@@ -140,10 +151,11 @@ class Tracker:
             if c not in of_cell:
                 of_cell[c] = self._begin(c, cells, of_cell, before, time_s)
         for c in range(len(cells)):
-            of_cell[c].note(time_s, float(phase[c]), float(error[c]))
+            of_cell[c].note((frame, time_s, y[c], x[c], area[c], phase[c], error[c]))
             ids[c] = of_cell[c].id
         for track in lost:
             track.missed += 1
+        self.ended.extend(track for track in self._tracks if track.missed > self.patience)
         self._tracks = [track for track in self._tracks if track.missed <= self.patience]
         return ids
 
@@ -225,6 +237,7 @@ class Tracker:
         )
         self._next_id += 1
         self._tracks[self._tracks.index(mother)] = daughter
+        self.ended.append(mother)
         for cell, track in of_cell.items():
             if track is mother:
                 of_cell[cell] = daughter

@@ -94,8 +94,8 @@ def test_tracker_history_of_a_long_life_is_thinned_and_spans_all_of_it() -> None
     for frame in range(5000):
         tracker.update(cells, frame)
     [track] = tracker.tracks
-    assert len(track.times_s) < 2100
-    assert (track.times_s[0], track.times_s[-1]) == pytest.approx((0, 5000), abs=10)
+    assert len(track.history) < 1024
+    assert (track.history[0, 1], track.history[-1, 1]) == pytest.approx((0, 5000), abs=10)
 
 
 def test_growth_weighted_fit_finds_rate_and_its_error() -> None:
