@@ -20,6 +20,7 @@ from qpi_live.camera.files.contents import Contents, Facts, Stack, Values
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.image_file import GreyImage, read_image, to_grey
 from qpi_live.camera.files.tiff_page import without_colour
+from qpi_live.camera.files.writers.manifest import is_recording
 from qpi_live.camera.optics import Optics
 
 BUNDLED = "glioblastoma"
@@ -146,6 +147,8 @@ def _named(path: Path, do: Callable[[], Result]) -> Result:
 
 def _opener(path: Path) -> Callable[[Path], Contents]:
     if path.is_dir():
+        if is_recording(path):
+            return _loaded("recorded_folder:open_recorded")
         is_zarr = any((path / name).is_file() for name in _ZARR_FILES)
         return _loaded("zarr_store:open_zarr" if is_zarr else "folder:open_folder")
     try:

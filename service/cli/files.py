@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,12 +21,19 @@ def files(
     path: Annotated[str, typer.Argument(help="File or folder, or PATH::NAME for one dataset in it.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     channel: Annotated[str, typer.Option(help="Channel to play; found by default.")] = "",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Close a recording that was cut off; keep what is whole.")
+    ] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Check every frame of a recording by its checksum.")] = False,
 ) -> None:
     """List what a recording holds: datasets, frames, channels, sizes, scale, times; and what would be played."""
     from qpi_live.camera.files.image_bounds import ImageFileError
     from qpi_live.camera.files.recording import list_contents, open_recording
 
     path = path.removeprefix("replay:")
+    if repair or verify:
+        with one_clear_line():
+            _check(Path(path), repair)
     with one_clear_line():
         contents = list_contents(path)
         contents.close()
@@ -48,6 +56,18 @@ def files(
         typer.echo(f"`qpi serve --camera replay:{path}` plays {bits}. {played['sentence']}".rstrip())
     else:
         typer.echo(f"`qpi serve --camera replay:{path}` needs more: {played['sentence']}")
+
+
+def _check(folder: Path, closes: bool) -> None:
+    """Say how many frames of a recording are whole, and close it if asked; exit code 1 where some are not."""
+    from qpi_live.camera.files.writers.repair import check, repair
+
+    layers = repair(folder) if closes else check(folder)
+    for one in layers:
+        torn = f", {one.torn} torn" if one.torn else ""
+        typer.echo(f"{folder.name}: {one.frames} frames of {one.layer} are whole{torn}.")
+    if not closes and any(one.torn for one in layers):
+        raise typer.Exit(1)
 
 
 def _row(stack: Stack) -> tuple[str, ...]:

@@ -134,6 +134,12 @@ class TiffPages:
             return self._load(self._pages[0]).tags.valueof(number)
         return None
 
+    def description(self, index: int) -> str:
+        """What the page of this number, as `read_directory` counts, says of itself; "" where nothing."""
+        with suppress(Exception):  # a malformed tag is as good as none
+            return str(self._load(self._all_pages[index]).description)
+        return ""
+
     def close(self) -> None:
         """Let go of the file."""
         self.tiff.close()

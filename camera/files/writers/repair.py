@@ -1,0 +1,151 @@
+"""Closes recordings that were cut off: what is whole is kept and counted, what is torn is taken off."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import time_ns
+
+from qpi_live.camera.files.bounded_file import read_exactly
+from qpi_live.camera.files.image_bounds import ImageFileError
+from qpi_live.camera.files.readers.tiff_pages import TiffPages
+from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry, read_entries
+from qpi_live.camera.files.writers.manifest import Manifest
+from qpi_live.camera.files.writers.ome_text import ome_text
+from qpi_live.camera.files.writers.page_file import PageFile, PageLayout
+from qpi_live.camera.files.writers.recorded_layer import list_name, parts_of
+from qpi_live.camera.whole_file import whole_file
+
+_BIG = b"II+\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What became of one layer: frames that are whole, and those that were torn."""
+
+    layer: str
+    frames: int
+    torn: int
+
+
+def is_open(manifest: Manifest) -> bool:
+    """Whether a recording was not closed: it is being written, or was cut off."""
+    return manifest.ended_ns is None
+
+
+def check(folder: Path) -> list[Repaired]:
+    """How many frames of each layer are whole, by the checksum of every one; nothing is changed.
+
+    Raises:
+        ImageFileError: it is no recording.
+    """
+    manifest = Manifest.read(folder)
+    return [_counted(folder, layer) for layer in manifest.layers]
+
+
+def _counted(folder: Path, layer: str) -> Repaired:
+    parts = _parts(folder, layer)
+    entries = _known(folder, layer, parts)
+    sound = sum(entry.part < len(parts) and parts[entry.part].is_sound(entry) for entry in entries)
+    return Repaired(layer, sound, len(entries) - sound)
+
+
+def repair(folder: Path) -> list[Repaired]:
+    """Close a recording that was cut off; one that was closed stays as it is.
+
+    Raises:
+        ImageFileError: it is no recording, or cannot be read.
+        OSError: it cannot be written.
+    """
+    manifest = Manifest.read(folder)
+    if not is_open(manifest):
+        return check(folder)
+    repaired = [_repair_layer(folder, layer, manifest) for layer in manifest.layers]
+    frames = ", ".join(f"{one.frames} of {one.layer}" for one in repaired)
+    manifest.ended_ns, manifest.state = time_ns(), "repaired"
+    manifest.sentence = f"The recording was cut off; these frames are whole: {frames}."
+    manifest.write(folder)
+    return repaired
+
+
+def _repair_layer(folder: Path, layer: str, manifest: Manifest) -> Repaired:
+    parts = _parts(folder, layer)
+    entries = _known(folder, layer, parts)
+    kept: list[FrameEntry] = []
+    for number, part in enumerate(parts):
+        sound = [entry for entry in entries if entry.part == number and part.is_sound(entry)]
+        _close_part(part, layer, manifest, sound)
+        kept += sound
+    with whole_file(folder / list_name(layer)) as written, written.open("wb") as file:
+        file.writelines(replace(entry, frame=at).line() for at, entry in enumerate(kept))
+        file.flush()
+        os.fsync(file.fileno())
+    return Repaired(layer, len(kept), len(entries) - len(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of a layer; `layout` is None where not even its first page is there."""
+
+    path: Path
+    layout: PageLayout | None
+
+    def is_sound(self, entry: FrameEntry) -> bool:
+        """Whether the image of a frame is there as it was recorded."""
+        if self.layout is None:
+            return False
+        try:
+            return zlib.crc32(read_exactly(self.path, entry.offset, self.layout.image_bytes)) == entry.crc32
+        except ImageFileError:
+            return False
+
+
+def _parts(folder: Path, layer: str) -> list[_Part]:
+    return [_Part(path, _layout_of(path)) for path in parts_of(folder, layer)]
+
+
+def _known(folder: Path, layer: str, parts: list[_Part]) -> list[FrameEntry]:
+    """The entries of a layer: those of its list, and those that stand in pages alone."""
+    entries = list(read_entries(folder / list_name(layer)))
+    listed = {(entry.part, entry.offset) for entry in entries}
+    for part in parts:
+        entries += [entry for entry in _in_pages(part.path) if (entry.part, entry.offset) not in listed]
+    return sorted(entries, key=lambda entry: entry.frame)
+
+
+def _in_pages(path: Path) -> list[FrameEntry]:
+    """What the pages of a file say of their frames, as far as the chain goes; the first page has no room for it."""
+    try:
+        pages = TiffPages(path)
+    except (ImageFileError, ValueError, OSError):
+        return []
+    try:
+        found = [parse_entry(pages.description(number).encode()) for number in range(1, pages.directories)]
+    finally:
+        pages.close()
+    return [entry for entry in found if entry is not None]
+
+
+def _layout_of(path: Path) -> PageLayout | None:
+    try:
+        pages = TiffPages(path)
+    except (ImageFileError, ValueError, OSError):
+        return None
+    try:
+        is_big = read_exactly(path, 0, 4) == _BIG
+        return PageLayout(pages.shape, pages.dtype.newbyteorder("="), None, is_big)
+    finally:
+        pages.close()
+
+
+def _close_part(part: _Part, layer: str, manifest: Manifest, sound: list[FrameEntry]) -> None:
+    if part.layout is None or not sound:
+        part.path.unlink()
+        return
+    layout = replace(part.layout, object_pixel_m=manifest.object_pixel_m)
+    file = PageFile.reopen(part.path, layout, ome_text(manifest, layer, layout, 0))
+    for entry in sound:
+        file.adopt(entry.offset, entry.line().rstrip())
+    file.close(ome_text(manifest, layer, layout, len(sound), sound))
