@@ -7,7 +7,8 @@ All methods see the same frames, which training never saw: pairs of an instrumen
 `camera.simulation.conditions`, from a seed on that no choice in this project was made with. Engines that can use a
 calibration frame are judged without one and with, the classical chain with each background. The sideband is the
 instrument's own, as on a stream whose sign was decided once. For comparison, scikit-image unwraps the very wrapped
-phase that the classical chain unwrapped, and `true aberration` is the classical chain with a background that was fitted
+phase that the classical chain unwrapped; a local Wiener filter (Lim 1990) over the phase is the rival of what takes
+noise off with a network; and `true aberration` is the classical chain with a background that was fitted
 to the truth: none can do better. Figures are over the whole frame on the scale of 0 … 12 rad, to which truth and answer
 are cut; nothing is aligned or masked. On windows of the bundled hologram, whose truth nobody knows, each engine is
 compared with the classical chain. The last line is the whole result as JSON.
@@ -40,9 +41,12 @@ from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, rms_rad, ssim, wit
 from qpi_live.models.sideband import Sideband
 from rich.progress import track
 from rich.table import Table
+from scipy.signal import wiener
 
 BUNDLED_INSTRUMENT = Path(__file__).parent.parent / "camera" / "data" / "glioblastoma.json"
 RECORDING = "replay:glioblastoma"
+_FUSED = "fused"
+_WIENER_PX = 9  # edge of the filter's window
 _CLASSICAL = ("goldstein", "goldstein-cuda")
 _FIRST_SEED = 500_000
 _FITS_TO_THE_TRUTH = 6  # each takes off what it trusts; lost turns and edges keep out of it
@@ -108,6 +112,10 @@ def _titled(
     """Title, name and options of everything that is judged: the classical chain once with each background."""
     for name in engines:
         title = Path(name).name
+        if name == _FUSED:
+            yield title, name, options
+            yield f"{title}, blend", name, replace(options, blend=True)
+            continue
         if name not in _CLASSICAL:
             yield title, name, options
             continue
@@ -122,6 +130,9 @@ def _methods(engines: list[str], backgrounds: list[str], options: EngineOptions,
         methods[title] = _with_engine(name, with_background, calibrated=False)
         if isinstance(_open(name, options), TunableEngine):
             methods[f"{title}, calibration frame"] = _with_engine(name, with_background, calibrated=True)
+    for background in backgrounds:
+        label = "Wiener filter" if background == POLYNOMIAL else f"{Path(background).name} background, Wiener filter"
+        methods[f"goldstein, {label}"] = _with_wiener(replace(options, background=background))
     methods["true aberration"] = _with_true_aberration(options)
     if peers and (module := peers_or_none()) is not None:
         methods["scikit-image"] = _with_peer(module.unwrap, options, calibrated=False)
@@ -155,6 +166,17 @@ def _with_peer(unwrap: Unwrapper, options: EngineOptions, calibrated: bool) -> M
     return retrieve
 
 
+def _with_wiener(options: EngineOptions) -> Method:
+    """The classical chain, whose noise a filter takes off that knows no cells."""
+    classical = _with_engine("goldstein", options, calibrated=False)
+
+    def retrieve(example: Example) -> Phase:
+        smooth: Phase = wiener(classical(example).astype(np.float64), _WIENER_PX).astype(np.float32)
+        return smooth
+
+    return retrieve
+
+
 def _with_true_aberration(options: EngineOptions) -> Method:
     """The classical chain whose background is a fit, of order 4, to how far its phase is from the truth."""
     classical = _with_engine("goldstein", options, calibrated=False)
@@ -178,6 +200,13 @@ def _phase(engine: PhaseEngine, frame: Frame) -> Phase:
         return engine.retrieve(frame).phase_rad
     except InferenceError:
         return np.zeros(frame.shape, np.float32)
+
+
+def _alone(engine: PhaseEngine, frame: Frame) -> Phase:
+    """`_phase` of a frame that has nothing to do with the one before."""
+    if isinstance(engine, TunableEngine):
+        engine.forget_instrument()
+    return _phase(engine, frame)
 
 
 def _open(name: str, options: EngineOptions) -> PhaseEngine:
@@ -236,7 +265,7 @@ def _on_the_recording(
     figures: dict[str, Any] = {}
     for title, name, own_options in others:
         opened = _open(name, own_options)
-        made = [_phase(opened, frame) for frame in frames]
+        made = [_alone(opened, frame) for frame in frames]
         raw = [rms_rad(phase, other) for phase, other in zip(made, reference, strict=True)]
         level = [rms_rad(without_level(phase, other), other) for phase, other in zip(made, reference, strict=True)]
         figures[title] = {

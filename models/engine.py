@@ -105,6 +105,8 @@ class PhaseFrame:
         amplitude: (H, W) float32 in grey values, half of what the fringes' cosine swings by; None if not measured.
         mask: (H, W) bool, True where the fringes are too weak for a phase, which is noise there, and where the frame
             misses pixels, whoever made the phase; None where nowhere.
+        network_rad: (H, W) float32 in rad, the newest picture that a network beside the measured phase has made of this
+            stream, a few frames old where it does not see every frame; None where there is none.
 
     Raises:
         ValueError: the phase is not float32, or not of the frame's shape.
@@ -119,6 +121,7 @@ class PhaseFrame:
     disputed_mask: NDArray[np.bool_] | None = None
     amplitude: NDArray[np.float32] | None = None
     mask: NDArray[np.bool_] | None = None
+    network_rad: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.phase_rad.dtype != np.float32 or self.phase_rad.shape != self.frame.shape:
@@ -137,7 +140,7 @@ class PhaseFrame:
         self.phase_rad.flags.writeable = False
         if self.frame.missing is not None:
             object.__setattr__(self, "mask", either(self.mask, self.frame.missing))
-        for layer in (self.amplitude, self.mask):
+        for layer in (self.amplitude, self.mask, self.network_rad):
             if layer is not None:
                 if layer.shape != self.frame.shape:
                     raise ValueError(f"expected layers of the frame's shape {self.frame.shape}, got {layer.shape}")
@@ -278,6 +281,7 @@ class EngineOptions:
         threads: CPU threads an engine may use; None: all cores it is allowed.
         background: what finds the instrument's phase under the sample: `polynomial`, `learned`, or the path of another
             learned background that `qpi export` wrote.
+        blend: let the network of the fused engine take noise off the measured phase.
     """
 
     optics: Optics | None = None
@@ -286,6 +290,7 @@ class EngineOptions:
     background_order: int | None = None
     threads: int | None = None
     background: str = POLYNOMIAL
+    blend: bool = False
 
 
 _ADAPTERS = {
@@ -293,6 +298,7 @@ _ADAPTERS = {
     "goldstein": "qpi_live.models.engines.classical:ClassicalEngine",
     "goldstein-cuda": "qpi_live.models.engines.classical_cuda:ClassicalCudaEngine",
     "nasprnet": "qpi_live.models.engines.onnx:OnnxEngine",
+    "fused": "qpi_live.models.engines.fused:FusedEngine",
 }
 _FROM_FILE = {
     ".onnx": "qpi_live.models.engines.onnx:OnnxEngine",

@@ -105,6 +105,7 @@ class Settings(BaseSettings):
         description="what finds the instrument's phase under the sample: polynomial, learned, or the file of a learned "
         "one",
     )
+    blend: bool = Field(default=False, description="let the network of the fused engine take noise off the phase")
     calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
     threads: int | None = Field(default=None, ge=1, description="CPU threads the engine may use; unset is all cores")
 
@@ -243,7 +244,9 @@ class Settings(BaseSettings):
     def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
         """What an engine of the live stream is asked for; `optics` are the camera's."""
         carrier = None if self.carrier is None else parse_carrier(self.carrier)
-        return EngineOptions(optics, carrier, sideband, self.background_order, self.threads, self.background)
+        return EngineOptions(
+            optics, carrier, sideband, self.background_order, self.threads, self.background, self.blend
+        )
 
 
 def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:

@@ -19,6 +19,7 @@ class Layer(Word):
     INTERFEROGRAM = "interferogram", "the camera's grey values"
     AMPLITUDE = "amplitude", "of the fringes, grey values"
     MASK = "mask", "1 where the fringes are too weak for a phase"
+    NETWORK = "network", "what the network beside the measured phase has made last, rad"
     BASELINE = "baseline", "the baseline's phase, rad"
     TRUE = "true", "the phase that a simulated frame was made from, rad"
 

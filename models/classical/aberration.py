@@ -77,7 +77,7 @@ class Background(ABC):
         """
         means, lit = block_means(phase_rad, self.block_px, mask)
         aberration = self.fit(means, lit)
-        self._bands.run(_subtract_polynomial, aberration.coefficients, phase_rad)
+        self._bands.run(subtract_polynomial, aberration.coefficients, phase_rad)
         return aberration
 
 
@@ -151,7 +151,7 @@ def _masked_block_means(
 
 
 @numba.njit(nogil=True, cache=True)
-def _subtract_polynomial(
+def subtract_polynomial(
     first_row: int, last_row: int, coefficients: NDArray[np.float64], phase: NDArray[np.float32]
 ) -> None:
     """Take Σ c[i, j] y^i x^j off each pixel: one polynomial in x a row, by Horner's rule."""

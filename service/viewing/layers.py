@@ -53,6 +53,8 @@ def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
     layers: list[Layer] = [Layer.PHASE, Layer.WRAPPED, Layer.INTERFEROGRAM]
     if live.phase.amplitude is not None:
         layers += [Layer.AMPLITUDE, Layer.MASK]
+    if live.phase.network_rad is not None:
+        layers.append(Layer.NETWORK)
     if baseline is not None and baseline.is_beside(live):
         layers.append(Layer.BASELINE)
     if live.frame.true_phase_rad is not None:
@@ -153,6 +155,13 @@ def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:
             return block_mean(phase.amplitude, view.downscale)
         mask = np.zeros(phase.frame.shape, np.uint8) if phase.mask is None else phase.mask.view(np.uint8)
         return block_mean(mask, view.downscale)
+    if view.layer is Layer.NETWORK:
+        if phase.network_rad is None:
+            raise LayerMissing(
+                f"expected a network beside the measured phase, got {phase.engine.name} without one; "
+                "the engine fused has one where it was trained for the stream"
+            )
+        return block_mean(phase.network_rad, view.downscale)
     unwrapped = block_mean(phase.phase_rad, view.downscale)
     # A mean of wrapped values would be wrong wherever the phase wraps inside a block: average first, wrap then.
     return wrap(unwrapped) if view.layer is Layer.WRAPPED else unwrapped

@@ -20,13 +20,14 @@ import { View } from "./picture/view.js";
 const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
 const SILENCE_MS = 3000;
 
-// Phase, baseline and truth share one scale, so that switching between them compares them.
+// Phase, network, baseline and truth share one scale, so that switching between them compares them.
 const [absolute, cyclic] = [new Limits(), new Limits([-Math.PI, Math.PI])];
 const limits = {
   phase: absolute,
   wrapped: cyclic,
   amplitude: new Limits(),
   mask: new Limits([0, 1]),
+  network: absolute,
   baseline: absolute,
   true: absolute,
 };
@@ -35,6 +36,7 @@ const maps = {
   wrapped: "cyclic",
   amplitude: "grey",
   mask: "grey",
+  network: "perceptual",
   baseline: "perceptual",
   true: "perceptual",
 };

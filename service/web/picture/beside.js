@@ -5,7 +5,7 @@ import { color, percentileLimits } from "./contrast.js";
 import { one } from "../dom.js";
 import { fixed } from "../units.js";
 
-const NAMES = { interferogram: "Interferogram", amplitude: "Amplitude", mask: "Mask", true: "True phase" };
+const NAMES = { interferogram: "Interferogram", amplitude: "Amplitude", mask: "Mask", network: "Network", true: "True phase" };
 const LEAST_SPAN_RAD = 0.1; // a smaller difference is noise, and not worth colours of its own
 
 export class Beside {

@@ -12,7 +12,7 @@ from tests.cuda_host import HostDevice, needs_compiler
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 
-@pytest.fixture(params=["goldstein", "goldstein learned", "goldstein-cuda"])
+@pytest.fixture(params=["goldstein", "goldstein learned", "goldstein-cuda", "fused"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[PhaseEngine]:
     name, _, background = request.param.partition(" ")
     assert name in engine_names()
