@@ -208,7 +208,11 @@ def working_bytes(engine: PhaseEngine, shape: tuple[int, int]) -> int:
 
 @runtime_checkable
 class TunableEngine(Protocol):
-    """An engine whose demodulation a person can adjust while it runs. Safe to call from any thread."""
+    """An engine whose demodulation a person can adjust while it runs. Safe to call from any thread.
+
+    Raises:
+        EngineBusy: (from all of them) the frame at hand takes too long to wait for; nothing has changed.
+    """
 
     def refind_carrier(self) -> None:
         """Find the carrier again on the next frame; the sign that was decided for the camera stays."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from threading import Lock
 
 from qpi_live.camera.device import Device
@@ -10,47 +12,58 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import DeviceEngine, EngineIdentity, PhaseEngine, PhaseFrame, TrainedEngine, TunableEngine
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """An engine, and whether somebody works with it: it is closed only when nobody does."""
+
+    engine: PhaseEngine
+    working: Lock = field(default_factory=Lock)
+
+
 class EngineSwitch:
     """`PhaseEngine` that is the one chosen last; the next `retrieve` after `choose` is done by that one.
 
     Whoever works with the stream's engine holds this, and asks anew each time for what only some engines can do:
-    `tunable`, `trained` and `open_device` are None while the present one cannot.
+    `tunable`, `trained` and `open_device` are None while the present one cannot. An engine that does not come back from
+    a frame keeps neither `choose` nor another thread with the next engine waiting.
 
     Args:
         engine: the one to begin with; the switch's from now on, as are all that are chosen: it closes them.
     """
 
     def __init__(self, engine: PhaseEngine) -> None:
-        self._current = engine
-        self._working = Lock()  # held while an engine works: the one that was replaced is closed only then
+        self._held = _Held(engine)
         self._changing = Lock()
-        self._replaced: list[PhaseEngine] = []
+        self._replaced: list[_Held] = []
         self._closed = False
 
     @property
     def current(self) -> PhaseEngine:
         """The engine chosen last."""
-        return self._current
+        return self._held.engine
 
     @property
     def identity(self) -> EngineIdentity:
         """See `PhaseEngine.identity`: of the engine chosen last."""
-        return self._current.identity
+        return self.current.identity
 
     @property
     def tunable(self) -> TunableEngine | None:
         """The present engine's adjustments, where it has any."""
-        return self._current if isinstance(self._current, TunableEngine) else None
+        engine = self.current
+        return engine if isinstance(engine, TunableEngine) else None
 
     @property
     def trained(self) -> TrainedEngine | None:
         """The present engine, where it was trained for one instrument."""
-        return self._current if isinstance(self._current, TrainedEngine) else None
+        engine = self.current
+        return engine if isinstance(engine, TrainedEngine) else None
 
     @property
     def open_device(self) -> Callable[[], Device] | None:
         """Gives the device that the present engine works on (`DeviceEngine.open_device`), where it works on one."""
-        return self._current.open_device if isinstance(self._current, DeviceEngine) else None
+        engine = self.current
+        return engine.open_device if isinstance(engine, DeviceEngine) else None
 
     def choose(self, engine: PhaseEngine) -> None:
         """Let `engine`, warmed up already, do the next frame. Safe to call from any thread; it never waits.
@@ -58,42 +71,48 @@ class EngineSwitch:
         The frame at hand is finished by the engine before, which is closed then.
         """
         with self._changing:
-            if engine is self._current:
+            if engine is self._held.engine:
                 return
-            self._replaced.append(self._current)
-            self._current = engine
+            self._replaced.append(self._held)
+            self._held = _Held(engine)
         self._close_replaced()
 
     def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
         """See `PhaseEngine.warm_up`."""
-        with self._working:
-            self._current.warm_up(shape, bit_depth)
-        self._close_replaced()
+        with self._at_work() as engine:
+            engine.warm_up(shape, bit_depth)
 
     def retrieve(self, frame: Frame) -> PhaseFrame:
         """See `PhaseEngine.retrieve`."""
-        try:
-            with self._working:
-                return self._current.retrieve(frame)
-        finally:
-            self._close_replaced()
+        with self._at_work() as engine:
+            return engine.retrieve(frame)
 
     def close(self) -> None:
         """Let go of all engines, once the frame at hand is done; one that is chosen later is closed at once."""
-        with self._working:
+        with self._at_work():
             self._closed = True
-        self._close_replaced()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[PhaseEngine]:
+        """The engine chosen last, which nobody closes meanwhile; afterwards those that were replaced are closed."""
+        try:
+            while True:
+                held = self._held
+                with held.working:
+                    if held is self._held:  # else it was replaced just now
+                        yield held.engine
+                        return
+        finally:
+            self._close_replaced()
 
     def _close_replaced(self) -> None:
-        # While an engine works this is left to whoever lets it work, right afterwards.
-        if not self._working.acquire(blocking=False):
-            return
-        try:
-            with self._changing:
-                ended, self._replaced = self._replaced, []
-                if self._closed:
-                    ended.append(self._current)
-            for engine in ended:
-                engine.close()
-        finally:
-            self._working.release()
+        with self._changing:
+            ended = [*self._replaced, self._held] if self._closed else self._replaced
+            # Of one that works this is left to whoever lets it work, right afterwards.
+            free = [held for held in ended if held.working.acquire(blocking=False)]
+            self._replaced = [held for held in self._replaced if held not in free]
+        for held in free:
+            try:
+                held.engine.close()
+            finally:
+                held.working.release()

@@ -9,6 +9,10 @@ class EngineUnavailable(EngineError):
     """The engine cannot be made here: unknown name, missing package, or an artifact that does not fit."""
 
 
+class EngineBusy(EngineError):
+    """The engine works on a frame for so long that nobody can adjust it meanwhile; nothing has changed."""
+
+
 class InferenceError(EngineError):
     """One frame could not be inverted; it is dropped and counted, and the stream goes on.
 

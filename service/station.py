@@ -88,7 +88,8 @@ class Station:
             self._engine_options,
             lambda: (self.cameras.identity.shape, self.cameras.identity.bit_depth),
             self.tuning,
-            lambda: follow(self._queue, self.engine),
+            lambda: self.pipeline.is_engine_hung,
+            self._go_on_with_new_engine,
         )
         self.on_demand = OnDemand(settings.sent_memory_mb << 20, settings.sent_seconds)
         ProcessCollector(registry=self.registry)
@@ -165,6 +166,10 @@ class Station:
 
     def _engine_options(self) -> EngineOptions:
         return self.settings.engine_options(self.cameras.identity.optics, self.tuning.now.sideband)
+
+    def _go_on_with_new_engine(self) -> None:
+        self.pipeline.leave_hung_engine()
+        follow(self._queue, self.engine)
 
     async def _warm_up_on_demand(self) -> None:
         while self.pipeline.state.name is State.STARTING:  # which compiles what the other would compile, too

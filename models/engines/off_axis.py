@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import hypot
 from threading import Lock
@@ -25,10 +27,11 @@ from qpi_live.models.engines.fringe_quality import fringe_quality
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
 from qpi_live.models.engines.learned_background import LearnedBackground, network_for
 from qpi_live.models.engines.signs import Signs
-from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.errors import EngineBusy, EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
 
 _SMALLEST_PX = 64
+_ADJUSTING_S = 5.0  # how long whoever adjusts the engine waits for the frame at hand
 # How far a carrier may lie from where it was, in radii of the pass band, before the band is moved; beside a calibration
 # frame, or a carrier that was given, only as far as it must.
 _SAME_CARRIER, _SAME_CARRIER_BESIDE = 0.1, 0.7
@@ -206,25 +209,25 @@ class OffAxisEngine(ABC):
 
     def refind_carrier(self) -> None:
         """See `TunableEngine.refind_carrier`."""
-        with self._lock:
+        with self._between_frames():
             self._forget_stream()
 
     def forget_instrument(self) -> None:
         """See `TunableEngine.forget_instrument`."""
-        with self._lock:
+        with self._between_frames():
             self._signs.forget()
             self._forget_stream()
 
     def use_sideband(self, sideband: Sideband) -> None:
         """See `TunableEngine.use_sideband`."""
         chosen = Sideband(sideband)
-        with self._lock:
+        with self._between_frames():
             self._sideband = chosen
             self._forget_stream()
 
     def use_calibration(self, frame: Frame | None, *, force: bool = False) -> None:
         """See `TunableEngine.use_calibration`."""
-        with self._lock:
+        with self._between_frames():
             if frame is not None:
                 if self._stream is not None and frame.shape != self._stream.retriever.shape:
                     raise ValueError(
@@ -237,6 +240,19 @@ class OffAxisEngine(ABC):
                     check_sample_free(frame, self._options.threads)
             self._calibration = frame
             self._forget_stream()
+
+    @contextmanager
+    def _between_frames(self) -> Iterator[None]:
+        """While no frame is inverted; `EngineBusy` where one keeps whoever adjusts the engine waiting for too long."""
+        if not self._lock.acquire(timeout=_ADJUSTING_S):
+            raise EngineBusy(
+                f"expected the engine between two frames, and it has worked on one for {_ADJUSTING_S:.0f} s; "
+                "try again, or choose another engine"
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Let go of the chain. Doing it twice is harmless."""

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from qpi_live.models.errors import EngineError
+from qpi_live.models.errors import EngineBusy, EngineError
 from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.description import describe_further
@@ -122,6 +122,10 @@ def _answer_errors(app: FastAPI) -> None:
         first = error.errors()[0]
         where = " ".join(str(part) for part in first["loc"])
         return answer(422, f"{where}: {first['msg']}, got {str(first.get('input'))[:100]!r}")
+
+    @app.exception_handler(EngineBusy)
+    async def _engine_busy(_: Request, error: EngineBusy) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503, {"retry-after": "1"})
 
     @app.exception_handler(EngineError)
     async def _engine(_: Request, error: EngineError) -> JSONResponse:

@@ -172,13 +172,13 @@ def use_engine(station: AtStation, new: schemas.NewEngine) -> schemas.EngineAnsw
     return engine_answer(station)
 
 
-@router.post("/engine/carrier", tags=["engine"], summary="Find the carrier again", responses=problems(409))
+@router.post("/engine/carrier", tags=["engine"], summary="Find the carrier again", responses=problems(409, 503))
 def refind_carrier(station: AtStation) -> schemas.EngineAnswer:
     """The carrier is found again on the next frame."""
     return engine_answer(station, station.tuning.refind_carrier())
 
 
-@router.put("/engine/sideband", tags=["engine"], summary="Choose the sideband", responses=problems(409))
+@router.put("/engine/sideband", tags=["engine"], summary="Choose the sideband", responses=problems(409, 503))
 def use_sideband(station: AtStation, sideband: schemas.NewSideband) -> schemas.EngineAnswer:
     """The phase's sign flips between upper and lower; the choice is remembered for this camera.
 
@@ -188,7 +188,7 @@ def use_sideband(station: AtStation, sideband: schemas.NewSideband) -> schemas.E
 
 
 @router.delete(
-    "/engine/calibration", tags=["engine"], summary="Go on without a calibration frame", responses=problems(409)
+    "/engine/calibration", tags=["engine"], summary="Go on without a calibration frame", responses=problems(409, 503)
 )
 def drop_calibration(station: AtStation) -> schemas.EngineAnswer:
     """The background is fitted in each frame again."""
@@ -196,7 +196,7 @@ def drop_calibration(station: AtStation) -> schemas.EngineAnswer:
 
 
 @router.post(
-    "/engine/calibration/undo", tags=["engine"], summary="Undo the last change of calibration", responses=problems(409)
+    "/engine/calibration/undo", tags=["engine"], summary="Undo the last change of calibration", responses=problems(409, 503)
 )
 def undo_calibration(station: AtStation) -> schemas.EngineAnswer:
     """The calibration frame, or none, that was in force before the last change is in force again."""

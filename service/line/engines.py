@@ -51,6 +51,7 @@ class Engines:
         options: what a further engine is asked for.
         layout: (H, W) and bit depth of the camera's frames now.
         tuning: hands the stream over, with the adjustments in force.
+        is_hung: whether the engine that runs does not come back from a frame.
         on_change: called after each change.
     """
 
@@ -61,6 +62,7 @@ class Engines:
         options: Callable[[], EngineOptions],
         layout: Callable[[], _Layout],
         tuning: Tuning,
+        is_hung: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
         # What comes over the network must not name files: the one that the service was started with goes by its name.
@@ -69,6 +71,7 @@ class Engines:
         self._options = options
         self._layout = layout
         self._tuning = tuning
+        self._is_hung = is_hung
         self._on_change = on_change
         self._changing = Lock()
         self._looking = Lock()
@@ -89,7 +92,8 @@ class Engines:
     def choose(self, name: str) -> None:
         """Let the engine called `name` make the phase from the next frame on. It warms up first, beside the pipeline.
 
-        Changes that are asked for at once are done one after the other.
+        Changes that are asked for at once are done one after the other. One that hangs is left behind, also where the
+        same one is asked for again.
 
         Raises:
             EngineUnavailable: no such engine, it cannot be opened here, or it does not take these frames; the stream
@@ -98,7 +102,7 @@ class Engines:
         if name not in self.names:
             raise EngineUnavailable(f"expected an engine among {', '.join(self.names)}, got {name!r}")
         with self._changing:
-            if name == self._chosen:
+            if name == self._chosen and not self._is_hung():
                 return
             engine = self._opened(name)
             try:

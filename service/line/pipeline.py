@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from threading import Event, Thread
 from time import monotonic, monotonic_ns
 
@@ -29,6 +30,7 @@ from qpi_live.service.line.failures import FailureLog
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.shift import Shift
 from qpi_live.service.line.state import PipelineState, State
 from qpi_live.service.line.tap import Taps
 
@@ -41,6 +43,7 @@ _LONGEST_RETRY_S = 10.0
 _MANY_FAILURES = 10  # frames that fail one after the other before the pipeline is not called ready any more
 _HUNG_S = 10.0  # how long an engine may work on one frame before it is called hung
 _SWITCHED = "camera switched"
+_HUNG = "engine hung"
 _STREAMING = "Frames are streaming."
 _log = logging.getLogger(__name__)
 
@@ -79,11 +82,11 @@ class Pipeline:
         self._look_again = Event()  # wakes a camera thread that waits for a camera
         self._state = PipelineState(State.STARTING, _WARMING_UP)
         self._broken: PipelineState | None = None  # what keeps the pipeline from working, whatever the camera does
-        self._working_since: float | None = None  # on the frame that the engine has at hand
+        self._shift = Shift()  # of the thread whose engine work counts
         self._failures = FailureLog(_log)
         self._threads = [
             Thread(target=self._to_the_end, args=("camera", self._capture), name="camera", daemon=True),
-            Thread(target=self._to_the_end, args=("engine", self._retrieve), name="engine", daemon=True),
+            self._engine_thread(),
         ]
 
     @property
@@ -93,16 +96,20 @@ class Pipeline:
             return self._state
         if self._broken is not None:
             return self._broken
-        since = self._working_since
-        if since is not None and monotonic() - since > _HUNG_S:
-            hung_s = monotonic() - since
+        if self.is_engine_hung:
             return PipelineState(
                 State.FAILING,
-                f"The engine has worked on one frame for {hung_s:.0f} s and may hang; start the service again.",
+                f"The engine has worked on one frame for {self._shift.busy_s:.0f} s and may hang; choose another, or "
+                "the same again.",
             )
         if self._state.name is State.LIVE and self._failed_in_a_row >= _MANY_FAILURES:
             return PipelineState(State.FAILING, f"No frame can be retrieved. {self.last_failure}")
         return self._state
+
+    @property
+    def is_engine_hung(self) -> bool:
+        """Whether the engine has worked on one frame for so long that it may never come back."""
+        return self._warm.is_set() and self._shift.busy_s > _HUNG_S
 
     @property
     def epoch(self) -> int:
@@ -143,10 +150,34 @@ class Pipeline:
                 and none of the new one has come.
         """
         if source != self._source:
-            self._source = source
-            prepare()
+            before, self._source = self._source, source
+            try:
+                prepare()
+            except BaseException:
+                self._source = before
+                raise
             self.camera.choose(source)
         self._look_again.set()
+
+    def leave_hung_engine(self) -> None:
+        """Go on with the engine chosen last, warmed up already, where the one before does not come back.
+
+        Its frame counts as failed. Its thread, which nothing can end, is left behind; what it may still bring is nobody's.
+        """
+        shift = self._shift
+        if self._stop.is_set() or not shift.relieve(_HUNG_S if self._warm.is_set() else 0.0):
+            return
+        _log.warning("the engine does not come back; another one goes on")
+        if self._warm.is_set():
+            self._note_failure("The engine hung, and another one goes on.", _HUNG)
+        self._shift = Shift()
+        thread = self._engine_thread(is_warm=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _engine_thread(self, is_warm: bool = False) -> Thread:
+        work = partial(self._retrieve, self._shift, is_warm)
+        return Thread(target=self._to_the_end, args=("engine", work), name="engine", daemon=True)
 
     def _to_the_end(self, name: str, work: Callable[[], None]) -> None:
         """Run a thread's work. If it ends on its own, which it never should, that is no secret."""
@@ -229,61 +260,73 @@ class Pipeline:
         rate_hz = self.camera.identity.frame_rate_hz
         return max(_PATIENCE_S, _PATIENCE_PERIODS / rate_hz if rate_hz else 0.0)
 
-    def _retrieve(self) -> None:
-        """The engine thread: warm up, then turn frames into phase until stopped."""
-        self._warm_up()
+    def _retrieve(self, shift: Shift, is_warm: bool) -> None:
+        """An engine thread: warm up, then turn frames into phase until stopped or relieved."""
+        if not (is_warm or self._warm_up(shift)):
+            return
+        self._broken = None
+        self._warm.set()
         while not self._stop.is_set():
             frame = self._queue.get(_POLL_S)
-            if frame is not None:
-                self._working_since = monotonic()
-                self._retrieve_one(frame)
-                self._working_since = None
+            if frame is not None and not self._retrieve_one(frame, shift):
+                return
         self.engine.close()
 
-    def _warm_up(self) -> None:
-        """Warm up the engine; where it cannot start, wait for another engine or another camera."""
+    def _warm_up(self, shift: Shift) -> bool:
+        """Warm up the engine; where it cannot start, wait for another engine or another camera. Whether to go on."""
         while not self._stop.is_set():
             engine, identity = self.engine.current, self.camera.identity
+            shift.begin()
             try:
                 self.engine.warm_up(identity.shape, identity.bit_depth)
+                sentence = ""
             except EngineError as error:
                 sentence = str(error)
                 _log.error("the engine cannot start: %s", error)
             except Exception as error:
                 sentence = f"The engine cannot start: {error!r}."
                 self._failures.note("the engine cannot start", error)
-            else:
-                self._broken = None
-                self._warm.set()
-                return
+            if not shift.end():
+                return False
+            if not sentence:
+                break
             self._broken = PipelineState(State.FAILED, sentence)
             while self.engine.current is engine and self.camera.identity.source == identity.source:
                 if self._stop.wait(_POLL_S):
-                    return
+                    break
+        return True
 
-    def _retrieve_one(self, frame: Frame) -> None:
+    def _retrieve_one(self, frame: Frame, shift: Shift) -> bool:
+        """Turn one frame into phase and publish it. False if this thread was relieved over it."""
         taken_ns = monotonic_ns()
         if frame.source != self._source:  # it waited while a person switched to another camera
             self.account.dropped(_SWITCHED)
-            return
+            return True
+        shift.begin()
         try:
             phase = self.engine.retrieve(frame)
-        except InferenceError as error:
-            self._note_failure(str(error), error.reason)
-            return
         except Exception as error:
-            self._note_failure(repr(error), "internal error")
-            self._failures.note(f"the engine failed on frame {frame.sequence}", error)
-            return
+            return shift.end() and self._fail(frame, error)
+        if not shift.end():
+            return False
         if frame.source != self._source:  # the switch came meanwhile, with adjustments that are not this camera's
             self.account.dropped(_SWITCHED)
-            return
+            return True
         live = LiveFrame.timed(_off_device(phase), self.camera.identity, taken_ns)
         # Recorded and counted before anyone can see the frame: who has seen frame N finds N in the account.
         self._failed_in_a_row = 0
         self.latencies.record(live.stages_ms)
         self.account.delivered()
         self.hub.publish(live)
+        return True
+
+    def _fail(self, frame: Frame, error: Exception) -> bool:
+        if isinstance(error, InferenceError):
+            self._note_failure(str(error), error.reason)
+        else:
+            self._note_failure(repr(error), "internal error")
+            self._failures.note(f"the engine failed on frame {frame.sequence}", error)
+        return True
 
     def _note_failure(self, sentence: str, reason: str) -> None:
         self.last_failure = sentence

@@ -64,6 +64,25 @@ def test_switch_while_a_frame_is_retrieved_lets_the_engine_before_finish_it() ->
     assert switch.retrieve(frame()).engine.name == "second"
 
 
+def test_switch_whose_engine_hangs_does_the_next_frame_with_the_one_chosen_then() -> None:
+    hung, second, made = HeldEngine("hung"), FakeEngine("second"), []
+    switch = EngineSwitch(hung)
+    thread = Thread(target=lambda: made.append(switch.retrieve(frame())), daemon=True)
+    thread.start()
+    assert hung.entered.wait(PATIENCE_S)
+    switch.choose(second)
+    others = Thread(target=lambda: made.append(switch.retrieve(frame(1))), daemon=True)
+    others.start()
+    others.join(PATIENCE_S)
+    assert [phase.engine.name for phase in made] == ["second"]
+    assert not hung.closed
+    switch.close()
+    assert second.closed
+    hung.release.set()
+    thread.join(PATIENCE_S)
+    assert hung.closed
+
+
 def test_switch_chosen_twice_during_one_frame_closes_both_engines_that_went() -> None:
     engines = [HeldEngine("first"), FakeEngine("second"), FakeEngine("third")]
     switch = EngineSwitch(engines[0])
