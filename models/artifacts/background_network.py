@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from qpi_live.models.artifacts.checksum import intact
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 
 FORMAT = "qpi background 1"
@@ -83,7 +84,7 @@ class BackgroundNetwork:
         path: the ONNX file; by default the network that ships.
 
     Raises:
-        EngineUnavailable: no such file, or not such a network.
+        EngineUnavailable: no such file, one that was altered since it was exported, or not such a network.
     """
 
     def __init__(self, path: Path = SHIPPED) -> None:
@@ -92,10 +93,11 @@ class BackgroundNetwork:
                 f"expected a learned background at {path}, got no such file; `qpi export` writes one, "
                 "and --background polynomial needs none"
             )
+        content = intact(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # two milliseconds of work: a second thread costs more than it does
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise EngineUnavailable(f"expected a learned background at {path}, got: {error}") from error
         self.card = BackgroundCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +10,7 @@ from typing import Any
 
 from qpi_live.camera.device import DeviceIdentity
 from qpi_live.models.artifacts.agreement import Agreement
+from qpi_live.models.artifacts.checksum import sha256
 from qpi_live.models.artifacts.compiler import Capability
 from qpi_live.models.artifacts.identity import NetworkIdentity
 from qpi_live.models.artifacts.sizes import Sizes
@@ -135,11 +135,6 @@ class EngineManifest:
 def manifest_path(engine: Path) -> Path:
     """Where the manifest of the file `engine` lies."""
     return engine.with_name(f"{engine.name}.json")
-
-
-def sha256(content: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def _rebuild(model: str, engine: Path) -> str:

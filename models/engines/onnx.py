@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.models.artifacts.checksum import intact
 from qpi_live.models.artifacts.identity import NetworkIdentity
 from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame
@@ -34,7 +35,7 @@ class OnnxEngine:
         path: the ONNX file; by default the network that ships, in the precision that is best here.
 
     Raises:
-        EngineUnavailable: no such file, or not such a network.
+        EngineUnavailable: no such file, one that was altered since it was exported, or not such a network.
     """
 
     def __init__(self, options: EngineOptions, path: Path | None = None) -> None:
@@ -42,8 +43,9 @@ class OnnxEngine:
         path = path or (SHIPPED if len(providers) > 1 else SHIPPED_INT8)
         if not path.is_file():
             raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
+        content = intact(path)
         try:
-            self._session = open_session(path, providers, options.threads)
+            self._session = open_session(content, providers, options.threads)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
         self.network = NetworkIdentity.from_metadata(self._session.get_modelmeta().custom_metadata_map)

@@ -10,6 +10,7 @@ import torch
 from numpy.random import default_rng
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.artifacts.background_network import INPUTS, OUTPUTS, BackgroundCard, BackgroundNetwork
+from qpi_live.models.artifacts.checksum import forget_checksum, note_checksum
 from qpi_live.models.export.onnx_file import ExportError, commit
 from qpi_live.models.export.precision import stamp
 from qpi_live.models.training.background_maps import GRID, draw
@@ -21,7 +22,7 @@ _OPSET = 18
 
 
 def export_background(checkpoint: Checkpoint, path: Path, data: Path, probes: int = 16) -> float:
-    """Write `path`, if the backgrounds that it and torch find agree on every probe.
+    """Write `path`, and its checksum beside it, if the backgrounds that it and torch find agree on every probe.
 
     Args:
         checkpoint: of `qpi train --net background`.
@@ -45,6 +46,8 @@ def export_background(checkpoint: Checkpoint, path: Path, data: Path, probes: in
                 f"expected ONNX Runtime within {_LARGEST_DIFFERENCE_RAD} rad of torch, got {difference_rad:.2g} rad; "
                 "nothing was written"
             )
+        forget_checksum(path)
+    note_checksum(path)
     return difference_rad
 
 

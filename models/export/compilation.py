@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.artifacts.agreement import Agreement, Probe, Retrieve, compare
-from qpi_live.models.artifacts.compiled_network import EngineManifest, manifest_path, sha256
+from qpi_live.models.artifacts.checksum import intact, sha256
+from qpi_live.models.artifacts.compiled_network import EngineManifest, manifest_path
 from qpi_live.models.artifacts.compiler import Capability, EngineLibrary, Progress
 from qpi_live.models.artifacts.identity import NetworkIdentity
 from qpi_live.models.artifacts.session import open_session
@@ -158,7 +159,7 @@ def is_current(plan: Plan, library: EngineLibrary, device: Device | None) -> boo
 
 def _content(model: Path) -> bytes:
     try:
-        return model.read_bytes()
+        return intact(model)
     except FileNotFoundError as missing:
         raise EngineUnavailable(
             f"expected a network at {model}, got no such file; name one that `qpi export` wrote"

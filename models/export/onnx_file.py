@@ -16,6 +16,7 @@ from qpi_live.camera.frame import Pixels
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.artifacts.agreement import Agreement, Probe, compare
+from qpi_live.models.artifacts.checksum import forget_checksum, note_checksum
 from qpi_live.models.artifacts.identity import NetworkIdentity
 from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.export.precision import PRECISIONS, stamp, to_fp16, to_int8
@@ -59,7 +60,7 @@ def export(
     precision: str = "fp32",
     shape: tuple[int, int] | None = None,
 ) -> Agreement:
-    """Write `path`, if ONNX Runtime agrees with torch on every probe.
+    """Write `path`, and its checksum beside it, if ONNX Runtime agrees with torch on every probe.
 
     Args:
         checkpoint: of `qpi train`.
@@ -91,6 +92,8 @@ def export(
         onnx.save(model, written)
         agreement = _compare(net, written, compared)
         _refuse_disagreement(agreement, precision)
+        forget_checksum(path)
+    note_checksum(path)
     return agreement
 
 

@@ -196,7 +196,10 @@ def drop_calibration(station: AtStation) -> schemas.EngineAnswer:
 
 
 @router.post(
-    "/engine/calibration/undo", tags=["engine"], summary="Undo the last change of calibration", responses=problems(409, 503)
+    "/engine/calibration/undo",
+    tags=["engine"],
+    summary="Undo the last change of calibration",
+    responses=problems(409, 503),
 )
 def undo_calibration(station: AtStation) -> schemas.EngineAnswer:
     """The calibration frame, or none, that was in force before the last change is in force again."""

@@ -162,7 +162,8 @@ class Pipeline:
     def leave_hung_engine(self) -> None:
         """Go on with the engine chosen last, warmed up already, where the one before does not come back.
 
-        Its frame counts as failed. Its thread, which nothing can end, is left behind; what it may still bring is nobody's.
+        Its frame counts as failed. Its thread, which nothing can end, is left behind; what it may still bring is
+        nobody's.
         """
         shift = self._shift
         if self._stop.is_set() or not shift.relieve(_HUNG_S if self._warm.is_set() else 0.0):

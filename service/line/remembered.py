@@ -14,6 +14,7 @@ from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.sideband import Sideband
 
+_FILE_OF_0_1 = "sidebands.json"  # {camera: sideband}; what it holds is taken over with the first choice
 _log = logging.getLogger(__name__)
 
 
@@ -66,8 +67,15 @@ class RememberedCameras:
                 _log.warning("the %s of %s cannot be remembered: %s", what, camera, error)
 
     def _read(self) -> dict[str, Any]:
-        try:
-            choices = json.loads(self._file.read_text())
-        except (OSError, ValueError):
-            return {}
-        return choices if isinstance(choices, dict) else {}
+        if self._file.exists():
+            return _object_in(self._file)
+        before = _object_in(self._file.with_name(_FILE_OF_0_1))
+        return {camera: {"sideband": chosen} for camera, chosen in before.items() if isinstance(chosen, str)}
+
+
+def _object_in(file: Path) -> dict[str, Any]:
+    try:
+        choices = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return choices if isinstance(choices, dict) else {}

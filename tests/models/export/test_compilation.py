@@ -12,7 +12,8 @@ pytest.importorskip("onnx", reason="compiling needs onnx: pip install 'qpi-live[
 import onnx
 from qpi_live.camera.device import DeviceUnavailable
 from qpi_live.models.artifacts import tensorrt_library
-from qpi_live.models.artifacts.compiled_network import EngineManifest, manifest_path, sha256
+from qpi_live.models.artifacts.checksum import sha256
+from qpi_live.models.artifacts.compiled_network import EngineManifest, manifest_path
 from qpi_live.models.artifacts.compiler import EngineLibrary
 from qpi_live.models.artifacts.sizes import Sizes
 from qpi_live.models.artifacts.tensorrt_library import RTX, TensorRtLibrary, choose_library

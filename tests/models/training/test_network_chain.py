@@ -16,6 +16,7 @@ from qpi_live.camera.frame import Frame  # noqa: E402
 from qpi_live.camera.optics import Optics  # noqa: E402
 from qpi_live.camera.simulation.instrument import Fringes, Instrument, Sensor  # noqa: E402
 from qpi_live.models.artifacts.agreement import Probe  # noqa: E402
+from qpi_live.models.artifacts.checksum import sha256  # noqa: E402
 from qpi_live.models.engine import EngineOptions, open_engine  # noqa: E402
 from qpi_live.models.engines.onnx import OnnxEngine  # noqa: E402
 from qpi_live.models.errors import EngineUnavailable, InferenceError  # noqa: E402
@@ -232,7 +233,13 @@ def test_export_that_disagrees_with_torch_writes_nothing(chain: Path, monkeypatc
     probes = [Probe(PairSet(chain / "pairs", "test").pixels(n)) for n in range(2)]
     with pytest.raises(ExportError, match="nothing was written"):
         export(checkpoint, chain / "refused.onnx", probes, shape=(128, 128))
-    assert not (chain / "refused.onnx").exists()
+    assert not list(chain.glob("refused.onnx*"))
+
+
+def test_export_writes_the_checksum_that_the_network_is_checked_by(chain: Path) -> None:
+    network = chain / "tiny.onnx"
+    digest, name = network.with_name("tiny.onnx.sha256").read_text().split()
+    assert (digest, name) == (sha256(network.read_bytes()), "tiny.onnx")
 
 
 def test_export_to_int8_gives_a_smaller_file_that_says_so(chain: Path) -> None:

@@ -27,6 +27,22 @@ def test_sideband_in_a_damaged_file_is_auto(tmp_path: Path, text: str) -> None:
     assert RememberedCameras(file).get("replay:a") == "auto"
 
 
+def test_sidebands_that_the_first_version_remembered_are_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "sidebands.json").write_text('{"replay:a": "lower", "replay:b": "upper", "replay:c": "left"}')
+    remembered = RememberedCameras(tmp_path / "cameras.json")
+    assert remembered.get("replay:a") == "lower"
+    remembered.put("replay:b", Sideband.AUTO)
+    again = RememberedCameras(tmp_path / "cameras.json")
+    assert [again.get(f"replay:{name}") for name in "abc"] == ["lower", "auto", "auto"]
+    assert (tmp_path / "sidebands.json").exists()  # for whoever goes back
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"replay:a": 7}', "\x00"])
+def test_damaged_sidebands_of_the_first_version_are_passed_over(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sidebands.json").write_text(text)
+    assert RememberedCameras(tmp_path / "cameras.json").get("replay:a") == "auto"
+
+
 def test_sideband_that_cannot_be_written_is_said_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
     RememberedCameras(tmp_path / "state" / "sidebands.json").put("replay:a", "lower")
