@@ -29,6 +29,7 @@ from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.line.state import State
 from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
+from qpi_live.service.measuring.measurer import Measurer
 from qpi_live.service.sent.on_demand import OnDemand
 from qpi_live.service.settings import Settings
 from qpi_live.service.viewing.audience import Audience
@@ -79,6 +80,7 @@ class Station:
         beside = EngineSwitch(baseline) if baseline else None
         self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
         self.others = OtherPhases(self.baseline)
+        self.measurer = Measurer(self.hub, remembered)
         self.encoders = Encoders(self.others, self.latencies)
         self.board = StatusBoard(self.pipeline, lambda: self.cameras.identity)
         self.tuning = Tuning(cameras.chosen, sideband, remembered, self.engine, beside)
@@ -155,6 +157,7 @@ class Station:
             asyncio.create_task(self._warm_up_on_demand()),
         ]
         self.pipeline.start()
+        self.measurer.start()
         if self.baseline:
             self.baseline.start()
         try:
@@ -180,6 +183,7 @@ class Station:
     def _stop(self) -> None:
         if self.baseline:
             self.baseline.stop(_STOP_S)
+        self.measurer.stop(_STOP_S)
         self.on_demand.close()
         self.camera_requests.close()
         self.others.close()

@@ -7,6 +7,7 @@ between them. Found on a map of reduced resolution, on which a frame takes milli
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import pi, sqrt
 
 import numba
 import numpy as np
@@ -17,6 +18,8 @@ from qpi_live.models.analysis.ground import find_ground
 _COARSE_ALONG = 256  # blocks along the frame's shorter edge, about
 _LARGEST_BLOCK_PX = 16
 _MOST_CELLS = 65_535
+_EDGE_PX = 8  # so far into the frame the pass band's ringing reaches
+_STANDS_OUT = 2.0  # times the threshold: a cell's least height at its highest point
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ def segment(
     block_px = max(1, min(_LARGEST_BLOCK_PX, round(min(phase_rad.shape) / _COARSE_ALONG)))
     no_mask = np.zeros((1, 1), np.bool_)
     coarse, dark = _block_means(phase_rad, no_mask if mask is None else mask, mask is not None, block_px)
+    _mend_edge(coarse, -(-_EDGE_PX // block_px))
     smooth = _smoothed(coarse)
     ground = find_ground(smooth, dark if mask is not None else None)
     if background is not None:
@@ -110,9 +114,11 @@ def segment(
     is_hill = (smooth > ground.level_rad + rise) & ~dark
     least = max(1, round(settings.least_px / block_px**2))
     _fill_and_clean(is_hill, least)
-    height = (smooth - np.float32(ground.level_rad)) * depth_px(is_hill)
-    basins = split_hills(height, is_hill, settings.dip, least)
-    count = _number(basins, least, settings.clear_border)
+    height, depth = smooth - np.float32(ground.level_rad), depth_px(is_hill)
+    basins = split_hills(height * depth, is_hill, settings.dip, least)
+    # What nowhere stands out, or is a thread, is the background's waviness, a fringe or the rim of a mask.
+    is_cell = _stand_out(basins, height, depth, np.float32(_STANDS_OUT * rise), np.float32(sqrt(least / pi) / 2))
+    count = _number(basins, is_cell, least, settings.clear_border)
     fine = find_ground(_means_of_nine(phase_rad, block_px))
     limit = max(ground.level_rad + rise, ground.level_rad + settings.noises * min(fine.noise_rad, 3 * ground.noise_rad))
     if settings.threshold_rad is not None:
@@ -163,6 +169,19 @@ def _block_means(
 
 
 @numba.njit(nogil=True, cache=True)
+def _mend_edge(values: NDArray[np.float32], width: int) -> None:
+    """Let the outermost blocks go on as those before them are, in place."""
+    rows, columns = values.shape
+    width = min(width, (min(rows, columns) - 1) // 2)
+    for y in range(width, rows - width):
+        values[y, :width] = values[y, width]
+        values[y, columns - width :] = values[y, columns - width - 1]
+    for y in range(width):
+        values[y] = values[width]
+        values[rows - 1 - y] = values[rows - 1 - width]
+
+
+@numba.njit(nogil=True, cache=True)
 def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weighted with 1, 2, 1 along both axes; the edge is mirrored."""
     rows, columns = values.shape
@@ -208,26 +227,48 @@ def _fill_and_clean(is_hill: NDArray[np.bool_], least: int) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def _number(labels: NDArray[np.int32], least: int, clear_border: bool) -> int:
-    """Number the labels from 1 on in raster order, in place; those that are too small or cut become 0. Their count."""
+def _stand_out(
+    labels: NDArray[np.int32],
+    height: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    least_height: np.float32,
+    least_depth: np.float32,
+) -> NDArray[np.bool_]:
+    """For each label: whether it is that high, and that deep, somewhere."""
     rows, columns = labels.shape
     most = 0
     for y in range(rows):
         for x in range(columns):
             most = max(most, labels[y, x])
-    sizes = np.zeros(most + 1, np.int64)
+    is_high, is_deep = np.zeros(most + 1, np.bool_), np.zeros(most + 1, np.bool_)
+    for y in range(rows):
+        for x in range(columns):
+            label = labels[y, x]
+            if height[y, x] >= least_height:
+                is_high[label] = True
+            if depth[y, x] >= least_depth:
+                is_deep[label] = True
+    return is_high & is_deep
+
+
+@numba.njit(nogil=True, cache=True)
+def _number(labels: NDArray[np.int32], is_cell: NDArray[np.bool_], least: int, clear_border: bool) -> int:
+    """Number the labels of cells from 1 on in raster order, in place; what is too small or cut becomes 0."""
+    rows, columns = labels.shape
+    sizes = np.zeros(is_cell.size, np.int64)
     for y in range(rows):
         for x in range(columns):
             label = labels[y, x]
             if clear_border and (y == 0 or x == 0 or y == rows - 1 or x == columns - 1):
                 sizes[label] -= rows * columns
             sizes[label] += 1
-    number = np.zeros(most + 1, np.int32)
+    number = np.zeros(is_cell.size, np.int32)
     count = 0
     for y in range(rows):
         for x in range(columns):
             label = labels[y, x]
-            if label and number[label] == 0 and sizes[label] >= least and count < _MOST_CELLS:
+            is_new = label > 0 and number[label] == 0 and is_cell[label]
+            if is_new and sizes[label] >= least and count < _MOST_CELLS:
                 count += 1
                 number[label] = count
             labels[y, x] = number[label] if label else 0

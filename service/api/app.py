@@ -16,6 +16,7 @@ from qpi_live.models.errors import EngineBusy, EngineError
 from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.description import describe_further
+from qpi_live.service.api.measure_routes import router as measure_router
 from qpi_live.service.api.routes import health, router
 from qpi_live.service.api.sent_frames import CLIENT_GONE, TAKE_FILES
 from qpi_live.service.api.sent_frames import router as sent_frames
@@ -92,6 +93,7 @@ def build_app(station: Station) -> FastAPI:
     app.include_router(health)
     app.include_router(router, prefix=API)
     app.include_router(camera_router, prefix=API)
+    app.include_router(measure_router, prefix=API)
     app.include_router(sent_frames, prefix=API)
 
     @app.websocket(f"{API}/stream")

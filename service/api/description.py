@@ -22,12 +22,15 @@ _PARAMETERS: dict[str, object] = {
     "magnification": 40.0,
     "na": 0.75,
     "name": "ExposureTime",
+    "number": 1,
 }
 _SCHEMAS: dict[str, object] = {
     "NewSideband": {"sideband": "upper"},
     "NewEngine": {"engine": "goldstein"},
     "NewValue": {"value": 2000.0},
     "Source": {"source": "simulated"},
+    "CellChoice": {"finds_cells": True, "alpha_um3_per_pg": 0.19, "least_px": 200},
+    "Regions": {"regions": [{"name": "cell 1", "shape": "ellipse", "points": [[100, 120], [180, 210]]}]},
     "Stated": {"pixel_um": 3.45, "magnification": 40.0, "refractive_index": 1.33},
     "Live": {"status": "live"},
     "Ready": {"ready": True, "state": "live", "sentence": "Frames are streaming."},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import cached_property
 from importlib import import_module
 from types import TracebackType
@@ -11,12 +11,14 @@ from urllib.parse import parse_qsl, urlencode
 
 from numpy.typing import NDArray
 from qpi_live.service.client.camera import CameraControl
+from qpi_live.service.client.measuring import Measuring
 from qpi_live.service.client.received import ReceivedFrame
 from qpi_live.service.client.subscription import Subscription
 from qpi_live.service.view import Dtype, Layer, Masked
 from qpi_live.service.wire import StreamStatus
 
 if TYPE_CHECKING:
+    from qpi_live.models.analysis.regions import Region
     from qpi_live.service.api.schemas import Comparison, EngineAnswer, Stats
     from qpi_live.service.client.rest import Rest
 
@@ -71,6 +73,28 @@ class PhaseClient:
     def camera(self) -> CameraControl:
         """The camera: its source, features, exposure, start and stop."""
         return CameraControl(self._rest)
+
+    @cached_property
+    def measuring(self) -> Measuring:
+        """Cells and regions: tables, histories, what is measured."""
+        return Measuring(self._rest)
+
+    def cells(self, outlines: bool = False) -> dict[str, Any]:
+        """The cells of the newest frame; see `Measuring.cells`.
+
+        Raises:
+            ServiceError: there is no frame yet, or see `ServiceError`.
+        """
+        return self.measuring.cells(outlines)
+
+    @property
+    def regions(self) -> list[dict[str, Any]]:
+        """The regions of the camera; set it to draw others. Their figures: `measuring.regions()`."""
+        return list(self.measuring.regions()["regions"])
+
+    @regions.setter
+    def regions(self, drawn: Iterable[Region | dict[str, Any]]) -> None:
+        self.measuring.draw(drawn)
 
     def is_ready(self) -> bool:
         """Whether frames can be expected; False where nobody answers."""

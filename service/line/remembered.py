@@ -1,4 +1,4 @@
-"""What a person chose for a camera and wants to find again after a restart: the sign of the phase, and the optics."""
+"""What a person chose for a camera and wants to find again: the sign of the phase, the optics, what is measured."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ class RememberedCameras:
     def put_optics(self, camera: str, stated: StatedOptics) -> None:
         """Remember what was said of the optics of `camera`, as `put` does."""
         self._note(camera, "optics", {name: value for name, value in asdict(stated).items() if value is not None})
+
+    def measuring(self, camera: str) -> object:
+        """What is measured of `camera`, as `put_measuring` was given it; None where nothing was."""
+        return self._of(camera).get("measuring")
+
+    def put_measuring(self, camera: str, chosen: dict[str, Any]) -> None:
+        """Remember what is measured of `camera`, as `put` does."""
+        self._note(camera, "measuring", chosen)
 
     def _of(self, camera: str) -> dict[str, Any]:
         choices = self._read().get(camera)

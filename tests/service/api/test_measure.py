@@ -1,0 +1,163 @@
+"""Cells and regions over REST, on a running station with the classical engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO, StringIO
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from qpi_live.models.engine import EngineOptions, open_engine
+from qpi_live.service.measuring.choices import Choices
+
+from tests.fakes import FakeCamera
+from tests.models.analysis.discs import cap_sum, caps
+from tests.models.fringes import interferogram
+from tests.service.conftest import Bench
+from tests.service.stations import until
+
+SHAPE = (256, 320)
+_CELLS = [(80.0, 90.0, 40.0, 3.0), (170.0, 220.0, 50.0, 4.0)]
+SHOWN = interferogram(caps(SHAPE, _CELLS).astype(np.float64))
+API = "/api/v1"
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """A station whose engine is the classical one."""
+    return make_bench(open_engine("goldstein", EngineOptions(threads=1)), FakeCamera(SHAPE))
+
+
+def _say_the_optics(bench: Bench) -> None:
+    said = {"wavelength_nm": 532, "pixel_um": 3.45, "magnification": 40}
+    assert bench.client.put(f"{API}/camera/optics", json=said).status_code == 200
+
+
+def test_cells_of_the_newest_frame_are_measured_when_asked(bench: Bench) -> None:
+    assert bench.client.get(f"{API}/cells").status_code == 503
+    bench.frames(shown=SHOWN)
+    answer = bench.client.get(f"{API}/cells", params={"outlines": True}).json()
+    assert answer["count"] == 2
+    masses = sorted(row["integrated_phase_rad_px"] for row in answer["cells"])
+    assert masses == pytest.approx([cap_sum(40, 3), cap_sum(50, 4)], rel=0.05)
+    assert set(answer["columns"]) == set(answer["cells"][0])
+    assert all(len(corners) > 8 for corners in answer["outlines"])
+    bench.assert_exact()
+
+
+def test_cells_with_optics_have_mass_in_pg_with_its_alpha(bench: Bench) -> None:
+    _say_the_optics(bench)
+    bench.client.put(f"{API}/cells/choice", json={"finds_cells": False, "alpha_um3_per_pg": 0.2})
+    bench.frames(2, shown=SHOWN)
+    row = min(bench.client.get(f"{API}/cells").json()["cells"], key=lambda row: row["area_px"])
+    expected = 0.532 / (2 * np.pi * 0.2) * (3.45 / 40) ** 2 * cap_sum(40, 3)
+    assert row["dry_mass_pg"] == pytest.approx(expected, rel=0.05)
+    assert row["alpha_um3_per_pg"] == 0.2
+    assert row["dry_mass_error_pg"] < 0.1 * row["dry_mass_pg"]
+
+
+def test_cells_looked_for_all_the_time_keep_their_ids_and_every_frame_is_accounted_for(bench: Bench) -> None:
+    _say_the_optics(bench)
+    assert bench.client.put(f"{API}/cells/choice", json={"finds_cells": True}).json()["finds_cells"]
+    for shift in range(6):
+        moved = [(y + 2 * shift, x - shift, r, h) for y, x, r, h in _CELLS]
+        [live] = bench.frames(shown=interferogram(caps(SHAPE, moved).astype(np.float64)))
+        until(
+            lambda live=live: (
+                (latest := bench.station.measurer.latest) is not None and latest.sequence == live.frame.sequence
+            )
+        )
+    answer = bench.client.get(f"{API}/cells").json()
+    assert [row["id"] for row in answer["cells"]] == [1, 2]
+    history = bench.client.get(f"{API}/cells/1").json()
+    assert history["unit"] == "pg"
+    assert len(history["mass"]) == len(history["time_s"]) >= 5
+    assert history["growth_error_per_h"] is not None
+    assert bench.client.get(f"{API}/cells/99").status_code == 404
+    account = answer["frame"]["account"]
+    assert account["captured"] == sum(account["dropped"].values()) + account["delivered"] + account["in_flight"]
+    bench.assert_exact()
+    assert bench.client.post(f"{API}/cells/forget").status_code == 200
+    assert not bench.station.measurer.series.tracker.tracks
+
+
+def test_cells_nobody_asks_for_cost_nothing_and_are_counted(bench: Bench) -> None:
+    bench.frames(3, shown=SHOWN)
+    until(lambda: sum(bench.station.measurer.account.dropped.values()) >= 2)
+    assert set(bench.station.measurer.account.dropped) <= {"not asked for", "superseded"}
+    assert bench.station.measurer.latest is None
+
+
+def test_tables_open_in_pandas_tifffile_and_as_xml(bench: Bench) -> None:
+    _say_the_optics(bench)
+    bench.frames(2, shown=SHOWN)
+    csv = bench.client.get(f"{API}/cells/table.csv")
+    assert "attachment" in csv.headers["content-disposition"]
+    table = pd.read_csv(StringIO(csv.text))
+    assert len(table) == 2
+    assert (table["dry_mass_pg"] > 0).all()
+    parquet = pd.read_parquet(BytesIO(bench.client.get(f"{API}/cells/table.parquet").content))
+    assert parquet["area_px"].tolist() == table["area_px"].tolist()
+    labels = tifffile.imread(BytesIO(bench.client.get(f"{API}/cells/labels.tiff").content))
+    assert labels.shape == SHAPE
+    assert set(np.unique(labels)) == {0, *table["id"]}
+    root = Xml.fromstring(bench.client.get(f"{API}/cells/tracks.xml").text)
+    assert len(root.findall(".//Spot")) >= 2
+
+
+def test_regions_are_drawn_measured_and_kept_for_the_camera(bench: Bench) -> None:
+    drawn = [
+        {"name": "cell", "shape": "ellipse", "points": [[30, 40], [130, 140]], "role": "measure"},
+        {"name": "across", "shape": "line", "points": [[80, 10], [80, 200]], "role": "measure"},
+        {"name": "empty", "shape": "polygon", "points": [[0, 250], [60, 250], [60, 319]], "role": "background"},
+        {"name": "corner", "shape": "rectangle", "points": [[240, 0], [256, 20]], "role": "excluded"},
+    ]
+    assert bench.client.put(f"{API}/regions", json={"regions": drawn}).status_code == 200
+    bench.frames(2, shown=SHOWN)
+    answer = bench.client.get(f"{API}/regions").json()
+    assert [region["name"] for region in answer["regions"]] == ["cell", "across", "empty", "corner"]
+    cell, across = answer["figures"]
+    assert cell["figures"]["integrated_phase_rad_px"] == pytest.approx(cap_sum(40, 3), rel=0.05)
+    assert across["figures"]["max_phase_rad"] == pytest.approx(3.0, abs=0.3)
+    assert cell["figures"]["dry_mass_pg"] > 0
+    assert across["figures"]["dry_mass_pg"] is None
+    assert sum(cell["histogram"]) == cell["figures"]["pixels"]
+    until(lambda: len(bench.station.measurer.series.moments) >= 1)
+    table = pd.read_csv(StringIO(bench.client.get(f"{API}/regions/table.csv").text))
+    assert set(table["region"]) == {"cell", "across"}
+    again = Choices.from_json(bench.station._remembered.measuring(bench.station.cameras.chosen))
+    assert [region.name for region in again.regions] == [one["name"] for one in drawn]
+    assert bench.client.put(f"{API}/regions", json={"regions": []}).json()["figures"] == []
+
+
+def test_regions_excluded_pixels_hold_no_cell(bench: Bench) -> None:
+    excluded = {"name": "x", "shape": "rectangle", "points": [[110, 150], [240, 300]], "role": "excluded"}
+    bench.client.put(f"{API}/regions", json={"regions": [excluded]})
+    bench.frames(2, shown=SHOWN)
+    assert bench.client.get(f"{API}/cells").json()["count"] == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"regions": [{"name": "a", "shape": "polygon", "points": [[0, 0], [1, 1]]}]},
+        {"regions": [{"name": "a", "shape": "line", "points": [[0, 0], [1, 1]], "role": "background"}]},
+        {"regions": [{"name": "a", "shape": "line", "points": [[0, 0], [1, 1]]}] * 2},
+        {"regions": [{"name": "a", "shape": "star", "points": [[0, 0], [1, 1]]}]},
+    ],
+)
+def test_regions_bad_ones_are_refused_and_change_nothing(bench: Bench, wrong: dict[str, object]) -> None:
+    kept = {"regions": [{"name": "k", "shape": "line", "points": [[0, 0], [9, 9]]}]}
+    bench.client.put(f"{API}/regions", json=kept)
+    refused = bench.client.put(f"{API}/regions", json=wrong)
+    assert refused.status_code == 422
+    assert "expected" in refused.json()["detail"] or "should" in refused.json()["detail"]
+    assert [region["name"] for region in bench.client.get(f"{API}/regions").json()["regions"]] == ["k"]
+
+
+@pytest.mark.parametrize("kept", [None, 3, {"regions": [{"name": ""}]}, {"alpha_um3_per_pg": -1}, {"new": 1}])
+def test_choices_that_cannot_be_read_count_as_none(kept: object) -> None:
+    assert Choices.from_json(kept) == Choices()
