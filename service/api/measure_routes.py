@@ -6,7 +6,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 from qpi_live.models.analysis.cells import CELL_COLUMNS
 from qpi_live.models.analysis.label_image import label_tiff
 from qpi_live.models.analysis.outlines import outlines
@@ -195,7 +195,9 @@ def tracks(station: AtStation) -> Response:
 
 
 @router.get("/cells/{number}", summary="One cell through time", responses=problems(404))
-def cell(station: AtStation, number: int) -> schemas.CellHistory:
+def cell(
+    station: AtStation, number: Annotated[int, Path(description="the cell's id, as in the table", ge=1)]
+) -> schemas.CellHistory:
     """Its dry mass since it was first seen, in pg where the optics are known, and how fast it grows."""
     measured = _cells_now(station)
     with station.measurer.steady:
