@@ -286,6 +286,8 @@ class EngineOptions:
         background: what finds the instrument's phase under the sample: `polynomial`, `learned`, or the path of another
             learned background that `qpi export` wrote.
         blend: let the network of the fused engine take noise off the measured phase.
+        is_live: frames follow closely on each other, and none may wait for long: what changes slowly is followed from
+            frame to frame. Where it is not, each phase depends on its own frame alone, and comes out the same again.
     """
 
     optics: Optics | None = None
@@ -295,6 +297,7 @@ class EngineOptions:
     threads: int | None = None
     background: str = POLYNOMIAL
     blend: bool = False
+    is_live: bool = False
 
 
 _ADAPTERS = {

@@ -244,9 +244,8 @@ class Settings(BaseSettings):
     def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
         """What an engine of the live stream is asked for; `optics` are the camera's."""
         carrier = None if self.carrier is None else parse_carrier(self.carrier)
-        return EngineOptions(
-            optics, carrier, sideband, self.background_order, self.threads, self.background, self.blend
-        )
+        background = self.background_order, self.threads, self.background
+        return EngineOptions(optics, carrier, sideband, *background, blend=self.blend, is_live=True)
 
 
 def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:

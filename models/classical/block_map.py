@@ -149,6 +149,11 @@ class BlockMap:
         converted: Values = self._from_powers @ values
         return converted
 
+    def values_of(self, coefficients: NDArray[np.float64]) -> Values:
+        """The values of the terms in a matrix as `matrix` gives it."""
+        values: Values = coefficients[self._grid.i, self._grid.j]
+        return values
+
     def matrix(self, values: Values) -> NDArray[np.float64]:
         """(order + 1, order + 1) float64 c[i, j] of y^i x^j."""
         matrix: NDArray[np.float64] = as_matrix(self._grid, values)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame, StreamKey
 from qpi_live.models.classical.aberration import subtract_polynomial
 from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.block_map import BlockMap
 from qpi_live.models.classical.noise_blend import blend
 from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
-from qpi_live.models.engines.anchor import Anchor, Looked, Map, Mapped, Values
+from qpi_live.models.engines.anchor import Anchor, Map, Mapped, Values
 from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.engines.network_picture import Looked, look_at
 from qpi_live.models.engines.onnx import OnnxEngine
 from qpi_live.models.errors import EngineError
 from qpi_live.models.sideband import Sideband
@@ -31,7 +33,7 @@ class _Look:
     """A frame that the network is looking at, or has looked at."""
 
     measured: Mapped
-    taken_off: Values
+    followed: Values | None
     doubt_rad: float
     picture: Future[Map]
     began: float
@@ -42,6 +44,7 @@ class _Stream:
     """Frames of one stream, and what the network knows of them."""
 
     key: StreamKey
+    grid: BlockMap
     anchor: Anchor
     bands: RowBands
     why_alone: str | None  # why the network rests, half a sentence; None where it works
@@ -54,11 +57,11 @@ class _Stream:
 class FusedEngine:
     """`PhaseEngine` and `TunableEngine`: the classical chain with the learned background, corrected by a network.
 
-    Every frame is measured by the classical chain. The network looks at the first frame of a stream, and then at as
-    many as it can in a quarter of the time, beside the line; on a GPU at every frame. From each picture follows by
-    what polynomial the measured phase is off (`Anchor`), and in between the sample's own map holds it. So, modulo 2π
-    and this polynomial, the result is the measured phase; only where branch cuts dispute the multiple of 2π the picture
-    of the same frame decides. With `options.blend` the newest picture also takes noise off (`noise_blend`).
+    Every frame is measured by the classical chain. Of a live stream the network looks at the first frame, and then at
+    as many as it can in a quarter of the time, beside the line; on a GPU, and of frames that are not live, at all. From
+    each picture follows by what polynomial the measured phase is off, and in between an `Anchor` holds it. So, modulo
+    2π and this polynomial, the result is the measured phase; only where branch cuts dispute the multiple of 2π the
+    picture of the same frame decides. With `options.blend` the newest picture also takes noise off (`noise_blend`).
 
     Where the network is not for the stream, or a calibration frame is in force, the chain works alone and
     `identity.detail["network"]` says so.
@@ -78,6 +81,7 @@ class FusedEngine:
         if not self._sees_all:
             self._network = OnnxEngine(replace(options, threads=1))
         self._options = options
+        self._follows = options.is_live
         self._lock = Lock()
         self._stream: _Stream | None = None
         self._is_calibrated = False
@@ -159,56 +163,64 @@ class FusedEngine:
     def _begin(self, frame: Frame) -> _Stream:
         network = self._network.network
         why = network.why_not(frame.shape, frame.bit_depth) or network.mismatch(frame)
-        anchor = Anchor(frame.shape, network.phase_range_rad)
-        return _Stream(frame.stream, anchor, RowBands(frame.shape[0], self._options.threads), why)
+        y, x = (np.linspace(-1, 1, length) for length in frame.shape)
+        grid = BlockMap(y, x)
+        return _Stream(frame.stream, grid, Anchor(grid), RowBands(frame.shape[0], self._options.threads), why)
 
     def _fuse(self, stream: _Stream, measured: PhaseFrame) -> PhaseFrame:
-        frame, anchor, stages_ms = measured.frame, stream.anchor, dict(measured.stages_ms)
         began = perf_counter()
-        mapped = anchor.map(measured.phase_rad, measured.mask)
-        taken_off = anchor.follow(mapped)
+        mask = measured.mask
+        mapped = Mapped(*stream.grid.means(measured.phase_rad, None if mask is None else ~mask))
+        taken_off = stream.anchor.follow(mapped)
         doubt_rad = measured.quality.background_doubt_rad or 0.0
-        look = self._take_or_begin_look(stream, frame, _Look(mapped, taken_off, doubt_rad, Future(), began))
-        waited_s = 0.0
-        is_of_this_frame = False
+        look = self._finished_look(stream, measured.frame, _Look(mapped, taken_off, doubt_rad, Future(), began))
+        waited_s, is_seen = 0.0, False
         if look is not None:
-            is_of_this_frame = look.measured is mapped
+            is_seen = look.measured is mapped
             try:
                 picture = look.picture.result()
             except EngineError as error:
                 stream.why_alone = f"it failed: {error}"
                 return replace(measured, engine=self._named(measured.engine, stream))
-            waited_s = perf_counter() - began if is_of_this_frame else 0.0
+            waited_s = perf_counter() - began if is_seen else 0.0
             if stream.picture_rad is None and _correlation(measured.phase_rad, picture) < _NEGATIVE:
                 stream.why_alone = "the phase has the other sign than what it was trained for"
                 return replace(measured, engine=self._named(measured.engine, stream))
-            stream.looked = anchor.look(look.measured, look.taken_off, picture, look.doubt_rad)
-            stream.picture_rad = picture
-            taken_off = stream.looked.taken_off if is_of_this_frame else anchor.follow(mapped)
-            if not anchor.is_set:  # the look came too late: the stage has moved on
-                stream.looked = None
+            taken_off = self._weigh(stream, look, picture, mapped)
         phase_rad = measured.phase_rad.copy()
-        stream.bands.run(subtract_polynomial, anchor.matrix(taken_off), phase_rad)
+        if taken_off is not None:
+            stream.bands.run(subtract_polynomial, stream.grid.matrix(taken_off), phase_rad)
         picture_rad = stream.picture_rad
-        if is_of_this_frame and picture_rad is not None and measured.disputed_mask is not None:
+        if is_seen and picture_rad is not None and measured.disputed_mask is not None:
             _settle_turns(phase_rad, picture_rad, measured.disputed_mask)
         if self._options.blend and picture_rad is not None:
             phase_rad = blend(phase_rad, picture_rad, stream.bands)
-        if waited_s:
-            stages_ms["network"] = waited_s * 1e3
-        stages_ms["fuse"] = (perf_counter() - began - waited_s) * 1e3
+        network_ms = {"network": waited_s * 1e3} if is_seen else {}
         return replace(
             measured,
             phase_rad=phase_rad,
             engine=self._named(measured.engine, stream),
-            stages_ms=stages_ms,
-            quality=_with_doubt(measured.quality, stream.looked),
+            stages_ms={**measured.stages_ms, **network_ms, "fuse": (perf_counter() - began - waited_s) * 1e3},
+            quality=_with_doubt(measured.quality, None if taken_off is None else stream.looked),
             network_rad=picture_rad,
         )
 
-    def _take_or_begin_look(self, stream: _Stream, frame: Frame, now: _Look) -> _Look | None:
+    def _weigh(self, stream: _Stream, look: _Look, picture_rad: Map, mapped: Mapped) -> Values | None:
+        """Learn from a finished look; what is to be taken off the frame at hand, whose map is `mapped`."""
+        range_rad = self._network.network.phase_range_rad
+        stream.picture_rad = picture_rad
+        stream.looked = found = look_at(stream.grid, look.measured, picture_rad, range_rad, look.doubt_rad)
+        if look.measured is mapped and not self._follows:
+            return found.values
+        if look.followed is None:
+            stream.anchor.begin(look.measured, found.values)
+        else:
+            stream.anchor.draw(look.measured, look.followed, found.values)
+        return stream.anchor.follow(mapped)
+
+    def _finished_look(self, stream: _Stream, frame: Frame, now: _Look) -> _Look | None:
         """A look that is finished, or that this frame waits for; in between one is begun when it is time."""
-        if self._sees_all or stream.picture_rad is None:
+        if self._sees_all or not self._follows or stream.picture_rad is None:
             return self._begin_look(frame, now)
         look = stream.look
         if look is None:

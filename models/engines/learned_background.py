@@ -27,6 +27,9 @@ class LearnedBackground(Background):
         shape: (H, W) of the phase maps in pixels.
         order: of the polynomial, 1 … 6. The network was trained for 4.
         threads: CPU threads for taking it off, None for all cores.
+
+    Attributes:
+        map: what the network sees of a frame.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class LearnedBackground(Background):
         self.block_px = height, width
         self._network = network
         y, x = (block_positions(length, block) for length, block in zip(shape, self.block_px, strict=True))
-        self._map = BlockMap(y, x, order)
+        self.map = BlockMap(y, x, order)
 
     def fit(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None = None) -> Aberration:
         """See `Background.fit`.
@@ -45,7 +48,7 @@ class LearnedBackground(Background):
         Raises:
             InferenceError: `network failed`.
         """
-        grid = self._map
+        grid = self.map
         means, valid = grid.means(means_rad, lit)
         values = grid.first_guess(means, valid)
         if np.count_nonzero(valid) < _FEWEST_BLOCKS:

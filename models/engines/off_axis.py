@@ -27,6 +27,7 @@ from qpi_live.models.engines.fringe_quality import fringe_quality
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
 from qpi_live.models.engines.learned_background import LearnedBackground, network_for
 from qpi_live.models.engines.signs import Signs
+from qpi_live.models.engines.tracked_background import TrackedBackground
 from qpi_live.models.errors import EngineBusy, EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
 
@@ -339,7 +340,8 @@ class OffAxisEngine(ABC):
         order, threads = self._background_order(calibration), self._options.threads
         if self._network is None or order == 0:
             return BackgroundFit(shape, order, threads)
-        return LearnedBackground(self._network, shape, order, threads)
+        learned = LearnedBackground(self._network, shape, order, threads)
+        return TrackedBackground(learned, threads) if self._options.is_live else learned
 
     def _calibration_for(self, frame: Frame) -> Frame | None:
         """The calibration frame, unless it rests."""

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from qpi_live.bench.frames import Example, instrument_examples
 from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.models.classical.block_map import BlockMap
 from qpi_live.models.engine import LEARNED, EngineOptions, PhaseFrame
-from qpi_live.models.engines.anchor import Anchor
+from qpi_live.models.engines.anchor import Mapped
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.fused import FusedEngine
+from qpi_live.models.engines.network_picture import look_at
 from qpi_live.models.errors import InferenceError
 from qpi_live.models.sideband import Sideband
 
@@ -31,6 +33,13 @@ def crowded() -> list[Example]:
 @pytest.fixture
 def fused() -> Iterator[FusedEngine]:
     engine = FusedEngine(OPTIONS)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def live() -> Iterator[FusedEngine]:
+    engine = FusedEngine(replace(OPTIONS, is_live=True))
     yield engine
     engine.close()
 
@@ -89,14 +98,14 @@ def test_retrieve_with_blend_takes_noise_off(crowded: list[Example]) -> None:
 
 
 def test_stream_waits_for_the_network_once_and_is_looked_at_again_beside_the_line(
-    fused: FusedEngine, crowded: list[Example]
+    live: FusedEngine, crowded: list[Example]
 ) -> None:
-    first = fused.retrieve(crowded[0].frame)
+    first = live.retrieve(crowded[0].frame)
     assert "network" in first.stages_ms
     others: list[PhaseFrame] = []
     seen, deadline = {id(first.network_rad)}, monotonic() + 30
     while len(seen) < 3 and monotonic() < deadline:
-        others.append(fused.retrieve(replace(crowded[0].frame, sequence=1 + len(others))))
+        others.append(live.retrieve(replace(crowded[0].frame, sequence=1 + len(others))))
         seen.add(id(others[-1].network_rad))
         sleep(0.01)
     assert len(seen) >= 3, "the network never looked again"
@@ -105,11 +114,11 @@ def test_stream_waits_for_the_network_once_and_is_looked_at_again_beside_the_lin
 
 
 def test_stream_that_moves_to_another_place_is_not_held_to_the_place_before(
-    fused: FusedEngine, crowded: list[Example]
+    live: FusedEngine, crowded: list[Example]
 ) -> None:
-    fused.retrieve(crowded[0].frame)
-    elsewhere = fused.retrieve(replace(crowded[1].frame, sequence=1))
-    measured = ClassicalEngine(replace(OPTIONS, background=LEARNED))
+    live.retrieve(crowded[0].frame)
+    elsewhere = live.retrieve(replace(crowded[1].frame, sequence=1))
+    measured = ClassicalEngine(replace(OPTIONS, background=LEARNED, is_live=True))
     measured.retrieve(crowded[0].frame)
     assert np.array_equal(elsewhere.phase_rad, measured.retrieve(crowded[1].frame).phase_rad)
     assert "network" not in elsewhere.stages_ms
@@ -148,14 +157,20 @@ def test_frame_without_fringes_is_refused_and_the_stream_goes_on(fused: FusedEng
     assert fused.retrieve(replace(crowded[0].frame, sequence=2)).network_rad is not None
 
 
-def test_anchor_finds_the_polynomial_by_which_a_frame_is_off_from_a_picture() -> None:
-    y, x = (np.linspace(-1, 1, length)[:, None] for length in SHAPE)
+def test_retrieve_of_frames_that_are_not_live_depends_on_no_other_frame(
+    fused: FusedEngine, crowded: list[Example]
+) -> None:
+    first = fused.retrieve(crowded[0].frame)
+    fused.retrieve(replace(crowded[1].frame, sequence=1))
+    again = fused.retrieve(replace(crowded[0].frame, sequence=2))
+    assert np.array_equal(again.phase_rad, first.phase_rad)
+
+
+def test_look_at_a_true_picture_finds_the_polynomial_by_which_a_phase_is_off() -> None:
+    y, x = (np.linspace(-1, 1, length) for length in SHAPE)
+    grid = BlockMap(y, x)
     truth = bump(SHAPE).astype(np.float32)
-    off = (0.4 + 0.3 * y - 0.2 * x.T + 0.15 * x.T**2 * y).astype(np.float32)
-    anchor = Anchor(SHAPE, 12.0)
-    mapped = anchor.map(truth + off, None)
-    nothing = anchor.follow(mapped)
-    assert not nothing.any()
-    found = anchor.matrix(anchor.look(mapped, nothing, truth, doubt_rad=10.0).taken_off)
-    assert np.abs(np.polynomial.polynomial.polygrid2d(y[:, 0], x[:, 0], found) - off).max() < 0.02
-    assert np.abs(anchor.follow(anchor.map(truth, None))).max() < 0.02
+    off = (0.4 + 0.3 * y[:, None] - 0.2 * x + 0.15 * x**2 * y[:, None]).astype(np.float32)
+    found = look_at(grid, Mapped(*grid.means(truth + off)), truth, range_rad=12.0, doubt_rad=10.0)
+    assert np.abs(np.polynomial.polynomial.polygrid2d(y, x, grid.matrix(found.values)) - off).max() < 0.03
+    assert found.disagreement_rad == pytest.approx(rms(off), rel=0.02)
