@@ -114,7 +114,7 @@ def test_baseline_is_tuned_together_with_the_live_engine(make_bench: Callable[..
 
 def test_baseline_whose_calibration_fails_leaves_both_engines_as_they_were(make_bench: Callable[..., Bench]) -> None:
     class RefusingEngine(TunableFakeEngine):
-        def use_calibration(self, frame: Frame | None) -> None:
+        def use_calibration(self, frame: Frame | None, *, force: bool = False) -> None:
             if frame is not None:
                 raise ValueError("expected a calibration frame that I like")
 

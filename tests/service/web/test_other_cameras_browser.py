@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    options = ("--size", "256", "--fps", "3", "--baseline-fraction", "1")
+    options = ("--size", "256", "--fps", "3", "--engine", "nasprnet", "--baseline-fraction", "1")
     running = Service(free_port(), options, tmp_path_factory.mktemp("state"))
     running.start()
     yield running
