@@ -96,7 +96,15 @@ def main(
             f"{best}; {len(drawn)} random graphs of {size} connections: "
             f"median {median(drawn):.2f} dB ({min(drawn):.2f} … {max(drawn):.2f})"
         )
-    finish({"pairs": PairSet(pairs, "train").manifest["origin"], "crop": crop, "batch": batch, "rivals": rows}, json)
+    finish(
+        {
+            "pairs": PairSet(pairs, "train").card.origin.model_dump(mode="json"),
+            "crop": crop,
+            "batch": batch,
+            "rivals": rows,
+        },
+        json,
+    )
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""An `EngineLibrary` that runs the network on ONNX Runtime and a host device, so that all but the vendor is tested."""
+"""A `CompilerLibrary` that runs the network on ONNX Runtime and a host device, so that all but the vendor is tested."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def host_gpu(name: str = "Host GPU", capability: Capability = (8, 9), lazy: bool
 
 
 class OnnxLibrary:
-    """`EngineLibrary`; what it builds holds the network itself.
+    """`CompilerLibrary`; what it builds holds the network itself.
 
     Args:
         version: an engine says which one built it.

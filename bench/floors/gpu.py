@@ -58,7 +58,7 @@ def measured_rates(device: Device, nbytes: int = _BYTES) -> GpuRates:
 def device_floors_ms(
     rates: GpuRates, shape: tuple[int, int], itemsize: int, macs: int | None, weight_bytes: int = 0
 ) -> dict[str, float]:
-    """Floors of a GPU engine's stages for (H, W) frames of `itemsize` bytes a pixel, in ms.
+    """Floors of the stages of an engine on a GPU for (H, W) frames of `itemsize` bytes a pixel, in ms.
 
     `upload` and `download`: the frame and 4 bytes of phase a pixel over the link. `normalise`: the frame read and 4
     bytes a pixel written. `inference`: the network's arithmetic at the rate of half-precision matrix products, or its

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import computed_field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, rms_rad
 
@@ -25,7 +27,7 @@ class Probe:
     phase_rad: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Agreement:
     """How a network's phase agrees with the reference's.
 
@@ -45,6 +47,7 @@ class Agreement:
     psnr_db: float
     reference_psnr_db: float
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def loss_db(self) -> float:
         """PSNR that the reference has and this has not; NaN where no truth is known."""

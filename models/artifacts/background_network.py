@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from qpi_live.models.artifacts.card import Card
 from qpi_live.models.artifacts.checksum import intact
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 
-FORMAT = "qpi background 1"
 SHIPPED = Path(__file__).parent.parent / "weights" / "background.onnx"
 """The network that ships. It serves every instrument."""
 
@@ -20,9 +19,8 @@ INPUTS, OUTPUTS = ("means_rad", "valid"), ("log_weight", "sample_rad")
 Map = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class BackgroundCard:
-    """The passport of an exported aberration network.
+class BackgroundCard(Card):
+    """The card of an exported aberration network.
 
     Attributes:
         origin: what its training began from.
@@ -34,6 +32,11 @@ class BackgroundCard:
         commit: of the code that exported it.
     """
 
+    FORMAT: ClassVar[str] = "qpi background 2"
+    EARLIER: ClassVar[tuple[str, ...]] = ("qpi background 1",)
+    WHAT: ClassVar[str] = "a learned background exported by `qpi export`"
+    REMEDY: ClassVar[str] = "export its checkpoint again"
+
     origin: str
     cultures: int
     samples: int
@@ -41,36 +44,6 @@ class BackgroundCard:
     median_db: float
     tenth_db: float
     commit: str
-
-    def to_metadata(self) -> dict[str, str]:
-        """As the string pairs that an ONNX file holds."""
-        values = {f"qpi.{field.name}": str(getattr(self, field.name)) for field in fields(self)}
-        return {"qpi.format": FORMAT, **values}
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> BackgroundCard:
-        """What `to_metadata` wrote.
-
-        Raises:
-            EngineUnavailable: the metadata are missing, damaged or of another format.
-        """
-        if metadata.get("qpi.format") != FORMAT:
-            raise EngineUnavailable(
-                f"expected a learned background exported by `qpi export` ({FORMAT}), got a file that says "
-                f"{metadata.get('qpi.format', 'nothing of itself')!r}; export its checkpoint again"
-            )
-        try:
-            return cls(
-                origin=metadata["qpi.origin"],
-                cultures=int(metadata["qpi.cultures"]),
-                samples=int(metadata["qpi.samples"]),
-                trained_s=float(metadata["qpi.trained_s"]),
-                median_db=float(metadata["qpi.median_db"]),
-                tenth_db=float(metadata["qpi.tenth_db"]),
-                commit=metadata["qpi.commit"],
-            )
-        except (KeyError, ValueError) as error:
-            raise EngineUnavailable(f"expected the metadata of `qpi export`, got damaged ones: {error}") from error
 
 
 class BackgroundNetwork:
@@ -100,7 +73,7 @@ class BackgroundNetwork:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise EngineUnavailable(f"expected a learned background at {path}, got: {error}") from error
-        self.card = BackgroundCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        self.card = BackgroundCard.in_metadata(self._session.get_modelmeta().custom_metadata_map)
         self.path = path
 
     def judge(self, means_rad: Map, valid: Map) -> tuple[Map, Map]:

@@ -1,4 +1,4 @@
-"""What compiling and running an engine needs of the library that does it. None is imported here.
+"""What compiling a network, and running it, needs of the library that does it. None is imported here.
 
 `models.artifacts.tensorrt_library` has the real ones; tests run the same line on ONNX Runtime and a device on the host.
 """
@@ -19,13 +19,13 @@ Progress = Callable[[float, str], None]
 
 
 class Execution(Protocol):
-    """An engine that was loaded onto the device, ready to run. One thread at a time."""
+    """A compiled network that was loaded onto the device, ready to run. One thread at a time."""
 
     def bind(self, grey: DeviceMemory, phase: DeviceMemory, shape: Shape) -> None:
         """Take (H, W) frames from `grey`, as the network's bytes, and put float32 phases in rad into `phase`.
 
         Raises:
-            DeviceError: the engine does not take this size.
+            DeviceError: it does not take this size.
         """
 
     def enqueue(self, stream: Stream) -> None:
@@ -36,7 +36,7 @@ class Execution(Protocol):
         """
 
 
-class EngineLibrary(Protocol):
+class CompilerLibrary(Protocol):
     """A library that compiles networks for a GPU and runs them."""
 
     @property
@@ -45,7 +45,7 @@ class EngineLibrary(Protocol):
 
     @property
     def version(self) -> str:
-        """Its version; engines hold for exactly one."""
+        """Its version; compiled networks hold for exactly one."""
 
     @property
     def builds_for_other_gpus(self) -> bool:
@@ -55,14 +55,14 @@ class EngineLibrary(Protocol):
         """Whether it builds for GPUs of this compute capability."""
 
     def build(self, network: bytes, sizes: Sizes, capabilities: Sequence[Capability], on_progress: Progress) -> bytes:
-        """An engine of a network that `models.export.tensorrt_graph` prepared, for all of these compute capabilities.
+        """Compile what `models.export.tensorrt_graph` prepared, for all of these compute capabilities.
 
         Raises:
             EngineUnavailable: the network cannot be built; the text has the library's words.
         """
 
-    def load(self, engine: bytes) -> Execution:
-        """Put an engine onto the device that is current in this thread. Engines are code: load none but your own.
+    def load(self, compiled: bytes) -> Execution:
+        """Put a compiled network onto the device that is current in this thread. It is code: load none but your own.
 
         Raises:
             EngineUnavailable: the library refuses it; the text has the library's words.

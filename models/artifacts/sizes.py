@@ -1,4 +1,4 @@
-"""The frame sizes that a compiled engine takes."""
+"""The frame sizes that a compiled network takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """(H, W) in pixels from `smallest` to `largest`, both included; an engine is quickest at `best`."""
+    """(H, W) in pixels from `smallest` to `largest`, both included; it is quickest at `best`."""
 
     smallest: Shape
     best: Shape

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from qpi_live.camera.device import DeviceError, DeviceMemory, Stream
-from qpi_live.models.artifacts.compiler import Capability, EngineLibrary, Execution, Progress
+from qpi_live.models.artifacts.compiler import Capability, CompilerLibrary, Execution, Progress
 from qpi_live.models.artifacts.sizes import Shape, Sizes
 from qpi_live.models.errors import EngineUnavailable
 
@@ -22,7 +22,7 @@ INSTALL = "pip install 'qpi-live[gpu]' for TensorRT, or 'qpi-live[tensorrt-rtx]'
 _log = logging.getLogger(__name__)
 
 
-def choose_library(gpu: Capability | None, targets: Sequence[Capability]) -> EngineLibrary:
+def choose_library(gpu: Capability | None, targets: Sequence[Capability]) -> CompilerLibrary:
     """The library to build with: TensorRT where it is installed, else TensorRT for RTX where it supports the targets.
 
     Args:
@@ -51,15 +51,17 @@ def choose_library(gpu: Capability | None, targets: Sequence[Capability]) -> Eng
     )
 
 
-def library_named(name: str) -> EngineLibrary:
-    """The library that an engine was made with.
+def library_named(name: str) -> CompilerLibrary:
+    """The library that a compiled network was made with.
 
     Raises:
         EngineUnavailable: it is not installed here.
     """
     library = _installed(name) if name in (FULL, RTX) else None
     if library is None:
-        raise EngineUnavailable(f"expected {name}, with which the engine was made, got none installed: {INSTALL}")
+        raise EngineUnavailable(
+            f"expected {name}, with which the compiled network was made, got none installed: {INSTALL}"
+        )
     return library
 
 
@@ -69,7 +71,7 @@ def text_of(capability: Capability) -> str:
 
 
 class TensorRtLibrary:
-    """`EngineLibrary` over one of the two packages.
+    """`CompilerLibrary` over one of the two packages.
 
     Args:
         package: the module `tensorrt` or `tensorrt_rtx`.
@@ -89,11 +91,11 @@ class TensorRtLibrary:
         return [(int(text[:-1]), int(text[-1])) for text in digits]
 
     def supports(self, capability: Capability) -> bool:
-        """See `EngineLibrary.supports`."""
+        """See `CompilerLibrary.supports`."""
         return not self.builds_for_other_gpus or capability in self.targets()
 
     def build(self, network: bytes, sizes: Sizes, capabilities: Sequence[Capability], on_progress: Progress) -> bytes:
-        """See `EngineLibrary.build`."""
+        """See `CompilerLibrary.build`."""
         trt = self._trt
         self._log.complaints.clear()
         builder = self._made(trt.Builder)
@@ -113,22 +115,24 @@ class TensorRtLibrary:
             config.add_optimization_profile(_profile(builder, definition.get_input(0), sizes))
         monitor = _monitor(trt, on_progress)
         config.progress_monitor = monitor
-        engine = builder.build_serialized_network(definition, config)
+        compiled = builder.build_serialized_network(definition, config)
         if monitor.interrupted:
             raise KeyboardInterrupt
-        if engine is None:
+        if compiled is None:
             raise EngineUnavailable(f"expected {self.name} to build the network, got: {self._log.words()}")
-        return bytes(engine)
+        return bytes(compiled)
 
-    def load(self, engine: bytes) -> Execution:
-        """See `EngineLibrary.load`."""
+    def load(self, compiled: bytes) -> Execution:
+        """See `CompilerLibrary.load`."""
         self._log.complaints.clear()
-        loaded = self._made(self._trt.Runtime).deserialize_cuda_engine(engine)
+        loaded = self._made(self._trt.Runtime).deserialize_cuda_engine(compiled)
         if loaded is None:
-            raise EngineUnavailable(f"expected an engine that {self.name} loads here, got: {self._log.words()}")
+            raise EngineUnavailable(
+                f"expected a compiled network that {self.name} loads here, got: {self._log.words()}"
+            )
         context = loaded.create_execution_context()
         if context is None:
-            raise DeviceError(f"expected room for the engine on the device, got: {self._log.words()}")
+            raise DeviceError(f"expected room for the compiled network on the device, got: {self._log.words()}")
         return TensorRtExecution(self._trt, loaded, context, self._log)
 
     def _made(self, kind: Any) -> Any:
@@ -139,17 +143,17 @@ class TensorRtLibrary:
 
 
 class TensorRtExecution:
-    """`Execution` of a loaded engine."""
+    """`Execution` of a loaded network."""
 
-    def __init__(self, package: Any, engine: Any, context: Any, log: Any) -> None:
-        self._engine = engine  # must outlive its context
+    def __init__(self, package: Any, loaded: Any, context: Any, log: Any) -> None:
+        self._loaded = loaded  # must outlive its context
         self._context = context
         self._log = log
-        names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
-        modes = [engine.get_tensor_mode(name) for name in names]
+        names = [loaded.get_tensor_name(number) for number in range(loaded.num_io_tensors)]
+        modes = [loaded.get_tensor_mode(name) for name in names]
         self._grey = names[modes.index(package.TensorIOMode.INPUT)]
         self._phase = names[modes.index(package.TensorIOMode.OUTPUT)]
-        self._is_wide = len(engine.get_tensor_shape(self._grey)) == 3  # 16-bit grey values, as pairs of bytes
+        self._is_wide = len(loaded.get_tensor_shape(self._grey)) == 3  # 16-bit grey values, as pairs of bytes
 
     def bind(self, grey: DeviceMemory, phase: DeviceMemory, shape: Shape) -> None:
         """See `Execution.bind`."""
@@ -164,7 +168,7 @@ class TensorRtExecution:
 
     def _require(self, accepted: bool, what: str) -> None:
         if not accepted:
-            raise DeviceError(f"expected the engine to take {what}, got: {self._log.words()}")
+            raise DeviceError(f"expected the compiled network to take {what}, got: {self._log.words()}")
 
 
 def _installed(name: str) -> TensorRtLibrary | None:

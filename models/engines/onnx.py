@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.artifacts.checksum import intact
-from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame
 from qpi_live.models.errors import EngineUnavailable, InferenceError
@@ -48,7 +48,7 @@ class OnnxEngine:
             self._session = open_session(content, providers, options.threads)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
-        self.network = NetworkIdentity.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        self.network = NetworkCard.in_metadata(self._session.get_modelmeta().custom_metadata_map)
         self._path = path
         self._input = self._session.get_inputs()[0].name
 

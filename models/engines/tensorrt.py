@@ -22,8 +22,8 @@ from qpi_live.camera.device import (
 )
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.gpu.cuda_device import open_device as open_cuda_device
-from qpi_live.models.artifacts.compiled_network import EngineManifest
-from qpi_live.models.artifacts.compiler import EngineLibrary, Execution
+from qpi_live.models.artifacts.compiled_network import CompiledCard
+from qpi_live.models.artifacts.compiler import CompilerLibrary, Execution
 from qpi_live.models.artifacts.sizes import Shape
 from qpi_live.models.artifacts.tensorrt_library import library_named
 from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class TensorRtEngine:
-    """`PhaseEngine` and `DeviceEngine` that runs an engine written by `qpi compile`; scaling is inside the engine.
+    """`PhaseEngine` and `DeviceEngine` that runs what `qpi compile` wrote; scaling is inside of it.
 
     A frame that lies on the device already is taken from there, any other is uploaded as it is, 8 or 16 bit; its phase
     comes down once. One CUDA graph is replayed for each place that frames come from. Host arrays are page-locked, and
@@ -47,12 +47,12 @@ class TensorRtEngine:
 
     Args:
         options: nothing in it matters here.
-        path: the engine's file, with its manifest beside it.
+        path: the compiled network's file, with its card beside it.
         library: runs it; by default the one it was made with.
         open_device: gives the device to run it on, again after that was lost; by default the machine's GPU.
 
     Raises:
-        EngineUnavailable: no such file; one that its manifest does not match; one made by another version of the
+        EngineUnavailable: no such file; one that its card does not match; one made by another version of the
             library or for another GPU; or no library or GPU here.
     """
 
@@ -61,17 +61,17 @@ class TensorRtEngine:
         options: EngineOptions,
         path: Path,
         *,
-        library: EngineLibrary | None = None,
+        library: CompilerLibrary | None = None,
         open_device: Callable[[], Device] | None = None,
     ) -> None:
         self._path = path
-        _read_engine(path)
-        self.manifest = EngineManifest.load(path)
-        self.network = self.manifest.identity()
+        _read_compiled(path)
+        self.card = CompiledCard.load(path)
+        self.network = self.card.network
         self._content()
         self._grey: np.dtype[Any] = np.dtype(np.uint16 if self.network.bit_depth > 8 else np.uint8)
-        self._library = library or library_named(self.manifest.library)
-        _refuse(self.manifest.why_other_library(path, self._library.version))
+        self._library = library or library_named(self.card.library)
+        _refuse(self.card.why_other_library(path, self._library.version))
         self._open = open_device or open_cuda_device
         self._device: Device | None = None
         self._opening = Lock()
@@ -82,9 +82,9 @@ class TensorRtEngine:
             found = self.open_device().identity
         except DeviceError as error:
             raise EngineUnavailable(f"{path.name} needs a GPU: {error}") from error
-        _refuse(self.manifest.why_other_gpu(path, found))
+        _refuse(self.card.why_other_gpu(path, found))
         runtime = f"{self._library.name} {self._library.version}"
-        self._identity = self.network.engine_identity(found.name, path.name, self.manifest.precision, runtime)
+        self._identity = self.network.engine_identity(found.name, path.name, self.card.precision, runtime)
 
     @property
     def identity(self) -> EngineIdentity:
@@ -99,10 +99,10 @@ class TensorRtEngine:
             return self._device
 
     def warm_up(self, shape: Shape, bit_depth: int) -> None:
-        """Load the engine, lay out its memory, run it once over a blank frame and record that.
+        """Load the compiled network, lay out its memory, run it once over a blank frame and record that.
 
         Raises:
-            EngineUnavailable: the engine does not take frames of this size or depth, or the device has no room for it.
+            EngineUnavailable: it does not take frames of this size or depth, or the device has no room for it.
         """
         _refuse(self._why_not(shape, bit_depth))
         blank: Pixels = np.zeros(shape, np.uint16) if bit_depth > 8 else np.zeros(shape, np.uint8)
@@ -128,23 +128,21 @@ class TensorRtEngine:
             raise InferenceError("engine not loaded", str(error)) from error
 
     def close(self) -> None:
-        """Give back the engine's memory; the device stays open, for others may use it."""
+        """Give back its memory; the device stays open, for others may use it."""
         if self._work is not None:
             self._work.free()
             self._work = None
 
     def _why_not(self, shape: Shape, bit_depth: int) -> str | None:
-        refusal = self.manifest.sizes.why_not(shape)
+        refusal = self.card.sizes.why_not(shape)
         if refusal:
             size = f"{shape[0]}x{shape[1]}"
-            return (
-                f"{refusal}; choose such a --size, or qpi compile {self.manifest.model} -o {self._path} --size {size}"
-            )
+            return f"{refusal}; choose such a --size, or qpi compile {self.card.model} -o {self._path} --size {size}"
         return self.network.why_not(shape, bit_depth)
 
     def _content(self) -> bytes:
-        content = _read_engine(self._path)
-        _refuse(self.manifest.why_altered(self._path, content))
+        content = _read_compiled(self._path)
+        _refuse(self.card.why_altered(self._path, content))
         return content
 
     def _run(self, frame: Frame) -> PhaseFrame:
@@ -258,12 +256,12 @@ class _Direct:
         self.execution.enqueue(stream)
 
 
-def _read_engine(path: Path) -> bytes:
+def _read_compiled(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise EngineUnavailable(
-            f"expected an engine at {path}, got: {error.strerror}; build one: qpi compile MODEL.onnx -o {path}"
+            f"expected a compiled network at {path}, got: {error.strerror}; build one: qpi compile MODEL.onnx -o {path}"
         ) from error
 
 

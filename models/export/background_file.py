@@ -37,7 +37,7 @@ def export_background(checkpoint: Checkpoint, path: Path, data: Path, probes: in
         ExportError: they differ by 1e-3 rad or more.
     """
     model = _graph(checkpoint)
-    stamp(model, _card(checkpoint).to_metadata())
+    stamp(model, _card(checkpoint).metadata())
     with whole_file(path) as written:
         onnx.save(model, written)
         difference_rad = _difference_rad(checkpoint, BackgroundNetwork(written), CultureSet(data, "validation"), probes)
@@ -54,12 +54,12 @@ def export_background(checkpoint: Checkpoint, path: Path, data: Path, probes: in
 def _card(checkpoint: Checkpoint) -> BackgroundCard:
     record = checkpoint.record
     return BackgroundCard(
-        origin=record["started_from"],
-        cultures=record["cultures"],
+        origin=record.started_from,
+        cultures=record.cultures,
         samples=checkpoint.samples,
         trained_s=round(checkpoint.elapsed_s),
         median_db=round(checkpoint.psnr_db, 2),
-        tenth_db=round(record["tenth_db"], 2),
+        tenth_db=round(record.tenth_db, 2),
         commit=commit(),
     )
 

@@ -1,11 +1,11 @@
-"""Compiles an exported network into a GPU engine, and writes none that loses more than its precision may."""
+"""Compiles an exported network for a GPU, and writes none that loses more than its precision may."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -17,9 +17,9 @@ from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.artifacts.agreement import Agreement, Probe, Retrieve, compare
 from qpi_live.models.artifacts.checksum import intact, sha256
-from qpi_live.models.artifacts.compiled_network import EngineManifest, manifest_path
-from qpi_live.models.artifacts.compiler import Capability, EngineLibrary, Progress
-from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.compiled_network import CompiledCard, card_path
+from qpi_live.models.artifacts.compiler import Capability, CompilerLibrary, Progress
+from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.artifacts.sizes import Sizes
 from qpi_live.models.engine import EngineOptions
@@ -38,7 +38,7 @@ class Plan:
 
     Attributes:
         model: the network's file, of `qpi export`.
-        out: the engine's file; its manifest goes beside it.
+        out: the compiled network's file; its card goes beside it.
         precision: `fp32`, `fp16` or `int8`; None: the file's own, but fp16 for one in fp32.
         sizes: of the frames it will take.
         capabilities: of the GPUs it will run on.
@@ -51,44 +51,44 @@ class Plan:
     capabilities: tuple[Capability, ...]
 
 
-def compile_engine(
+def compile_network(
     plan: Plan,
-    library: EngineLibrary,
+    library: CompilerLibrary,
     device: Device | None,
     on_progress: Progress,
     probes: Sequence[Probe] | None = None,
-) -> EngineManifest:
-    """Build the engine and write it with its manifest, if it agrees with ONNX Runtime.
+) -> CompiledCard:
+    """Compile a network and write it with its card, if it agrees with ONNX Runtime.
 
-    The graph in its precision is compared on ONNX Runtime before it is built, the engine itself after, where there is
-    a GPU that runs it.
+    The graph in its precision is compared on ONNX Runtime before it is built. What was built is compared
+    after, where there is a GPU that runs it.
 
     Args:
         plan: what to build.
         library: what builds it.
-        device: the GPU to measure the engine on; None: it is measured later, by `check_engine`.
+        device: the GPU to measure it on; None: it is measured later, by `check_compiled`.
         on_progress: see `Progress`.
         probes: frames to compare on; by default `probes_for` the network.
 
     Raises:
         EngineUnavailable: the network cannot be built like this, or loses more than it may; nothing was written.
-        OSError: the network cannot be read, or the engine not written.
+        OSError: the network cannot be read, or the file not written.
     """
     content = _content(plan.model)
     model = _read_network(plan.model, content)
-    identity = NetworkIdentity.from_metadata({entry.key: entry.value for entry in model.metadata_props})
-    precision = _precision(plan, identity)
-    _refuse_sizes(plan.sizes, identity)
+    network = NetworkCard.in_metadata({entry.key: entry.value for entry in model.metadata_props})
+    precision = _precision(plan, network)
+    _refuse_sizes(plan.sizes, network)
     if probes is None:
-        probes = probes_for(identity, plan.sizes.best)
-    graph = for_tensorrt(to_fp16(model) if precision != identity.precision else model, plan.sizes)
+        probes = probes_for(network, plan.sizes.best)
+    graph = for_tensorrt(to_fp16(model) if precision != network.precision else model, plan.sizes)
     reference = _on_onnx_runtime(content)
     agreement = compare(reference, _on_onnx_runtime(graph.SerializeToString(), takes_bytes=True), probes)
     _refuse_loss(agreement, precision, "the network")
     began = perf_counter()
-    engine = library.build(graph.SerializeToString(), plan.sizes, plan.capabilities, on_progress)
-    manifest = EngineManifest(
-        engine_sha256=sha256(engine),
+    compiled = library.build(graph.SerializeToString(), plan.sizes, plan.capabilities, on_progress)
+    card = CompiledCard(
+        sha256=sha256(compiled),
         model=plan.model.name,
         model_sha256=sha256(content),
         library=library.name,
@@ -99,61 +99,60 @@ def compile_engine(
         sizes=plan.sizes,
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         build_s=round(perf_counter() - began, 1),
-        network=identity.to_metadata(),
+        network=network,
         graph_accuracy=agreement,
         accuracy=None,
         accuracy_note=_NO_GPU.format(plan.out.name),
     )
     with tempfile.TemporaryDirectory(dir=plan.out.parent) as scratch:
         written = Path(scratch) / plan.out.name
-        written.write_bytes(engine)
-        manifest.save(written)
+        written.write_bytes(compiled)
+        card.save(written)
         if device is not None and device.identity.compute_capability in plan.capabilities:
-            manifest = _measured(written, manifest, reference, probes, library, device)
-            manifest.save(written)
+            card = _measured(written, card, reference, probes, library, device)
+            card.save(written)
         os.replace(written, plan.out)
-        os.replace(manifest_path(written), manifest_path(plan.out))
-    return manifest
+        os.replace(card_path(written), card_path(plan.out))
+    return card
 
 
-def check_engine(
-    engine: Path, model: Path, library: EngineLibrary, device: Device, probes: Sequence[Probe] | None = None
-) -> EngineManifest:
-    """Measure an engine on the GPU it is for, against its network on ONNX Runtime, and note it in its manifest.
+def check_compiled(
+    compiled: Path, model: Path, library: CompilerLibrary, device: Device, probes: Sequence[Probe] | None = None
+) -> CompiledCard:
+    """Measure a compiled network on its GPU against the network on ONNX Runtime, and note it in its card.
 
     Raises:
-        EngineUnavailable: `model` is not its network, the engine does not run here, or loses more than it may; then its
-            manifest stays as it was.
+        EngineUnavailable: `model` is not its network, it does not run here, or loses more than it may; then its card
+            stays as it was.
     """
-    manifest = EngineManifest.load(engine)
+    card = CompiledCard.load(compiled)
     content = _content(model)
-    if sha256(content) != manifest.model_sha256:
+    if sha256(content) != card.model_sha256:
         raise EngineUnavailable(
-            f"expected the network that {engine.name} was made of ({manifest.model}, SHA-256 "
-            f"{manifest.model_sha256[:12]}…), got {model}; name that one"
+            f"expected the network that {compiled.name} was made of ({card.model}, SHA-256 "
+            f"{card.model_sha256[:12]}…), got {model}; name that one"
         )
     if probes is None:
-        probes = probes_for(manifest.identity(), manifest.sizes.best)
-    measured = _measured(engine, manifest, _on_onnx_runtime(content), probes, library, device)
-    measured.save(engine)
+        probes = probes_for(card.network, card.sizes.best)
+    measured = _measured(compiled, card, _on_onnx_runtime(content), probes, library, device)
+    measured.save(compiled)
     return measured
 
 
-def is_current(plan: Plan, library: EngineLibrary, device: Device | None) -> bool:
-    """Whether `plan.out` is what `compile_engine` would make now: same network, library, GPU, precision and sizes."""
+def is_current(plan: Plan, library: CompilerLibrary, device: Device | None) -> bool:
+    """Whether `plan.out` is what `compile_network` would make now: same network, library, GPU, precision and sizes."""
     try:
-        manifest = EngineManifest.load(plan.out)
+        card = CompiledCard.load(plan.out)
         content = plan.model.read_bytes()
-        identity = NetworkIdentity.from_metadata(manifest.network)
-        altered = manifest.why_altered(plan.out, plan.out.read_bytes())
+        altered = card.why_altered(plan.out, plan.out.read_bytes())
     except (EngineUnavailable, OSError):
         return False
     gpu = device.identity.name if device and not library.builds_for_other_gpus else None
     return altered is None and (
-        (manifest.model_sha256, manifest.library, manifest.version, manifest.gpu)
+        (card.model_sha256, card.library, card.version, card.gpu)
         == (sha256(content), library.name, library.version, gpu)
-        and (manifest.precision, manifest.sizes, manifest.capabilities)
-        == (_precision(plan, identity), plan.sizes, plan.capabilities)
+        and (card.precision, card.sizes, card.capabilities)
+        == (_precision(plan, card.network), plan.sizes, plan.capabilities)
     )
 
 
@@ -173,7 +172,7 @@ def _read_network(path: Path, content: bytes) -> onnx.ModelProto:
         raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
 
 
-def _precision(plan: Plan, network: NetworkIdentity) -> str:
+def _precision(plan: Plan, network: NetworkCard) -> str:
     """The precision to build, where the file has it or can be brought to it."""
     own = network.precision
     wanted = plan.precision or ("fp16" if own == "fp32" else own)
@@ -187,7 +186,7 @@ def _precision(plan: Plan, network: NetworkIdentity) -> str:
     return wanted
 
 
-def _refuse_sizes(sizes: Sizes, network: NetworkIdentity) -> None:
+def _refuse_sizes(sizes: Sizes, network: NetworkCard) -> None:
     for shape in (sizes.smallest, sizes.best, sizes.largest):
         refusal = network.why_not(shape, network.bit_depth)
         if refusal:
@@ -201,16 +200,16 @@ def _refuse_loss(agreement: Agreement, precision: str, what: str) -> None:
 
 
 def _measured(
-    engine: Path,
-    manifest: EngineManifest,
+    compiled: Path,
+    card: CompiledCard,
     reference: Retrieve,
     probes: Sequence[Probe],
-    library: EngineLibrary,
+    library: CompilerLibrary,
     device: Device,
-) -> EngineManifest:
-    """`manifest` with the accuracy of the engine at `engine`."""
-    bit_depth = manifest.identity().bit_depth
-    running = TensorRtEngine(EngineOptions(), engine, library=library, open_device=lambda: device)
+) -> CompiledCard:
+    """`card` with the accuracy of the compiled network at `compiled`."""
+    bit_depth = card.network.bit_depth
+    running = TensorRtEngine(EngineOptions(), compiled, library=library, open_device=lambda: device)
 
     def on_the_gpu(pixels: Pixels) -> NDArray[np.float32]:
         return running.retrieve(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0)).phase_rad
@@ -219,8 +218,8 @@ def _measured(
         agreement = compare(reference, on_the_gpu, probes)
     finally:
         running.close()
-    _refuse_loss(agreement, manifest.precision, "the engine")
-    return replace(manifest, accuracy=agreement, accuracy_note=None)
+    _refuse_loss(agreement, card.precision, "the compiled network")
+    return card.model_copy(update={"accuracy": agreement, "accuracy_note": None})
 
 
 def _on_onnx_runtime(network: bytes, *, takes_bytes: bool = False) -> Retrieve:

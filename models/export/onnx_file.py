@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.artifacts.agreement import Agreement, Probe, compare
 from qpi_live.models.artifacts.checksum import forget_checksum, note_checksum
-from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.export.precision import PRECISIONS, stamp, to_fp16, to_int8
 from qpi_live.models.nets.blocks import LEVEL_STRIDES
@@ -77,9 +75,9 @@ def export(
         raise ValueError(f"expected a precision among {', '.join(PRECISIONS)}, got {precision!r}")
     if len(probes) < 2:
         raise ValueError(f"expected at least two frames to compare on, got {len(probes)}")
-    identity = describe(checkpoint, precision, shape)
-    net = GreyToPhase(checkpoint.network(), identity.bit_depth).eval()
-    model = _fp32(net, probes[0].pixels, identity)
+    card = describe(checkpoint, precision, shape)
+    net = GreyToPhase(checkpoint.network(), card.bit_depth).eval()
+    model = _fp32(net, probes[0].pixels, card)
     compared = list(probes)
     if precision == "fp16":
         model = to_fp16(model)
@@ -87,7 +85,7 @@ def export(
         half = len(probes) // 2
         model = to_int8(model, [probe.pixels for probe in probes[:half]])
         compared = list(probes[half:])
-    stamp(model, identity.to_metadata())
+    stamp(model, card.metadata())
     with whole_file(path) as written:
         onnx.save(model, written)
         agreement = _compare(net, written, compared)
@@ -97,23 +95,23 @@ def export(
     return agreement
 
 
-def describe(checkpoint: Checkpoint, precision: str, shape: tuple[int, int] | None) -> NetworkIdentity:
-    """The passport of a checkpoint's network."""
-    data = json.loads(checkpoint.record["data"])
-    origin: Mapping[str, Any] = data["origin"]
-    instrument = Instrument.from_json(origin["instrument"]) if "instrument" in origin else None
-    return NetworkIdentity(
+def describe(checkpoint: Checkpoint, precision: str, shape: tuple[int, int] | None) -> NetworkCard:
+    """The card of a checkpoint's network."""
+    data = checkpoint.record.data
+    if data is None:
+        raise ValueError("expected a checkpoint that was trained on pairs, got one that does not say on what")
+    return NetworkCard(
         net=checkpoint.spec.name,
         precision=precision,
         connections=tuple(connection.name for connection in checkpoint.spec.connections),
         stride=_stride(checkpoint.spec.build()),
         shape=shape,
-        bit_depth=data["bit_depth"],
+        bit_depth=data.bit_depth,
         phase_range_rad=PHASE_RANGE_RAD,
-        psnr_db=checkpoint.psnr_db,
+        psnr_db=round(checkpoint.psnr_db, 2),
         samples=checkpoint.samples,
-        trained_s=checkpoint.elapsed_s,
-        instrument=instrument,
+        trained_s=round(checkpoint.elapsed_s),
+        instrument=data.origin.instrument,
         commit=commit(),
     )
 
@@ -142,8 +140,8 @@ def _refuse_disagreement(agreement: Agreement, precision: str) -> None:
         raise ExportError(f"{refusal}; nothing was written, use fp32")
 
 
-def _fp32(net: nn.Module, pixels: Pixels, identity: NetworkIdentity) -> onnx.ModelProto:
-    stride, shape = identity.stride, identity.shape
+def _fp32(net: nn.Module, pixels: Pixels, card: NetworkCard) -> onnx.ModelProto:
+    stride, shape = card.stride, card.shape
     height, width = shape or (3 * stride, 4 * stride)
     example = torch.from_numpy(np.zeros((height, width), pixels.dtype))
     sides = None

@@ -9,7 +9,7 @@ from qpi_live.camera.frame import Frame
 from qpi_live.camera.simulation.conditions import TABLED
 from qpi_live.camera.source import CameraOptions
 from qpi_live.models.artifacts.agreement import Probe
-from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.sizes import Shape
 from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.training.simulate import simulate_pair
@@ -18,7 +18,7 @@ _RECORDING = "glioblastoma"
 _REAL_FRAMES = 2
 
 
-def probes_for(network: NetworkIdentity, shape: Shape) -> list[Probe]:
+def probes_for(network: NetworkCard, shape: Shape) -> list[Probe]:
     """Frames of (H, W): two windows of the bundled hologram, and one simulated frame in each condition of the tables.
 
     Only simulated frames have a true phase. Windows that the network does not take, by size or bit depth, are left out.

@@ -14,7 +14,7 @@ import torch
 from numpy.random import default_rng
 from qpi_live.models.classical.block_map import EDGE, RIDGE, SETTLING_RAD, SETTLING_RIDGE, SETTLING_ROUNDS
 from qpi_live.models.training.background_maps import GRID, BackgroundSample, draw
-from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec
+from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec, RunRecord
 from qpi_live.models.training.cultures import CultureSet
 from qpi_live.models.training.loop import BEST, LAST, LOG, epoch_bar, learning_rate, start_from
 from torch import Tensor, nn
@@ -207,7 +207,7 @@ class _Loop:
             self.state.epoch += 1
             median_db, tenth_db = self._validate()
             self.state.psnr_db = median_db
-            self.state.record["tenth_db"] = tenth_db
+            self.state.record.tenth_db = tenth_db
             # Ranked by the mean of median and tenth from below: good on most maps is not enough.
             score = (median_db + tenth_db) / 2
             is_best = score > self.state.best_psnr_db
@@ -266,20 +266,21 @@ class _Loop:
                 )
             self.optimizer.load_state_dict(state.optimizer["adam"])
             self.net.load_state_dict(state.optimizer["weights"])
-            started_from = state.record.get("started_from", started_from)
+            started_from = state.record.started_from
         else:
             if start is not None:
                 start_from(self.net, start)
             state = Checkpoint(SPEC, {})
-        state.record = {
+        facts = {
             "step": "train",
             "started_from": started_from,
-            "tenth_db": state.record.get("tenth_db", float("nan")),
+            "tenth_db": state.record.tenth_db,
             "plan": asdict(self.plan),
             "cultures": len(self.cultures),
             "culture_seed": self.cultures.seed,
             "torch": str(torch.__version__),
         }
+        state.record = RunRecord.model_validate(facts)
         return state
 
     def _save(self, is_best: bool) -> None:

@@ -2,18 +2,18 @@
 
 A folder with
 
-    cultures.json   what it is: seed, pitch, how many there are for training and for validation
+    cultures.json   its card: seed, pitch, how many there are for training and for validation
     cultures.npy    (N, 256, 256) float16 rad, one value every 6 px of a field of 1536 px, the validation ones last
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -21,14 +21,33 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 from qpi_live.camera.simulation.specimen import Culture, Kind, Specimen
 from qpi_live.camera.whole_file import whole_file
+from qpi_live.models.artifacts.card import Card, CardError
 from qpi_live.models.training.pairs import DataError
 
 EDGE = 256
 PITCH_PX = 6
-_FORMAT = "qpi cultures 1"
 _MANIFEST, _ARRAY = "cultures.json", "cultures.npy"
 _KINDS: tuple[Kind, ...] = ("adherent", "adherent", "ellipsoids", "mixed")
 _DENSE_SHARE = 0.5  # where the background is scarce is where there is something to learn
+
+
+class CulturesCard(Card):
+    """The card of a set of cultures, `cultures.json` in its folder.
+
+    Attributes:
+        seed: of the whole set.
+        pitch_px: distance between the values of a map, in pixels of the field.
+        train, validation: how many there are for each.
+    """
+
+    FORMAT: ClassVar[str] = "qpi cultures 1"
+    WHAT: ClassVar[str] = "a folder of cultures"
+    REMEDY: ClassVar[str] = "`qpi cultures` makes one"
+
+    seed: int
+    pitch_px: int
+    train: int
+    validation: int
 
 
 def render_culture(seed: int, number: int) -> NDArray[np.float16]:
@@ -78,9 +97,9 @@ def render_cultures(
             cultures[number] = culture
             on_culture()
     cultures.flush()
-    manifest = {"format": _FORMAT, "seed": seed, "pitch_px": PITCH_PX, "train": train, "validation": validation}
+    card = CulturesCard(seed=seed, pitch_px=PITCH_PX, train=train, validation=validation)
     with whole_file(folder / _MANIFEST) as written:
-        written.write_text(json.dumps(manifest) + "\n")
+        written.write_text(card.text() + "\n")
 
 
 class CultureSet:
@@ -92,16 +111,15 @@ class CultureSet:
 
     def __init__(self, folder: Path, split: str) -> None:
         try:
-            manifest = json.loads((folder / _MANIFEST).read_text())
-        except (OSError, json.JSONDecodeError):
-            manifest = None
-        if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-            raise DataError(f"expected a folder of cultures, got {folder}; `qpi cultures` makes one")
-        if split not in ("train", "validation") or not manifest[split]:
+            card = CulturesCard.parse((folder / _MANIFEST).read_text())
+        except (OSError, CardError) as error:
+            raise DataError(f"expected a folder of cultures, got {folder}; `qpi cultures` makes one") from error
+        counts = {"train": card.train, "validation": card.validation}
+        if not counts.get(split):
             raise DataError(f"expected a split of {folder} with cultures in it, got {split!r}")
-        self.seed: int = manifest["seed"]
-        self._count: int = manifest[split]
-        self._first: int = 0 if split == "train" else manifest["train"]
+        self.seed = card.seed
+        self._count = counts[split]
+        self._first = 0 if split == "train" else card.train
         self._cultures: NDArray[np.float16] = np.load(folder / _ARRAY, mmap_mode="r")
 
     def __len__(self) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from qpi_live.camera.frame import Frame, Pixels
-from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.classical.carrier import Carrier
 from qpi_live.models.engine import POLYNOMIAL, EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
@@ -67,10 +66,9 @@ def classical_method(pairs: PairSet, *, calibrated: bool, background: str = POLY
     The carrier is found in each frame (or calibration frame) by itself; its sign is the instrument's.
     A frame that cannot be inverted counts as a flat phase.
     """
-    origin = pairs.manifest["origin"]
-    if "instrument" not in origin:
+    instrument, seed = pairs.card.origin.instrument, pairs.card.origin.seed
+    if instrument is None or seed is None:
         raise ValueError("expected pairs of a simulated instrument, whose sideband is known, got others")
-    instrument = Instrument.from_json(origin["instrument"])
     numbers: Sequence[int] = pairs.numbers
     is_upper = Carrier(*instrument.fringes.carrier_cycles_per_px).is_upper
     sideband = Sideband.UPPER if is_upper else Sideband.LOWER
@@ -79,7 +77,7 @@ def classical_method(pairs: PairSet, *, calibrated: bool, background: str = POLY
         engine = ClassicalEngine(EngineOptions(optics=instrument.optics, sideband=sideband, background=background))
         try:
             if calibrated:
-                pair = simulate_pair(instrument, pairs.conditions[number], origin["seed"] * 10**6 + numbers[number])
+                pair = simulate_pair(instrument, pairs.conditions[number], seed * 10**6 + numbers[number])
                 engine.use_calibration(_frame(pair.calibration(), pairs.bit_depth), force=True)
             return engine.retrieve(_frame(pixels, pairs.bit_depth)).phase_rad
         except (InferenceError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -17,14 +16,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.distributed as dist
-from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec
+from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec, RunRecord, TrainedOn
 from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 _SETTLING_STEPS = 40
-_FROZEN = "batch_norm_frozen"  # in a checkpoint's record
 LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
 
 
@@ -272,7 +270,7 @@ class _Loop:
     @property
     def is_frozen(self) -> bool:
         """Whether the batch statistics stay as they are."""
-        return bool(self.state.record[_FROZEN])
+        return self.state.record.batch_norm_frozen
 
     def _freeze_batch_norm(self) -> None:
         """From here on train with the statistics that inference uses.
@@ -282,7 +280,7 @@ class _Loop:
         """
         if self.state.epoch:  # weights to start from bring theirs, and may have been trained with them
             self._settle_batch_norm()
-        self.state.record[_FROZEN] = True
+        self.state.record.batch_norm_frozen = True
 
     @torch.no_grad()
     def _settle_batch_norm(self) -> None:
@@ -339,16 +337,18 @@ class _Loop:
             if run.start is not None:
                 start_from(self.net, run.start)
             state = Checkpoint(run.spec, {})
-        state.record = {
-            _FROZEN: state.record.get(_FROZEN, False),
+        card = self.train.card
+        facts = {
+            "batch_norm_frozen": state.record.batch_norm_frozen,
             **run.record,
             "plan": asdict(self.plan),
             "phase_range_rad": PHASE_RANGE_RAD,
-            "data": json.dumps({key: self.train.manifest[key] for key in ("shape", "bit_depth", "origin")}),
+            "data": TrainedOn(shape=card.shape, bit_depth=card.bit_depth, origin=card.origin),
             "training_pairs": len(self.train),
             "device": str(self.device),
             "torch": str(torch.__version__),
         }
+        state.record = RunRecord.model_validate(facts)
         return state
 
     def _save(self, is_best: bool) -> None:

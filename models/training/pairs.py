@@ -2,7 +2,7 @@
 
 A folder with
 
-    manifest.json        what it is: splits, shape, bit depth, phase range, origin and condition of every pair
+    manifest.json        its card: splits, shape, bit depth, origin, and the condition of every pair
     interferograms.npy   (N, H, W) uint8 or uint16 grey values
     phases.npy           (N, H, W) float16 rad
 
@@ -12,29 +12,79 @@ Both arrays are read memory-mapped, so a set may be larger than memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, field_validator
 from qpi_live.camera.frame import Pixels
+from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.whole_file import whole_file
+from qpi_live.models.artifacts.card import Card, CardError
 
 PHASE_RANGE_RAD = 12.0
 """Phases are cut to 0 … 12 rad and divided by 12 for the networks (Shu 2022 §2B)."""
 
 PAPER_SPLITS = {"train": 276, "validation": 60, "test": 62}
 _LARGEST_PHASE_RAD = float(np.finfo(np.float16).max)
-_FORMAT = "qpi pairs 1"
 _MANIFEST = "manifest.json"
 
 
 class DataError(ValueError):
     """A folder of pairs is not what it should be; the text says what was expected, what came, and what to do."""
+
+
+class Origin(BaseModel):
+    """Where pairs come from; whatever else their maker said of it is kept.
+
+    Attributes:
+        kind: `simulated`, `labelled` or `gathered`.
+        seed: of simulated pairs.
+        mix: share of each condition of simulated pairs.
+        instrument: that took them; None where it is not known.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = ""
+    seed: int | None = None
+    mix: dict[str, float] | None = None
+    instrument: Instrument | None = None
+
+    @field_validator("instrument", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value  # as the first format had it
+
+
+class PairsCard(Card):
+    """The card of a set of pairs, `manifest.json` in its folder.
+
+    Attributes:
+        count: pairs in all.
+        shape: (H, W) of every pair.
+        bit_depth: significant bits of a grey value.
+        splits: the numbers of each split's pairs.
+        conditions: what each pair was made under.
+        origin: where they come from.
+    """
+
+    FORMAT: ClassVar[str] = "qpi pairs 2"
+    EARLIER: ClassVar[tuple[str, ...]] = ("qpi pairs 1",)
+    WHAT: ClassVar[str] = "a folder of pairs"
+    REMEDY: ClassVar[str] = "`qpi pairs` makes one"
+
+    count: int
+    shape: tuple[int, int]
+    bit_depth: int
+    splits: dict[str, tuple[int, ...]]
+    conditions: tuple[str, ...]
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +108,18 @@ class PairSet:
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder = folder
-        self.manifest = _read_manifest(folder)
-        splits = self.manifest["splits"]
+        self.card = _read_card(folder)
+        splits = self.card.splits
         if split not in splits:
             raise DataError(f"expected a split among {', '.join(splits)}, got {split!r}")
-        self._indices: list[int] = list(splits[split])
+        self._indices = list(splits[split])
         self._interferograms: Pixels = np.load(folder / "interferograms.npy", mmap_mode="r")
         self._phases: NDArray[np.float16] = np.load(folder / "phases.npy", mmap_mode="r")
-        self.bit_depth: int = self.manifest["bit_depth"]
+        self.bit_depth = self.card.bit_depth
         for array in (self._interferograms, self._phases):
-            if list(array.shape) != [self.manifest["count"], *self.manifest["shape"]]:
+            if array.shape != (self.card.count, *self.shape):
                 raise DataError(
-                    f"expected {self.manifest['count']} frames of {self.manifest['shape']} in {folder}, "
+                    f"expected {self.card.count} frames of {self.shape} in {folder}, "
                     f"got an array of {array.shape}; make the set again"
                 )
 
@@ -79,8 +129,7 @@ class PairSet:
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W) of every pair."""
-        height, width = self.manifest["shape"]
-        return height, width
+        return self.card.shape
 
     @property
     def numbers(self) -> list[int]:
@@ -90,8 +139,7 @@ class PairSet:
     @property
     def conditions(self) -> list[str]:
         """The condition each pair of the split was made under, in order."""
-        everything = self.manifest["conditions"]
-        return [everything[index] for index in self._indices]
+        return [self.card.conditions[index] for index in self._indices]
 
     def pixels(self, number: int) -> Pixels:
         """(H, W) uint8 or uint16 grey values of pair `number` of the split, a copy."""
@@ -132,7 +180,7 @@ class PairWriter:
         splits: how many pairs each split has, in the order they will be written.
         shape: (H, W) of every pair.
         bit_depth: significant bits of a grey value.
-        origin: where the pairs come from, for the manifest (instrument, seed, recording, …).
+        origin: where the pairs come from, as `Origin` has it (kind, instrument, seed, recording, …).
 
     Raises:
         DataError: a finished set is there already.
@@ -153,7 +201,7 @@ class PairWriter:
         self._splits = dict(splits)
         self._shape = shape
         self._bit_depth = bit_depth
-        self._origin = dict(origin)
+        self._origin = Origin.model_validate(dict(origin))
         self._conditions: list[str] = []
         count = sum(splits.values())
         pixel_type = np.uint8 if bit_depth <= 8 else np.uint16
@@ -193,37 +241,33 @@ class PairWriter:
             raise DataError(f"expected {count} pairs, got {len(self._conditions)}")
         self._interferograms.flush()
         self._phases.flush()
-        manifest = {
-            "format": _FORMAT,
-            "count": count,
-            "shape": list(self._shape),
-            "bit_depth": self._bit_depth,
-            "splits": _ranges(self._splits),
-            "conditions": self._conditions,
-            "origin": self._origin,
-        }
+        card = PairsCard(
+            count=count,
+            shape=self._shape,
+            bit_depth=self._bit_depth,
+            splits=_ranges(self._splits),
+            conditions=tuple(self._conditions),
+            origin=self._origin,
+        )
         with whole_file(self._folder / _MANIFEST) as written:
-            written.write_text(json.dumps(manifest) + "\n")
+            written.write_text(card.text() + "\n")
 
 
-def _ranges(splits: Mapping[str, int]) -> dict[str, Sequence[int]]:
-    ranges: dict[str, Sequence[int]] = {}
+def _ranges(splits: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    ranges: dict[str, tuple[int, ...]] = {}
     start = 0
     for name, count in splits.items():
-        ranges[name] = list(range(start, start + count))
+        ranges[name] = tuple(range(start, start + count))
         start += count
     return ranges
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_card(folder: Path) -> PairsCard:
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
+        return PairsCard.parse((folder / _MANIFEST).read_text())
     except FileNotFoundError:
         raise DataError(
             f"expected a folder of pairs, got {folder} without {_MANIFEST}; `qpi pairs` makes one"
         ) from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"expected JSON in {folder / _MANIFEST}, got something else: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        raise DataError(f"expected format {_FORMAT!r} in {folder / _MANIFEST}, got {manifest!r:.80}")
-    return manifest
+    except CardError as error:
+        raise DataError(f"cannot use {folder}: {error}") from error

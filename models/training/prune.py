@@ -52,6 +52,7 @@ def save_pruned(path: Path, checkpoint: Checkpoint, threshold: float = THRESHOLD
     weights = dict(
         zip((c.name for c in checkpoint.spec.connections), checkpoint.model["weights"].tolist(), strict=True)
     )
+    asked = checkpoint.record.model_dump(mode="json")
     origin: dict[str, object] = {
         "threshold": threshold,
         "search": {
@@ -59,7 +60,7 @@ def save_pruned(path: Path, checkpoint: Checkpoint, threshold: float = THRESHOLD
             "samples": checkpoint.samples,
             "elapsed_s": round(checkpoint.elapsed_s),
             "psnr_db": round(checkpoint.best_psnr_db, 2),
-            **{key: checkpoint.record.get(key) for key in ("space", "binary_ratio", "sparsity_ratio", "plan")},
+            **{key: asked.get(key) for key in ("space", "binary_ratio", "sparsity_ratio", "plan")},
         },
         "weights": {name: round(weight, 4) for name, weight in weights.items()},
     }

@@ -100,7 +100,7 @@ def simulate_pairs(
     places = (np.arange(sum(splits.values())) * 0.6180339887498949) % 1
     conditions = [names[index] for index in np.searchsorted(shares, places, side="right")]
     seeds = range(seed * 10**6, seed * 10**6 + len(conditions))
-    origin = {"kind": "simulated", "seed": seed, "mix": dict(mix), "instrument": instrument.to_json()}
+    origin = {"kind": "simulated", "seed": seed, "mix": dict(mix), "instrument": instrument}
     with (
         PairWriter(folder, splits, instrument.shape, instrument.sensor.bit_depth, origin) as writer,
         ProcessPoolExecutor(processes, get_context("spawn")) as pool,

@@ -1,4 +1,4 @@
-"""The command that makes a GPU engine of a network: compile."""
+"""The command that compiles a network for a GPU: compile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qpi_live.service.cli.console import one_clear_line, share_bar
 if TYPE_CHECKING:
     from qpi_live.camera.device import Device
     from qpi_live.models.artifacts.agreement import Agreement
-    from qpi_live.models.artifacts.compiled_network import EngineManifest
+    from qpi_live.models.artifacts.compiled_network import CompiledCard
     from qpi_live.models.artifacts.compiler import Capability
     from qpi_live.models.export.compilation import Plan
 
@@ -20,7 +20,7 @@ def compile_(
     model: Annotated[
         Path | None, typer.Argument(help="Network of `qpi export` (ONNX); the shipped one without.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Engine to write; its manifest goes beside it.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write; its card goes beside it.")] = Path(
         "nasprnet.trt"
     ),
     precision: Annotated[
@@ -36,18 +36,18 @@ def compile_(
         ),
     ] = None,
     reuse: Annotated[
-        bool, typer.Option("--reuse", help="Do nothing if the engine there is what this would make.")
+        bool, typer.Option("--reuse", help="Do nothing if the file there is what this would make.")
     ] = False,
     check: Annotated[
-        Path | None, typer.Option(help="Measure this engine on the GPU instead, and note it in its manifest.")
+        Path | None, typer.Option(help="Measure this compiled network on the GPU instead, and note it in its card.")
     ] = None,
 ) -> None:
-    """Compile a network into a GPU engine, if it agrees with the network on ONNX Runtime."""
+    """Compile a network for a GPU, if it agrees with itself on ONNX Runtime."""
     with one_clear_line("gpu"):
         from qpi_live.models.artifacts.sizes import Sizes
         from qpi_live.models.artifacts.tensorrt_library import choose_library
         from qpi_live.models.engines.onnx import SHIPPED
-        from qpi_live.models.export.compilation import Plan, compile_engine, is_current
+        from qpi_live.models.export.compilation import Plan, compile_network, is_current
 
         if check is not None:
             _check(check, model)
@@ -67,24 +67,26 @@ def compile_(
             return
         typer.echo(f"Compiling {plan.model} with {library.name} {library.version} for {_targets(plan, device)}")
         with share_bar(out.name) as on_progress:
-            manifest = compile_engine(plan, library, device, on_progress)
-    typer.echo(_summary(out, manifest))
+            card = compile_network(plan, library, device, on_progress)
+    typer.echo(_summary(out, card))
 
 
-def _check(engine: Path, model: Path | None) -> None:
-    from qpi_live.models.artifacts.compiled_network import EngineManifest
+def _check(compiled: Path, model: Path | None) -> None:
+    from qpi_live.models.artifacts.compiled_network import CompiledCard
     from qpi_live.models.artifacts.tensorrt_library import library_named
     from qpi_live.models.engines.onnx import SHIPPED
-    from qpi_live.models.export.compilation import check_engine
+    from qpi_live.models.export.compilation import check_compiled
 
-    manifest = EngineManifest.load(engine)
-    library = library_named(manifest.library)
+    card = CompiledCard.load(compiled)
+    library = library_named(card.library)
     device, why_none = _gpu()
     if device is None:
-        raise ValueError(f"expected a GPU to measure {engine} on, got none: {why_none}")
-    beside = engine.with_name(manifest.model)
+        raise ValueError(f"expected a GPU to measure {compiled} on, got none: {why_none}")
+    beside = compiled.with_name(card.model)
     typer.echo(
-        _summary(engine, check_engine(engine, model or (beside if beside.is_file() else SHIPPED), library, device))
+        _summary(
+            compiled, check_compiled(compiled, model or (beside if beside.is_file() else SHIPPED), library, device)
+        )
     )
 
 
@@ -112,17 +114,17 @@ def _targets(plan: Plan, device: Device | None) -> str:
     return f"{device.identity.name} ({named})" if device is not None and is_here else f"compute capability {named}"
 
 
-def _summary(engine: Path, manifest: EngineManifest) -> str:
+def _summary(compiled: Path, card: CompiledCard) -> str:
     """What was made, and how it agrees, on three lines."""
-    graph, measured = manifest.graph_accuracy, manifest.accuracy
+    graph, measured = card.graph_accuracy, card.accuracy
     lines = [
-        f"{engine}: {engine.stat().st_size / 1e6:.1f} MB, {manifest.precision}, {manifest.sizes}, {manifest.library} "
-        f"{manifest.version}, built in {manifest.build_s} s",
+        f"{compiled}: {compiled.stat().st_size / 1e6:.1f} MB, {card.precision}, {card.sizes}, {card.library} "
+        f"{card.version}, built in {card.build_s} s",
         f"  its graph on ONNX Runtime: at most {graph.largest_difference_rad:.2g} rad from the network's, "
         f"{graph.rms_difference_rad:.2g} rad RMS, loss of PSNR {_db(graph)} dB",
     ]
     if measured is None:
-        lines.append(f"  on the GPU: not measured, {manifest.accuracy_note}")
+        lines.append(f"  on the GPU: not measured, {card.accuracy_note}")
     else:
         lines.append(
             f"  on the GPU: at most {measured.largest_difference_rad:.2g} rad from the network's, "

@@ -38,7 +38,7 @@ def evaluate(
 
         chosen = PairSet(data, split)
         methods: dict[str, Method] = {path.stem: _network_method(path, chosen) for path in networks or []}
-        if classical and "instrument" in chosen.manifest["origin"]:
+        if classical and chosen.card.origin.instrument is not None:
             methods["classical"] = classical_method(chosen, calibrated=False)
             methods["classical-calibrated"] = classical_method(chosen, calibrated=True)
         for name in background or []:

@@ -32,13 +32,13 @@ def run(folder: Path, **environment: str) -> tuple[int, list[str]]:
 
 
 def test_entrypoint_without_an_engine_compiles_the_shipped_network_then_serves_with_it(tmp_path: Path) -> None:
-    engine = "/data/engines/nasprnet.trt"
+    engine = "/data/compiled/nasprnet.trt"
     compiled = f"{engine} | compile -o {engine} --size 1024 --reuse"
     assert run(tmp_path) == (0, [compiled, f"{engine} | serve"])
 
 
 def test_entrypoint_with_a_model_compiles_that_one_under_its_own_name(tmp_path: Path) -> None:
-    model, engine = "/data/models/my net.onnx", "/data/engines/my net.trt"
+    model, engine = "/data/models/my net.onnx", "/data/compiled/my net.trt"
     code, calls = run(tmp_path, QPI_MODEL=model, QPI_SIZE="512")
     assert code == 0
     assert calls == [f"{engine} | compile {model} -o {engine} --size 512 --reuse", f"{engine} | serve"]

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.simulation.instrument import Fringes, Instrument, Sensor
-from qpi_live.models.artifacts.identity import NetworkIdentity
+from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.export.precision import stamp
 
 SHAPE = (96, 128)
@@ -23,8 +23,8 @@ BENCH = Instrument(
 )
 
 
-def passport(bit_depth: int = 8, precision: str = "fp32") -> NetworkIdentity:
-    return NetworkIdentity(
+def passport(bit_depth: int = 8, precision: str = "fp32") -> NetworkCard:
+    return NetworkCard(
         net="small",
         precision=precision,
         connections=("E1_D1",),
@@ -86,7 +86,7 @@ def small_network(bit_depth: int = 8, gain: float = 1.0) -> onnx.ModelProto:
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    stamp(model, passport(bit_depth).to_metadata())
+    stamp(model, passport(bit_depth).metadata())
     return model
 
 

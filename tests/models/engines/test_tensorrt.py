@@ -17,14 +17,14 @@ from qpi_live.camera.gpu.cuda_device import open_device
 from qpi_live.camera.gpu.queue import GpuFrameQueue
 from qpi_live.camera.simulation.instrument import Fringes
 from qpi_live.camera.simulation.interferogram import ForwardModel
-from qpi_live.models.artifacts.compiled_network import manifest_path
+from qpi_live.models.artifacts.compiled_network import card_path
 from qpi_live.models.artifacts.sizes import Sizes
 from qpi_live.models.artifacts.tensorrt_library import choose_library
 from qpi_live.models.engine import DeviceEngine, EngineOptions, open_engine
 from qpi_live.models.engines.onnx import OnnxEngine
 from qpi_live.models.engines.tensorrt import TensorRtEngine
 from qpi_live.models.errors import EngineUnavailable, InferenceError
-from qpi_live.models.export.compilation import Plan, compile_engine
+from qpi_live.models.export.compilation import Plan, compile_network
 from qpi_live.models.training.simulate import simulate_pair
 
 from tests.cuda_host import HostDevice
@@ -35,7 +35,7 @@ from tests.onnx_library import OnnxLibrary, host_gpu
 def compiled(folder: Path, bit_depth: int = 8, size: str = "96x128", device: HostDevice | None = None) -> Path:
     model = written(folder, small_network(bit_depth))
     plan = Plan(model, folder / "small.trt", "fp32", Sizes.parse(size), ((8, 9),))
-    compile_engine(plan, OnnxLibrary(), device or host_gpu(), lambda share, step: None)
+    compile_network(plan, OnnxLibrary(), device or host_gpu(), lambda share, step: None)
     return plan.out
 
 
@@ -272,8 +272,8 @@ def test_close_gives_the_memory_back_and_leaves_the_device_open(path: Path) -> N
 
 @pytest.fixture
 def copy(path: Path, tmp_path: Path) -> Path:
-    """The engine and its manifest, to spoil."""
-    for name in (path, manifest_path(path)):
+    """The engine and its card, to spoil."""
+    for name in (path, card_path(path)):
         (tmp_path / name.name).write_bytes(name.read_bytes())
     return tmp_path / path.name
 
@@ -299,27 +299,28 @@ def test_engine_altered_after_it_was_opened_is_not_loaded(copy: Path) -> None:
     assert library.loads == 0
 
 
-def test_engine_without_its_manifest_is_refused(copy: Path) -> None:
-    manifest_path(copy).unlink()
-    with pytest.raises(EngineUnavailable, match=r"expected the manifest small\.trt\.json beside.*qpi compile"):
+def test_engine_without_its_card_is_refused(copy: Path) -> None:
+    card_path(copy).unlink()
+    with pytest.raises(EngineUnavailable, match=r"expected the card small\.trt\.json beside.*qpi compile"):
         opened(copy, host_gpu())
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"format": "qpi engine 9"}, "not a manifest of the format"),
-        ({"sizes": None}, "expected a manifest"),
+        ({"format": "qpi compiled network 9"}, "expected a compiled network of `qpi compile`"),
+        ({"sizes": None}, "card is damaged: sizes"),
         ({"network": {}}, "expected a network exported by"),
+        ({"network": {"format": "qpi onnx 2"}}, "card is damaged: .*net"),
     ],
 )
-def test_engine_with_a_damaged_manifest_is_refused(copy: Path, change: dict, complaint: str) -> None:
-    path = manifest_path(copy)
+def test_engine_with_a_damaged_card_is_refused(copy: Path, change: dict, complaint: str) -> None:
+    path = card_path(copy)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(EngineUnavailable, match=complaint):
         opened(copy, host_gpu())
     path.write_text("{")
-    with pytest.raises(EngineUnavailable, match="expected a manifest"):
+    with pytest.raises(EngineUnavailable, match="card is damaged"):
         opened(copy, host_gpu())
 
 
@@ -335,7 +336,7 @@ def test_engine_for_another_gpu_is_refused(path: Path, device: HostDevice) -> No
 
 
 def test_engine_whose_library_is_not_installed_names_it(path: Path) -> None:
-    with pytest.raises(EngineUnavailable, match="expected onnx_on_host, with which the engine was made, got none"):
+    with pytest.raises(EngineUnavailable, match=r"expected onnx_on_host, with which .* was made, got none"):
         TensorRtEngine(EngineOptions(), path)
 
 
@@ -370,9 +371,9 @@ def test_engine_on_the_gpu_gives_what_onnx_runtime_gives_from_host_and_device(
     capability = gpu.identity.compute_capability
     model = written(tmp_path, small_network(bit_depth))
     plan = Plan(model, tmp_path / "small.trt", None, Sizes.parse("96x128"), (capability,))
-    manifest = compile_engine(plan, choose_library(capability, [capability]), gpu, lambda share, step: None)
-    assert manifest.accuracy is not None
-    assert manifest.accuracy.largest_difference_rad < 0.05
+    card = compile_network(plan, choose_library(capability, [capability]), gpu, lambda share, step: None)
+    assert card.accuracy is not None
+    assert card.accuracy.largest_difference_rad < 0.05
     grey = pixels() if bit_depth == 8 else pixels().astype(np.uint16) * 16
     given = frame(grey, bit_depth=bit_depth)
     expected = OnnxEngine(EngineOptions(), model).retrieve(given).phase_rad

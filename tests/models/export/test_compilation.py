@@ -13,13 +13,13 @@ import onnx
 from qpi_live.camera.device import DeviceUnavailable
 from qpi_live.models.artifacts import tensorrt_library
 from qpi_live.models.artifacts.checksum import sha256
-from qpi_live.models.artifacts.compiled_network import EngineManifest, manifest_path
-from qpi_live.models.artifacts.compiler import EngineLibrary
+from qpi_live.models.artifacts.compiled_network import CompiledCard, card_path
+from qpi_live.models.artifacts.compiler import CompilerLibrary
 from qpi_live.models.artifacts.sizes import Sizes
 from qpi_live.models.artifacts.tensorrt_library import RTX, TensorRtLibrary, choose_library
 from qpi_live.models.engines.onnx import SHIPPED
 from qpi_live.models.errors import EngineUnavailable
-from qpi_live.models.export.compilation import Plan, check_engine, compile_engine, is_current
+from qpi_live.models.export.compilation import Plan, check_compiled, compile_network, is_current
 from qpi_live.models.export.precision import stamp, to_fp16, to_int8
 from qpi_live.models.export.tensorrt_graph import for_tensorrt
 from qpi_live.models.training.simulate import simulate_pair
@@ -44,67 +44,71 @@ def small(tmp_path: Path) -> Path:
     return written(tmp_path, small_network())
 
 
-def test_compile_on_a_gpu_writes_the_engine_and_a_manifest_with_its_accuracy(tmp_path: Path, small: Path) -> None:
+def test_compile_on_a_gpu_writes_the_engine_and_a_card_with_its_accuracy(tmp_path: Path, small: Path) -> None:
     wanted = plan(tmp_path, small)
-    made = compile_engine(wanted, OnnxLibrary(), host_gpu(), quiet)
-    manifest = EngineManifest.load(wanted.out)
-    assert manifest == made
-    assert manifest.engine_sha256 == sha256(wanted.out.read_bytes())
-    assert (manifest.model, manifest.model_sha256) == ("small.onnx", sha256(small.read_bytes()))
-    assert (manifest.library, manifest.version) == ("onnx_on_host", "1.0")
-    assert (manifest.gpu, manifest.capabilities) == ("Host GPU", ((8, 9),))
-    assert (manifest.precision, manifest.sizes) == ("fp16", SIZES)
-    assert manifest.identity() == passport()
-    assert manifest.accuracy is not None
-    assert manifest.accuracy_note is None
-    assert (manifest.accuracy.frames, manifest.accuracy.with_truth) == (5, 3)
-    assert 0 < manifest.accuracy.largest_difference_rad < 0.02
-    assert abs(manifest.accuracy.loss_db) < 0.1
-    document = json.loads(manifest_path(wanted.out).read_text())
-    assert document["accuracy"]["loss_db"] == pytest.approx(manifest.accuracy.loss_db)
+    made = compile_network(wanted, OnnxLibrary(), host_gpu(), quiet)
+    card = CompiledCard.load(wanted.out)
+    assert card == made
+    assert card.sha256 == sha256(wanted.out.read_bytes())
+    assert (card.model, card.model_sha256) == ("small.onnx", sha256(small.read_bytes()))
+    assert (card.library, card.version) == ("onnx_on_host", "1.0")
+    assert (card.gpu, card.capabilities) == ("Host GPU", ((8, 9),))
+    assert (card.precision, card.sizes) == ("fp16", SIZES)
+    assert card.network == passport()
+    assert card.accuracy is not None
+    assert card.accuracy_note is None
+    assert (card.accuracy.frames, card.accuracy.with_truth) == (5, 3)
+    assert 0 < card.accuracy.largest_difference_rad < 0.02
+    assert abs(card.accuracy.loss_db) < 0.1
+    document = json.loads(card_path(wanted.out).read_text())
+    assert document["accuracy"]["loss_db"] == pytest.approx(card.accuracy.loss_db)
 
 
 def test_compile_without_a_gpu_says_why_nothing_was_measured_and_check_measures_it_later(
     tmp_path: Path, small: Path
 ) -> None:
     wanted = plan(tmp_path, small)
-    made = compile_engine(wanted, OnnxLibrary(), None, quiet)
+    made = compile_network(wanted, OnnxLibrary(), None, quiet)
     assert made.accuracy is None
     assert made.accuracy_note is not None
     assert "qpi compile --check engines.trt" in made.accuracy_note
     assert made.graph_accuracy.with_truth == 3
-    checked = check_engine(wanted.out, small, OnnxLibrary(), host_gpu())
+    checked = check_compiled(wanted.out, small, OnnxLibrary(), host_gpu())
     assert checked.accuracy is not None
-    assert EngineManifest.load(wanted.out) == checked == replace(made, accuracy=checked.accuracy, accuracy_note=None)
+    assert (
+        CompiledCard.load(wanted.out)
+        == checked
+        == made.model_copy(update={"accuracy": checked.accuracy, "accuracy_note": None})
+    )
 
 
 def test_check_against_another_network_is_refused(tmp_path: Path, small: Path) -> None:
     wanted = plan(tmp_path, small)
-    compile_engine(wanted, OnnxLibrary(), None, quiet)
+    compile_network(wanted, OnnxLibrary(), None, quiet)
     other = written(tmp_path, small_network(gain=2.0), "other.onnx")
     with pytest.raises(EngineUnavailable, match=r"expected the network that engines\.trt was made of \(small\.onnx"):
-        check_engine(wanted.out, other, OnnxLibrary(), host_gpu())
+        check_compiled(wanted.out, other, OnnxLibrary(), host_gpu())
 
 
 def test_compile_into_an_engine_that_loses_too_much_writes_nothing(tmp_path: Path, small: Path) -> None:
-    with pytest.raises(EngineUnavailable, match=r"the engine: expected fp16 to lose less than 0\.1 dB.*nothing was"):
-        compile_engine(plan(tmp_path, small), OnnxLibrary(error_rad=2.0), host_gpu(), quiet)
+    with pytest.raises(EngineUnavailable, match=r"the compiled network: expected fp16 to lose less .*nothing was"):
+        compile_network(plan(tmp_path, small), OnnxLibrary(error_rad=2.0), host_gpu(), quiet)
     assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
 
 
 def test_compile_of_a_network_that_fp16_cannot_hold_is_refused_before_it_is_built(tmp_path: Path) -> None:
     model = written(tmp_path, small_network(gain=1e-6))
     with pytest.raises(EngineUnavailable, match="the network: expected fp16 to lose less than"):
-        compile_engine(plan(tmp_path, model), OnnxLibrary(), None, quiet)
-    assert compile_engine(plan(tmp_path, model, "fp32"), OnnxLibrary(), None, quiet).precision == "fp32"
+        compile_network(plan(tmp_path, model), OnnxLibrary(), None, quiet)
+    assert compile_network(plan(tmp_path, model, "fp32"), OnnxLibrary(), None, quiet).precision == "fp32"
 
 
 def test_compile_that_fails_leaves_the_engine_that_was_there(tmp_path: Path, small: Path) -> None:
     wanted = plan(tmp_path, small)
-    made = compile_engine(wanted, OnnxLibrary(), host_gpu(), quiet)
+    made = compile_network(wanted, OnnxLibrary(), host_gpu(), quiet)
     with pytest.raises(EngineUnavailable):
-        compile_engine(wanted, OnnxLibrary(error_rad=2.0), host_gpu(), quiet)
-    assert EngineManifest.load(wanted.out) == made
+        compile_network(wanted, OnnxLibrary(error_rad=2.0), host_gpu(), quiet)
+    assert CompiledCard.load(wanted.out) == made
     assert made.why_altered(wanted.out, wanted.out.read_bytes()) is None
 
 
@@ -121,25 +125,25 @@ def test_compile_of_what_the_network_is_not_is_refused(
     tmp_path: Path, small: Path, precision: str | None, size: str, complaint: str
 ) -> None:
     with pytest.raises(EngineUnavailable, match=complaint):
-        compile_engine(plan(tmp_path, small, precision, Sizes.parse(size)), OnnxLibrary(), None, quiet)
+        compile_network(plan(tmp_path, small, precision, Sizes.parse(size)), OnnxLibrary(), None, quiet)
 
 
 def test_compile_of_a_file_that_qpi_export_did_not_write_is_refused(tmp_path: Path) -> None:
     model = small_network()
     stamp(model, {})
     with pytest.raises(EngineUnavailable, match="expected a network exported by `qpi export`"):
-        compile_engine(plan(tmp_path, written(tmp_path, model)), OnnxLibrary(), None, quiet)
+        compile_network(plan(tmp_path, written(tmp_path, model)), OnnxLibrary(), None, quiet)
     with pytest.raises(EngineUnavailable, match=r"expected a network at .*none\.onnx, got no such file"):
-        compile_engine(plan(tmp_path, tmp_path / "none.onnx"), OnnxLibrary(), None, quiet)
+        compile_network(plan(tmp_path, tmp_path / "none.onnx"), OnnxLibrary(), None, quiet)
     (tmp_path / "noise.onnx").write_bytes(b"not a network")
     with pytest.raises(EngineUnavailable, match="expected an ONNX network at"):
-        compile_engine(plan(tmp_path, tmp_path / "noise.onnx"), OnnxLibrary(), None, quiet)
+        compile_network(plan(tmp_path, tmp_path / "noise.onnx"), OnnxLibrary(), None, quiet)
 
 
 def test_is_current_holds_until_anything_changes(tmp_path: Path, small: Path) -> None:
     library, device, wanted = OnnxLibrary(), host_gpu(), plan(tmp_path, small)
     assert not is_current(wanted, library, device)
-    compile_engine(wanted, library, device, quiet)
+    compile_network(wanted, library, device, quiet)
     assert is_current(wanted, library, device)
     assert is_current(replace(wanted, precision="fp16"), library, device)
     assert not is_current(replace(wanted, precision="fp32"), library, device)
@@ -207,7 +211,7 @@ def test_choose_library_where_none_builds_for_the_gpu_says_which_would(
 
 
 @pytest.fixture(scope="module")
-def rtx() -> EngineLibrary:
+def rtx() -> CompilerLibrary:
     return TensorRtLibrary(
         pytest.importorskip(RTX, reason="building for real needs it: pip install 'qpi-live[tensorrt-rtx]'")
     )
@@ -228,7 +232,8 @@ def random_nas_prnet(path: Path) -> Path:
     from qpi_live.models.artifacts.agreement import Probe
     from qpi_live.models.export.onnx_file import export
     from qpi_live.models.nets.connections import Connection
-    from qpi_live.models.training.checkpoint import Checkpoint, NetSpec
+    from qpi_live.models.training.checkpoint import Checkpoint, NetSpec, RunRecord, TrainedOn
+    from qpi_live.models.training.pairs import Origin
 
     pairs = [simulate_pair(BENCH, "nominal", seed) for seed in (1, 2)]
     torch.manual_seed(0)
@@ -239,14 +244,18 @@ def random_nas_prnet(path: Path) -> Path:
             module.momentum = 1.0
     with torch.no_grad():  # statistics of one frame, so that the phase is a picture and not a constant
         net(torch.from_numpy(pairs[0].pixels.copy())[None, None] / 255)
-    data = json.dumps({"bit_depth": 8, "origin": {"instrument": BENCH.to_json()}})
-    checkpoint = Checkpoint(spec, net.state_dict(), best_psnr_db=1.0, record={"data": data})
+    checkpoint = Checkpoint(
+        spec,
+        net.state_dict(),
+        best_psnr_db=1.0,
+        record=RunRecord(data=TrainedOn(bit_depth=8, origin=Origin(instrument=BENCH))),
+    )
     export(checkpoint, path, [Probe(pair.pixels, pair.phase_rad) for pair in pairs], shape=BENCH.shape)
     return path
 
 
 def test_qpi_compile_for_named_gpus_builds_an_engine_without_one(
-    tmp_path: Path, network: tuple[Path, str], rtx: EngineLibrary, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, network: tuple[Path, str], rtx: CompilerLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qpi_live.camera.gpu.cuda_device.open_device", no_gpu)
     model, size = network
@@ -255,14 +264,14 @@ def test_qpi_compile_for_named_gpus_builds_an_engine_without_one(
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert f"tensorrt_rtx {rtx.version}" in done.output
-    manifest = EngineManifest.load(out)
-    assert manifest.capabilities == ((8, 6), (12, 0))
-    assert manifest.gpu is None
-    assert manifest.precision == "fp16"
-    assert manifest.why_altered(out, out.read_bytes()) is None
-    assert manifest.accuracy is None
-    assert manifest.graph_accuracy.frames == 5
-    assert manifest.graph_accuracy.loss_db < 0.1
+    card = CompiledCard.load(out)
+    assert card.capabilities == ((8, 6), (12, 0))
+    assert card.gpu is None
+    assert card.precision == "fp16"
+    assert card.why_altered(out, out.read_bytes()) is None
+    assert card.accuracy is None
+    assert card.graph_accuracy.frames == 5
+    assert card.graph_accuracy.loss_db < 0.1
     again = CliRunner().invoke(app, [*words, "--reuse"])
     assert "up to date" in again.output
     monkeypatch.setattr("qpi_live.models.engines.tensorrt.open_cuda_device", no_gpu)
@@ -275,7 +284,7 @@ def test_qpi_compile_for_named_gpus_builds_an_engine_without_one(
     refused = CliRunner().invoke(app, ["serve", "--engine", str(out), "--port", "0"])
     assert "cut short or altered" in " ".join(refused.output.split())
     assert "up to date" not in CliRunner().invoke(app, [*words, "--reuse"]).output
-    assert EngineManifest.load(out).engine_sha256 == manifest.engine_sha256  # built again, and the same
+    assert CompiledCard.load(out).sha256 == card.sha256  # built again, and the same
 
 
 def no_gpu() -> None:
@@ -296,7 +305,7 @@ def test_qpi_compile_without_a_gpu_or_a_target_asks_for_one(
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_rtx_builds_each_precision_the_same_twice(
-    network: tuple[Path, str], rtx: EngineLibrary, precision: str
+    network: tuple[Path, str], rtx: CompilerLibrary, precision: str
 ) -> None:
     path, size = network
     model = onnx.load(path)
@@ -317,18 +326,18 @@ def test_rtx_builds_each_precision_the_same_twice(
 
 
 @pytest.mark.parametrize("bit_depth", [8, 12])
-def test_rtx_builds_for_a_range_of_sizes_and_16_bit_frames(rtx: EngineLibrary, bit_depth: int) -> None:
+def test_rtx_builds_for_a_range_of_sizes_and_16_bit_frames(rtx: CompilerLibrary, bit_depth: int) -> None:
     sizes = Sizes.parse("64-96x128-256")
     graph = for_tensorrt(to_fp16(small_network(bit_depth)), sizes)
     assert rtx.build(graph.SerializeToString(), sizes, [(8, 9), (12, 0)], quiet)
 
 
-def test_rtx_given_what_is_no_network_says_what_it_found(rtx: EngineLibrary) -> None:
+def test_rtx_given_what_is_no_network_says_what_it_found(rtx: CompilerLibrary) -> None:
     with pytest.raises(EngineUnavailable, match=r"expected a network that tensorrt_rtx reads, got: .*arse"):
         rtx.build(b"not a network", SIZES, [(8, 9)], quiet)
 
 
-def test_rtx_interrupted_within_a_build_stops_it(rtx: EngineLibrary) -> None:
+def test_rtx_interrupted_within_a_build_stops_it(rtx: CompilerLibrary) -> None:
     def interrupt(share: float, step: str) -> None:
         raise KeyboardInterrupt
 

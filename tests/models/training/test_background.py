@@ -116,7 +116,7 @@ def test_train_command_with_net_background_trains_it(cultures: Path, tmp_path: P
     qpi("train", cultures, tmp_path / "run", "--net", "background", *few)
     checkpoint = Checkpoint.load(tmp_path / "run" / "last.pt")
     assert checkpoint.spec.name == "background"
-    assert checkpoint.record["started_from"] == str(trained / "best.pt")
+    assert checkpoint.record.started_from == str(trained / "best.pt")
 
 
 def test_export_agrees_with_torch_and_carries_its_card(cultures: Path, trained: Path, tmp_path: Path) -> None:

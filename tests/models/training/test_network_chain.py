@@ -134,7 +134,7 @@ def test_training_with_frozen_batch_norm_keeps_the_statistics_and_moves_the_weig
     assert statistics
     assert all(torch.equal(before.model[name], after.model[name]) for name in statistics)
     assert not torch.equal(before.model["encoder.stem.0.weight"], after.model["encoder.stem.0.weight"])
-    assert after.record["batch_norm_frozen"]
+    assert after.record.batch_norm_frozen
 
 
 def test_training_freezes_batch_norm_at_the_part_of_the_run_that_was_asked(chain: Path) -> None:
@@ -143,7 +143,7 @@ def test_training_freezes_batch_norm_at_the_part_of_the_run_that_was_asked(chain
     for epoch in (1, 2, 3):
         qpi(*words, "--epochs", 4, "--freeze-batch-norm-from", 0.5, "--stop-after", epoch)
         last = Checkpoint.load(chain / "half" / "last.pt")
-        frozen.append(last.record["batch_norm_frozen"])
+        frozen.append(last.record.batch_norm_frozen)
         statistics.append(last.model["encoder.stem.1.running_mean"])
     assert frozen == [False, False, True]
     assert not torch.equal(statistics[0], statistics[1])

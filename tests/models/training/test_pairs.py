@@ -88,7 +88,7 @@ def test_pair_set_unknown_split_or_foreign_folder_is_refused(tmp_path: Path) -> 
         PairSet(tmp_path / "set", "holdout")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text('{"format": "something else"}')
-    with pytest.raises(DataError, match="expected format"):
+    with pytest.raises(DataError, match=r"expected a folder of pairs .* says 'something else'"):
         PairSet(tmp_path / "other", "train")
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import hypot
+from typing import Any, ClassVar
 
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.models.artifacts.card import Card
 from qpi_live.models.classical.carrier import find_carrier
 from qpi_live.models.engine import EngineIdentity, PhaseQuality
-from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.errors import InferenceError
 
-FORMAT = "qpi onnx 1"
 _CARRIER_TOLERANCE = 0.012  # cycles per pixel, three bins of the middle; 12 rad of tilt across 1024 px are 0.002
 _MIDDLE_PX = 256
 _REMEDY = " Its phase cannot be trusted here: choose --engine goldstein, or train the network for this instrument."
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkIdentity:
-    """The passport of an exported network.
+class NetworkCard(Card):
+    """The card of an exported network.
 
     Attributes:
         net: `nasprnet`, `unet`, …
@@ -38,6 +36,11 @@ class NetworkIdentity:
         commit: of the code that exported it.
     """
 
+    FORMAT: ClassVar[str] = "qpi onnx 2"
+    EARLIER: ClassVar[tuple[str, ...]] = ("qpi onnx 1",)
+    WHAT: ClassVar[str] = "a network exported by `qpi export`"
+    REMEDY: ClassVar[str] = "export its checkpoint again"
+
     net: str
     precision: str
     connections: tuple[str, ...]
@@ -51,55 +54,11 @@ class NetworkIdentity:
     instrument: Instrument | None
     commit: str
 
-    def to_metadata(self) -> dict[str, str]:
-        """As the string pairs that an ONNX file holds."""
-        return {
-            "qpi.format": FORMAT,
-            "qpi.net": self.net,
-            "qpi.precision": self.precision,
-            "qpi.connections": json.dumps(self.connections),
-            "qpi.stride": str(self.stride),
-            "qpi.shape": json.dumps(self.shape),
-            "qpi.bit_depth": str(self.bit_depth),
-            "qpi.phase_range_rad": str(self.phase_range_rad),
-            "qpi.psnr_db": f"{self.psnr_db:.2f}",
-            "qpi.samples": str(self.samples),
-            "qpi.trained_s": f"{self.trained_s:.0f}",
-            "qpi.instrument": "" if self.instrument is None else self.instrument.to_json(),
-            "qpi.commit": self.commit,
-        }
-
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> NetworkIdentity:
-        """What `to_metadata` wrote.
-
-        Raises:
-            EngineUnavailable: the metadata are missing or of another format.
-        """
-        if metadata.get("qpi.format") != FORMAT:
-            raise EngineUnavailable(
-                f"expected a network exported by `qpi export` ({FORMAT}), got one that says "
-                f"{metadata.get('qpi.format', 'nothing of itself')!r}; export its checkpoint again"
-            )
-        try:
-            shape = json.loads(metadata["qpi.shape"])
-            instrument = metadata["qpi.instrument"]
-            return cls(
-                net=metadata["qpi.net"],
-                precision=metadata["qpi.precision"],
-                connections=tuple(json.loads(metadata["qpi.connections"])),
-                stride=int(metadata["qpi.stride"]),
-                shape=None if shape is None else (int(shape[0]), int(shape[1])),
-                bit_depth=int(metadata["qpi.bit_depth"]),
-                phase_range_rad=float(metadata["qpi.phase_range_rad"]),
-                psnr_db=float(metadata["qpi.psnr_db"]),
-                samples=int(metadata["qpi.samples"]),
-                trained_s=float(metadata["qpi.trained_s"]),
-                instrument=Instrument.from_json(instrument) if instrument else None,
-                commit=metadata["qpi.commit"],
-            )
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise EngineUnavailable(f"expected the metadata of `qpi export`, got damaged ones: {error}") from error
+    def _upgraded(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """The first format had a text for each value, JSON for what is no number."""
+        parsed = {key: json.loads(document[key] or "null") for key in ("connections", "shape", "instrument")}
+        return document | parsed
 
     def why_not(self, shape: tuple[int, int], bit_depth: int) -> str | None:
         """Why the network cannot take frames of this (H, W) and depth at all; None if it can."""
