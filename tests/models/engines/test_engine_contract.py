@@ -26,7 +26,7 @@ from tests.models.fringes import SHAPE, bump, frame, interferogram
 from tests.onnx_library import OnnxLibrary, host_gpu
 
 OPTIONS = EngineOptions(threads=2)
-LARGEST_RMS_RAD = 0.15
+LARGEST_RMS_RAD = 0.2  # in frames so small that a network sees little ground
 INSTRUMENT = Path(qpi_live.camera.__file__).parent / "data" / "glioblastoma.json"
 
 
