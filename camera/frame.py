@@ -129,6 +129,11 @@ class Frame:
         return height, width
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels."""
+        return int(self.pixels.nbytes)
+
+    @property
     def sensor_window(self) -> dict[str, FeatureValue]:
         """Those of `settings` that say which part of the sensor it shows, and how: offsets, binning, mirroring."""
         return {name: self.settings[name] for name in SENSOR_WINDOW if name in self.settings} if self.settings else {}

@@ -109,6 +109,14 @@ class Settings(BaseSettings):
     calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
     threads: int | None = Field(default=None, ge=1, description="CPU threads the engine may use; unset is all cores")
 
+    recordings: Path = Field(default=Path("~/qpi-recordings"), description="folder that recordings go to")
+    recordings_free_mb: int = Field(
+        default=2000, ge=0, description="megabytes that recordings leave free on the disk: they stop before"
+    )
+    recordings_memory_mb: int = Field(
+        default=512, ge=1, description="megabytes of frames that may wait for the disk, or for a trigger"
+    )
+
     baseline: str | None = Field(
         default=None,
         description="engine that checks a part of the live frames; unset: goldstein, on the GPU beside an engine there",

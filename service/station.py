@@ -30,6 +30,8 @@ from qpi_live.service.line.state import State
 from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
 from qpi_live.service.measuring.measurer import Measurer
+from qpi_live.service.recording.recorder import Limits
+from qpi_live.service.recording.recordings import Recordings
 from qpi_live.service.sent.on_demand import OnDemand
 from qpi_live.service.settings import Settings
 from qpi_live.service.viewing.audience import Audience
@@ -39,6 +41,7 @@ from qpi_live.service.viewing.metrics import StationCollector
 from qpi_live.service.viewing.other_phases import OtherPhases
 
 _STOP_S = 1.5
+_RECORDINGS_STOP_S = 1.5  # frames that the disk has not taken until then are given up
 _ON_DEMAND_AFTER_S = 5.0  # the live engine warms up first
 
 
@@ -92,6 +95,13 @@ class Station:
             self.tuning,
             lambda: self.pipeline.is_engine_hung,
             self._go_on_with_new_engine,
+        )
+        self.recordings = Recordings(
+            settings.recordings.expanduser(),
+            Limits(settings.recordings_free_mb * 1_000_000, settings.recordings_memory_mb * 1_000_000),
+            self.pipeline,
+            lambda: self.rates.captured_hz,
+            lambda: self.tuning.calibration,
         )
         self.on_demand = OnDemand(settings.sent_memory_mb << 20, settings.sent_seconds)
         ProcessCollector(registry=self.registry)
@@ -181,6 +191,7 @@ class Station:
         await self.on_demand.warm_up()
 
     def _stop(self) -> None:
+        self.recordings.close(_RECORDINGS_STOP_S)
         if self.baseline:
             self.baseline.stop(_STOP_S)
         self.measurer.stop(_STOP_S)

@@ -17,6 +17,8 @@ from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.description import describe_further
 from qpi_live.service.api.measure_routes import router as measure_router
+from qpi_live.service.api.recording_routes import answer_recording_errors
+from qpi_live.service.api.recording_routes import router as recording_router
 from qpi_live.service.api.routes import health, router
 from qpi_live.service.api.sent_frames import CLIENT_GONE, TAKE_FILES
 from qpi_live.service.api.sent_frames import router as sent_frames
@@ -90,10 +92,12 @@ def build_app(station: Station) -> FastAPI:
     app.state.station = station
     _answer_errors(app)
     answer_camera_errors(app)
+    answer_recording_errors(app)
     app.include_router(health)
     app.include_router(router, prefix=API)
     app.include_router(camera_router, prefix=API)
     app.include_router(measure_router, prefix=API)
+    app.include_router(recording_router, prefix=API)
     app.include_router(sent_frames, prefix=API)
 
     @app.websocket(f"{API}/stream")

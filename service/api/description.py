@@ -23,6 +23,9 @@ _PARAMETERS: dict[str, object] = {
     "na": 0.75,
     "name": "ExposureTime",
     "number": 1,
+    "recording": "run 1",
+    "file": "interferogram.ome.tif",
+    "index": 0,
 }
 _SCHEMAS: dict[str, object] = {
     "NewSideband": {"sideband": "upper"},
@@ -32,6 +35,7 @@ _SCHEMAS: dict[str, object] = {
     "CellChoice": {"finds_cells": True, "alpha_um3_per_pg": 0.19, "least_px": 200},
     "Regions": {"regions": [{"name": "cell 1", "shape": "ellipse", "points": [[100, 120], [180, 210]]}]},
     "Stated": {"pixel_um": 3.45, "magnification": 40.0, "refractive_index": 1.33},
+    "Wanted": {"name": "run 1", "frames": 1000, "layers": ["interferogram", "phase"]},
     "Live": {"status": "live"},
     "Ready": {"ready": True, "state": "live", "sentence": "Frames are streaming."},
     "Problem": {"detail": "expected at least 16 pixels along each axis, got shape (1, 1)"},

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from qpi_live.camera.errors import CameraError
 from qpi_live.models.errors import EngineError
+from qpi_live.service.client.received import ServiceError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -21,7 +22,7 @@ def one_clear_line(extra: str = "train") -> Iterator[None]:
         yield
     except ModuleNotFoundError as missing:
         _fail(f"this command needs the package {missing.name!r}: pip install 'qpi-live[{extra}]'")
-    except (CameraError, EngineError, ValueError, OSError) as error:
+    except (CameraError, EngineError, ServiceError, ValueError, OSError) as error:
         _fail(str(error))
 
 

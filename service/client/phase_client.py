@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qpi_live.service.client.camera import CameraControl
 from qpi_live.service.client.measuring import Measuring
 from qpi_live.service.client.received import ReceivedFrame
+from qpi_live.service.client.recordings import RecordingControl
 from qpi_live.service.client.subscription import Subscription
 from qpi_live.service.view import Dtype, Layer, Masked
 from qpi_live.service.wire import StreamStatus
@@ -68,6 +69,24 @@ class PhaseClient:
         # On demand: a program that only reads frames does without an HTTP client.
         rest: Rest = import_module("qpi_live.service.client.rest").Rest(self.url, self._timeout_s, self._headers)
         return rest
+
+    @cached_property
+    def recordings(self) -> RecordingControl:
+        """Recordings: those that are made now and those on the service's disk."""
+        return RecordingControl(self._rest)
+
+    def record(self, name: str = "", **wanted: Any) -> dict[str, Any]:
+        """Record on the service's disk: every frame from now on, until it is stopped or a limit is reached.
+
+        Args:
+            name: of the recording; the time where none is given.
+            wanted: `frames`, `seconds`, `megabytes` (limits), `every_s` (time-lapse), `before_trigger_s`,
+                `layers` ("interferogram", "phase"), `file_mb`.
+
+        Raises:
+            ServiceError: the name is taken, the disk is full, or see `ServiceError`.
+        """
+        return self.recordings.start(name, **wanted)
 
     @cached_property
     def camera(self) -> CameraControl:

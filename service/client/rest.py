@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -93,6 +94,18 @@ class Rest:
         if answer.is_error:
             raise refused(answer.status_code, answer.content)
         return answer
+
+    def download(self, path: str, target: Path) -> None:
+        """Write what is answered below the API's address into a file, without holding all of it."""
+        try:
+            with self._http.stream("GET", API + path) as answer:
+                if answer.is_error:
+                    raise refused(answer.status_code, answer.read())
+                with target.open("xb") as file:
+                    for part in answer.iter_bytes():
+                        file.write(part)
+        except httpx.HTTPError as error:
+            raise ServiceError(f"expected a service at {self._url}, got: {error}") from error
 
 
 def _received(answer: httpx.Response) -> ReceivedFrame:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from qpi_live.camera.account import FrameAccount
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.tap import Taps
 
 Item = TypeVar("Item")
 
@@ -71,9 +72,14 @@ class Mailbox(Generic[Item]):
 
 
 class Hub:
-    """Keeps the newest live frame and gives it to every subscriber's mailbox. Safe to use from any thread."""
+    """Keeps the newest live frame and gives it to every subscriber's mailbox. Safe to use from any thread.
+
+    Attributes:
+        taps: give every live frame to whoever must not miss one.
+    """
 
     def __init__(self) -> None:
+        self.taps: Taps[LiveFrame] = Taps()
         self._lock = Lock()
         self._mailboxes: dict[str, Mailbox[LiveFrame]] = {}
         self._latest: LiveFrame | None = None
@@ -90,6 +96,7 @@ class Hub:
             mailboxes = list(self._mailboxes.values())
         for mailbox in mailboxes:
             mailbox.offer(live)
+        self.taps.offer(live)
 
     def subscribe(self, name: str, on_arrival: Callable[[], None] | None = None) -> Mailbox[LiveFrame]:
         """A mailbox of one's own under a name nobody else has; close it through `unsubscribe`.

@@ -51,6 +51,11 @@ class LiveFrame:
         return cls(phase, camera if settings is None else replace(camera, settings=settings), stages_ms)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its phase and of the interferogram."""
+        return int(self.phase.phase_rad.nbytes) + self.frame.nbytes
+
+    @property
     def frame(self) -> Frame:
         """The interferogram."""
         return self.phase.frame

@@ -71,7 +71,7 @@ class Pipeline:
         self.hub = hub
         self.account = account
         self.latencies = latencies
-        self.taps = Taps()
+        self.taps: Taps[Frame] = Taps()
         self.reconnects = 0
         self.last_failure: str | None = None
         self._source = camera.chosen
@@ -136,6 +136,7 @@ class Pipeline:
             if thread.is_alive():
                 thread.join(timeout_s)
         self.taps.close_all()
+        self.hub.taps.close_all()
         self._state = PipelineState(State.STOPPED, "The stream was stopped.")
 
     def switch_camera(self, source: str, prepare: Callable[[], None]) -> None:

@@ -1,18 +1,29 @@
-"""Every frame as the camera gave it, before the queue, for whoever must not miss one: a recorder, say."""
+"""Every frame as the camera gave it, or every phase, for whoever must not miss one: a recorder, say."""
 
 from __future__ import annotations
 
 from collections import deque
 from threading import Condition, Lock
+from typing import Generic, Protocol, TypeVar
 
 from qpi_live.camera.account import FrameAccount
-from qpi_live.camera.frame import Frame
 
 FULL = "tap full"
 CLOSED = "tap closed"
 
 
-class Tap:
+class Weighed(Protocol):
+    """Something that says how many bytes it holds."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+
+
+Item = TypeVar("Item", bound=Weighed)
+
+
+class Tap(Generic[Item]):
     """A bounded queue of frames for one reader, a thread. The camera never waits for it.
 
     Where a reader is too slow for the camera, the frames that come while the tap is full are dropped, so that what it
@@ -27,21 +38,21 @@ class Tap:
         self.account = FrameAccount()
         self._most_bytes = most_bytes
         self._waiting_bytes = 0
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[Item] = deque()
         self._changed = Condition()
         self._closed = False
 
-    def offer(self, frame: Frame) -> None:
+    def offer(self, frame: Item) -> None:
         """Put a frame in, or drop it where there is no room; it returns at once."""
         with self._changed:
             if self._closed:
                 return
             self.account.captured()
-            if self._frames and self._waiting_bytes + frame.pixels.nbytes > self._most_bytes:
+            if self._frames and self._waiting_bytes + frame.nbytes > self._most_bytes:
                 self.account.dropped(FULL)
                 return
             self._frames.append(frame)
-            self._waiting_bytes += frame.pixels.nbytes
+            self._waiting_bytes += frame.nbytes
             self._changed.notify()
 
     def never_arrived(self, reason: str, frames: int) -> None:
@@ -50,7 +61,7 @@ class Tap:
             if not self._closed:
                 self.account.never_arrived(reason, frames)
 
-    def take(self, timeout_s: float) -> Frame | None:
+    def take(self, timeout_s: float) -> Item | None:
         """The oldest frame waiting, in flight with the caller now; None after `timeout_s` without one.
 
         After `close` it gives the frames that still wait, and None from then on.
@@ -60,7 +71,7 @@ class Tap:
             if not self._frames:
                 return None
             frame = self._frames.popleft()
-            self._waiting_bytes -= frame.pixels.nbytes
+            self._waiting_bytes -= frame.nbytes
             return frame
 
     @property
@@ -74,30 +85,30 @@ class Tap:
             self._closed = True
             self._changed.notify_all()
 
-    def drop_waiting(self) -> None:
+    def drop_waiting(self, reason: str = CLOSED) -> None:
         """Give up the frames that nobody took."""
         with self._changed:
             for _ in self._frames:
-                self.account.dropped(CLOSED)
+                self.account.dropped(reason)
             self._frames.clear()
             self._waiting_bytes = 0
 
 
-class Taps:
-    """The taps of one camera. Safe to use from any thread."""
+class Taps(Generic[Item]):
+    """The taps of one camera, or of one engine. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._open: tuple[Tap, ...] = ()
+        self._open: tuple[Tap[Item], ...] = ()
 
-    def open(self, most_bytes: int = 1 << 28) -> Tap:
+    def open(self, most_bytes: int = 1 << 28) -> Tap[Item]:
         """A tap that every frame from now on goes into; see `Tap`."""
-        tap = Tap(most_bytes)
+        tap: Tap[Item] = Tap(most_bytes)
         with self._lock:
             self._open = (*self._open, tap)
         return tap
 
-    def close(self, tap: Tap) -> None:
+    def close(self, tap: Tap[Item]) -> None:
         """Let no more frames into `tap`. Doing it twice is harmless."""
         with self._lock:
             self._open = tuple(one for one in self._open if one is not tap)
@@ -108,7 +119,7 @@ class Taps:
         for tap in self._open:
             self.close(tap)
 
-    def offer(self, frame: Frame) -> None:
+    def offer(self, frame: Item) -> None:
         """Put a frame into every tap; it returns at once."""
         for tap in self._open:
             tap.offer(frame)

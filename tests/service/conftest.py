@@ -33,7 +33,12 @@ def make_station(tmp_path: Path) -> Callable[..., Station]:
     ) -> Station:
         remembered = RememberedCameras(tmp_path / "sidebands.json")
         return Station(
-            load_settings(settings), CameraSwitch([camera, *others]), engine, baseline, Sideband.AUTO, remembered
+            load_settings({"recordings": tmp_path / "recordings", **settings}),
+            CameraSwitch([camera, *others]),
+            engine,
+            baseline,
+            Sideband.AUTO,
+            remembered,
         )
 
     return make

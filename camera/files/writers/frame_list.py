@@ -89,7 +89,7 @@ def entry_of(
     return FrameEntry(
         number,
         *place,
-        crc32=zlib.crc32(memoryview(image).cast("B")),
+        crc32=zlib.crc32(image.data.cast("B")),
         sequence=frame.sequence,
         epoch=frame.epoch,
         captured_ns=frame.captured_ns,

@@ -14,6 +14,9 @@ from qpi_live.camera.whole_file import whole_file
 
 NAME = "recording.json"
 CALIBRATION = "calibration.tif"
+RESERVE = ".reserve"
+"""A file that is there while a recording is made, so that its last words fit onto a disk that is full."""
+RESERVE_BYTES = 1 << 18
 _FORMAT = "qpi-live recording"
 _VERSION = 1
 

@@ -53,7 +53,8 @@ def ome_text(
     values = SubElement(about, "Value")
     for key, value in manifest.particulars(layer).items():
         SubElement(values, "M", K=key).text = value
-    return ElementTree.tostring(root, encoding="us-ascii", xml_declaration=False)
+    text: bytes = ElementTree.tostring(root, encoding="us-ascii", xml_declaration=False)
+    return text
 
 
 def _instrument(root: Element, manifest: Manifest) -> None:

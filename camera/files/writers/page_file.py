@@ -121,7 +121,7 @@ class PageFile:
         """
         at = self.next_offset
         try:
-            _write(self._file, at, memoryview(image).cast("B"))
+            _write(self._file, at, image.data.cast("B"))
             self.adopt(at, description)
         except OSError:
             self._cut_back()
@@ -171,6 +171,9 @@ class PageFile:
                 os.fsync(self.fileno())  # before anything points there
                 _write(self._file, self._entry_at, self._form.place(len(text) + 1, at))
             os.fsync(self.fileno())
+        except OSError:
+            self._cut_back()
+            raise
         finally:
             self._file.close()
         if not self.pages:

@@ -158,6 +158,7 @@ class RecordedLayer:
         entries, self._entries = self._entries, []
         if file is None:
             return
+        file.restate(ome_text(self._manifest, self._layer, file.layout, file.pages))  # should there be no room for more
         known = entries if len(entries) == file.pages else [entries[0], entries[-1]]
         text = ome_text(self._manifest, self._layer, file.layout, file.pages, known)
         file.close(text)

@@ -12,7 +12,7 @@ from qpi_live.camera.files.bounded_file import read_exactly
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.tiff_pages import TiffPages
 from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry, read_entries
-from qpi_live.camera.files.writers.manifest import Manifest
+from qpi_live.camera.files.writers.manifest import RESERVE, Manifest
 from qpi_live.camera.files.writers.ome_text import ome_text
 from qpi_live.camera.files.writers.page_file import PageFile, PageLayout
 from qpi_live.camera.files.writers.recorded_layer import list_name, parts_of
@@ -65,6 +65,7 @@ def repair(folder: Path) -> list[Repaired]:
     repaired = [_repair_layer(folder, layer, manifest) for layer in manifest.layers]
     frames = ", ".join(f"{one.frames} of {one.layer}" for one in repaired)
     manifest.ended_ns, manifest.state = time_ns(), "repaired"
+    (folder / RESERVE).unlink(missing_ok=True)
     manifest.sentence = f"The recording was cut off; these frames are whole: {frames}."
     manifest.write(folder)
     return repaired

@@ -1,0 +1,175 @@
+"""Recordings over REST: start, stop, trigger; list, download, delete and bring back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Path, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from qpi_live.service.api.routes import AtStation, problems
+from qpi_live.service.api.schemas import Account
+from qpi_live.service.recording.errors import (
+    RecordingError,
+    RecordingHasNoRoom,
+    RecordingMissing,
+    RecordingRefused,
+    RecordingTaken,
+)
+from qpi_live.service.recording.wanted import Wanted
+from qpi_live.service.station import Station
+
+_STATUSES: dict[type[RecordingError], int] = {
+    RecordingRefused: 422,
+    RecordingMissing: 404,
+    RecordingTaken: 409,
+    RecordingHasNoRoom: 507,
+}
+
+
+class RunningRecording(BaseModel):
+    """A recording that is made now, or was since the service started."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    state: str = Field(description="waiting (for its trigger), recording, done, stopped or failed")
+    sentence: str = Field(description="the same for people, with what is missing")
+    layers: tuple[str, ...]
+    frames: int = Field(description="in the file")
+    bytes: int = Field(description="of images")
+    elapsed_s: float
+    lost: dict[str, int] = Field(description="frames that are missing, by reason")
+    left_out: dict[str, int] = Field(description="frames that are not in it on purpose, by reason")
+    account: Account
+    free_bytes: int | None = Field(description="what may still be recorded; null where the disk does not tell")
+
+
+class KeptRecording(BaseModel):
+    """A recording on the disk."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    state: str = Field(description="done, stopped, failed, repaired, or cut off")
+    sentence: str
+    layers: tuple[str, ...]
+    frames: int
+    bytes: int = Field(description="of all its files")
+    started_ns: int = Field(description="when it was begun, ns of Unix time")
+    length_s: float = Field(description="from its first frame to its last")
+    files: tuple[str, ...] = Field(description="what can be downloaded")
+    engine: str = Field(description="that was in use")
+    camera: str = Field(description="that it was taken with")
+
+
+class RecordingsAnswer(BaseModel):
+    """All recordings."""
+
+    running: list[RunningRecording] = Field(description="made now, or since the service started; the newest first")
+    kept: list[KeptRecording] = Field(description="on the disk, the newest first")
+    free_bytes: int | None = Field(description="what may still be recorded; null where the disk does not tell")
+
+
+class OneRecording(BaseModel):
+    """One recording: how it stands, what is on the disk; null where there is nothing."""
+
+    running: RunningRecording | None
+    kept: KeptRecording | None
+
+
+Recording = Annotated[str, Path(max_length=300, description="the recording's name")]
+
+router = APIRouter(prefix="/recordings", tags=["recordings"], responses=problems(404, 409, 422, 507))
+
+
+@router.post("", status_code=201, summary="Record")
+def record(station: AtStation, wanted: Wanted) -> RunningRecording:
+    """Every frame that the camera gives from now on, until it is stopped or the first of the limits is reached.
+
+    Frames go to the disk beside the engine and the viewers, which wait for nothing.
+    """
+    return RunningRecording.model_validate(station.recordings.start(wanted))
+
+
+@router.get("", summary="All recordings")
+def listing(station: AtStation) -> RecordingsAnswer:
+    """Those that are made now, those on the disk, and what the disk still takes."""
+    recordings = station.recordings
+    made = [RunningRecording.model_validate(status) for status in recordings.statuses()]
+    running = {one.name for one in made if recordings.is_running(one.name)}
+    kept = [KeptRecording.model_validate(one) for one in recordings.shelf.all() if one.name not in running]
+    return RecordingsAnswer(running=made, kept=kept, free_bytes=recordings.free_bytes())
+
+
+@router.get("/{recording}", summary="One recording")
+def one(station: AtStation, recording: Recording) -> OneRecording:
+    """How it stands, and what of it is on the disk."""
+    return _one(station, recording)
+
+
+@router.delete("/{recording}", summary="Stop a recording, or delete it")
+def stop_or_delete(station: AtStation, recording: Recording) -> OneRecording:
+    """One that is made now is stopped, and answered once it is closed. One that is not is deleted.
+
+    What was deleted can be had back for an hour.
+    """
+    recordings = station.recordings
+    if recordings.is_running(recording):
+        recordings.stop(recording)
+        return _one(station, recording)
+    recordings.delete(recording)
+    return OneRecording(running=None, kept=None)
+
+
+@router.post("/{recording}/trigger", summary="Give a recording its trigger")
+def trigger(station: AtStation, recording: Recording) -> RunningRecording:
+    """It begins, with the seconds before now."""
+    return RunningRecording.model_validate(station.recordings.trigger(recording))
+
+
+@router.post("/{recording}/restore", summary="Bring back a deleted recording")
+def restore(station: AtStation, recording: Recording) -> OneRecording:
+    """As it was before it was deleted, within the last hour."""
+    station.recordings.shelf.restore(recording)
+    return _one(station, recording)
+
+
+@router.get(
+    "/{recording}/files/{file}",
+    summary="Download a file of a recording",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def file(
+    station: AtStation,
+    recording: Recording,
+    file: Annotated[str, Path(max_length=300, description="one of its `files`")],
+) -> FileResponse:
+    """One of the names in `files`."""
+    path = station.recordings.shelf.file(recording, file)
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{recording} {file}")
+
+
+def answer_recording_errors(app: FastAPI) -> None:
+    """What cannot be done is answered with one sentence in `detail`."""
+
+    @app.exception_handler(RecordingError)
+    async def _answer(_: Request, error: RecordingError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, _STATUSES[type(error)])
+
+
+def _one(station: Station, name: str) -> OneRecording:
+    recordings = station.recordings
+    running = kept = None
+    try:
+        running = RunningRecording.model_validate(recordings.status(name))
+    except RecordingMissing:
+        kept = KeptRecording.model_validate(recordings.shelf.one(name))
+    else:
+        if not recordings.is_running(name):
+            try:
+                kept = KeptRecording.model_validate(recordings.shelf.one(name))
+            except RecordingMissing:
+                kept = None
+    return OneRecording(running=running, kept=kept)
