@@ -22,7 +22,7 @@ _FRAMES = 3
 def serving(engine: str, size: int, fps: float, camera: str | None = None) -> Iterator[str]:
     """The address of a service; without a `camera` it replays fringes of this size, in pixels."""
     with tempfile.TemporaryDirectory() as folder:
-        source = camera or f"replay:{_recording(Path(folder), size)}"
+        source = camera or f"replay:{fringes_file(Path(folder), size)}"
         options = ["--camera", source, "--size", str(size), "--fps", str(fps), "--engine", engine]
         options += ["--baseline-fraction", "0", "--log-level", "warning"]
         command = [sys.executable, "-c", _PROGRAM, "serve", "--port", "0", *options]
@@ -36,8 +36,8 @@ def serving(engine: str, size: int, fps: float, camera: str | None = None) -> It
                 process.terminate()
 
 
-def _recording(folder: Path, size: int) -> Path:
-    """Fringes over a round cell that moves, as an .npy of (frames, H, W) uint8."""
+def fringes_file(folder: Path, size: int) -> Path:
+    """A file with fringes over a round cell that moves, as an .npy of (frames, H, W) uint8."""
     y, x = np.mgrid[:size, :size].astype(np.float32)
     frames = np.empty((_FRAMES, size, size), np.uint8)
     for number in range(_FRAMES):

@@ -79,6 +79,7 @@ class OneRecording(BaseModel):
 
 
 Recording = Annotated[str, Path(max_length=300, description="the recording's name")]
+File = Annotated[str, Path(max_length=300, description="one of its `files`")]
 
 router = APIRouter(prefix="/recordings", tags=["recordings"], responses=problems(404, 409, 422, 507))
 
@@ -141,11 +142,7 @@ def restore(station: AtStation, recording: Recording) -> OneRecording:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def file(
-    station: AtStation,
-    recording: Recording,
-    file: Annotated[str, Path(max_length=300, description="one of its `files`")],
-) -> FileResponse:
+def file(station: AtStation, recording: Recording, file: File) -> FileResponse:
     """One of the names in `files`."""
     path = station.recordings.shelf.file(recording, file)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{recording} {file}")

@@ -31,9 +31,10 @@ def make_station(tmp_path: Path) -> Callable[..., Station]:
         others: Sequence[FakeCamera] = (),
         **settings: Any,
     ) -> Station:
+        settings = {"recordings": tmp_path / "recordings", **settings}
         remembered = RememberedCameras(tmp_path / "sidebands.json")
         return Station(
-            load_settings({"recordings": tmp_path / "recordings", **settings}),
+            load_settings(settings),
             CameraSwitch([camera, *others]),
             engine,
             baseline,

@@ -1,0 +1,219 @@
+"""How many frames a second are recorded, beside the disk's own rate and the live line's; and what a kill −9 leaves.
+
+    python bench/recording.py
+    python bench/recording.py --size 1024 --fps 500 --seconds 10 --folder /data
+    python bench/recording.py --kills 100 --size 256 --fps 200
+
+- `disk`: blocks as large as a frame, written one after the other and brought to the disk.
+- `writer`: the recorder's pages alone, checksums included.
+- `line`: a real `qpi serve` replays fringes at `--fps` and records them, while its engine makes phase of what it can.
+  Every frame that the camera gave is in the file or counted as lost.
+- `--kills`: the service is killed at a random moment of its recording, again and again. Every frame older than a second
+  must open, be whole by its checksum, and none be missing in between, without any repair.
+
+The last line is the whole result as JSON.
+"""
+
+from __future__ import annotations
+
+import json as json_
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic_ns, perf_counter, sleep, time_ns
+from typing import Annotated, Any
+
+import numpy as np
+import tifffile
+import typer
+from qpi_live.bench.report import console, finish
+from qpi_live.bench.stream.service import fringes_file
+from qpi_live.camera.files.writers.frame_list import read_entries
+from qpi_live.camera.files.writers.manifest import Manifest
+from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, list_name, part_name
+from qpi_live.camera.files.writers.repair import check, repair
+from qpi_live.camera.frame import Frame
+from qpi_live.service.client import PhaseClient
+
+_PROGRAM = "from qpi_live.service.cli.main import main; main()"
+_LAYER = "interferogram"
+_AGE_NS = 1_000_000_000
+_BLOCKS = 400
+
+
+def main(
+    size: Annotated[int, typer.Option(min=64, help="Edge of the frames, in pixels.")] = 1024,
+    fps: Annotated[float, typer.Option(min=1, help="The camera's frames per second.")] = 500,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to record.")] = 10,
+    engine: Annotated[str, typer.Option(help="Engine that makes the phase meanwhile.")] = "goldstein",
+    kills: Annotated[int, typer.Option(min=0, help="Kill the service so many times instead.")] = 0,
+    folder: Annotated[Path | None, typer.Option(help="Folder on the disk to measure; a temporary one.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+) -> None:
+    """Measure recording."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        place = Path(scratch)
+        result: dict[str, Any] = {"size": size, "fps_set": fps, "engine": engine}
+        if kills:
+            result |= _kill_all(place, kills, size, fps, engine)
+        else:
+            result |= _rates(place, size, fps, seconds, engine)
+    finish(result, json)
+
+
+def _rates(place: Path, size: int, fps: float, seconds: float, engine: str) -> dict[str, Any]:
+    image = np.random.default_rng(0).integers(0, 255, (size, size), dtype=np.uint8)
+    disk_fps, writer_fps = disk_rate(place, image), writer_rate(place, image)
+    line = line_rate(place, size, fps, seconds, engine)
+    for what, value in (("the disk alone", disk_fps), ("the writer alone", writer_fps)):
+        console.print(f"{what}: {value:.0f} frames/s of {image.nbytes / 2**20:.2f} MiB")
+    console.print(
+        f"beside the live line: {line['recorded_fps']:.0f} frames/s of {line['captured_fps']:.0f} recorded, "
+        f"{line['lost']} lost; phase {line['phase_fps']:.1f} frames/s, {line['phase_alone_fps']:.1f} without recording"
+    )
+    return {"disk_fps": disk_fps, "writer_fps": writer_fps, "line": line}
+
+
+def disk_rate(place: Path, image: np.ndarray) -> float:
+    """Blocks a second, of an image's size, that the disk takes, until they are on it."""
+    began = perf_counter()
+    with (place / "blocks").open("wb", buffering=0) as file:
+        for _ in range(_BLOCKS):
+            file.write(image.data)
+        os.fsync(file.fileno())
+    took_s = perf_counter() - began
+    (place / "blocks").unlink()
+    return _BLOCKS / took_s
+
+
+def writer_rate(place: Path, image: np.ndarray) -> float:
+    """Frames a second that the recorder's writer takes, until they are on the disk."""
+    folder = place / "writer"
+    folder.mkdir()
+    manifest = Manifest("writer", time_ns(), [_LAYER], {}, 8)
+    layer = RecordedLayer(folder, _LAYER, manifest, None)
+    began = perf_counter()
+    for number in range(_BLOCKS):
+        layer.append(Frame(image, 8, number, time_ns(), monotonic_ns()), image)
+    layer.close()
+    took_s = perf_counter() - began
+    shutil.rmtree(folder)
+    return _BLOCKS / took_s
+
+
+def line_rate(place: Path, size: int, fps: float, seconds: float, engine: str) -> dict[str, Any]:
+    """What a service records at this rate, and what it makes of the frames meanwhile."""
+    with serving(place, size, fps, engine) as (_, client):
+        sleep(3)
+        alone = client.stats().fps.delivered
+        name = client.record("line", seconds=seconds)["name"]
+        sleep(seconds * 0.8)
+        beside = client.stats().fps.delivered
+        ended = client.recordings.wait(name, seconds + 60)
+    (whole,) = check(place / "recordings" / name)
+    if whole.torn or whole.frames != ended["frames"]:
+        raise typer.Exit(1)
+    captured = ended["account"]["captured"]
+    return {
+        "captured_fps": captured / seconds,
+        "recorded_fps": ended["frames"] / seconds,
+        "lost": ended["lost"],
+        "phase_fps": beside,
+        "phase_alone_fps": alone,
+    }
+
+
+@contextmanager
+def serving(place: Path, size: int, fps: float, engine: str) -> Iterator[tuple[subprocess.Popen[str], PhaseClient]]:
+    """A service that replays fringes, and records into `place`; it is ready."""
+    fringes = place / f"fringes-{size}.npy"
+    if not fringes.exists():
+        fringes_file(place, size)
+    options = ["--camera", f"replay:{fringes}", "--fps", str(fps), "--engine", engine, "--baseline-fraction", "0"]
+    options += ["--recordings", str(place / "recordings"), "--recordings-free-mb", "0", "--log-level", "warning"]
+    command = [sys.executable, "-c", _PROGRAM, "serve", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        found = re.search(r"http://\S+", process.stdout.readline() if process.stdout else "")
+        if found is None:
+            raise typer.Exit(2)  # the service has said why
+        try:
+            with PhaseClient(found[0]) as client:
+                while not client.is_ready():
+                    sleep(0.1)
+                yield process, client
+        finally:
+            process.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a kill left: frames in the file, those that are missing though older than a second, those torn."""
+
+    frames: int
+    missing: int
+    torn: int
+    repaired: int
+
+
+def kill_once(place: Path, size: int, fps: float, engine: str, after_s: float) -> Left:
+    """Kill a service `after_s` into its recording, and look at what is there, before and after its repair."""
+    name = f"kill {time_ns()}"
+    with serving(place, size, fps, engine) as (process, client):
+        client.record(name)
+        sleep(after_s)
+        process.send_signal(signal.SIGKILL)
+        killed_ns = time_ns()
+        process.wait()
+    folder = place / "recordings" / name
+    left = left_in(folder, fringes_of(place, size), killed_ns, fps)
+    (mended,) = repair(folder)
+    shutil.rmtree(folder)
+    return Left(left.frames, left.missing, left.torn, mended.frames)
+
+
+def fringes_of(place: Path, size: int) -> np.ndarray:
+    """The frames that are replayed."""
+    fringes: np.ndarray = np.load(place / f"fringes-{size}.npy")
+    return fringes
+
+
+def left_in(folder: Path, fringes: np.ndarray, killed_ns: int, fps: float) -> Left:
+    """What is in a recording that was cut off, read as any program reads it: page by page, by tifffile."""
+    entries = list(read_entries(folder / list_name(_LAYER)))
+    with tifffile.TiffFile(folder / part_name(_LAYER, 0)) as tiff:
+        pages = len(tiff.pages)
+        told = [json_.loads(tiff.pages.get(n).tags["ImageDescription"].value) for n in range(1, pages)]
+        torn = 0
+        for page, about in enumerate(told, start=1):
+            image = tiff.pages.get(page).asarray()
+            torn += not (image == fringes[about["sequence"] % len(fringes)]).all()
+    sequences = [entries[0].sequence, *(about["sequence"] for about in told)]
+    gaps = sequences[-1] - sequences[0] + 1 - len(sequences)
+    newest_ns = told[-1]["captured_ns"] if told else entries[0].captured_ns
+    late_s = max(0, killed_ns - _AGE_NS - newest_ns) / 1e9
+    return Left(pages, gaps + round(late_s * fps), torn, 0)
+
+
+def _kill_all(place: Path, kills: int, size: int, fps: float, engine: str) -> dict[str, Any]:
+    chance = random.Random(0)
+    left = []
+    for number in range(kills):
+        left.append(kill_once(place, size, fps, engine, 1.5 + 2 * chance.random()))
+        console.print(f"kill {number + 1}: {left[-1]}")
+    missing, torn = sum(one.missing for one in left), sum(one.torn for one in left)
+    frames = sum(one.frames for one in left)
+    console.print(f"{kills} kills at {fps:g} frames/s: {frames} frames, {missing} older than 1 s missing, {torn} torn")
+    return {"kills": kills, "frames": frames, "missing": missing, "torn": torn}
+
+
+if __name__ == "__main__":
+    typer.run(main)
