@@ -191,7 +191,7 @@ def left_in(folder: Path, fringes: np.ndarray, killed_ns: int, fps: float) -> Le
     entries = list(read_entries(folder / list_name(_LAYER)))
     with tifffile.TiffFile(folder / part_name(_LAYER, 0)) as tiff:
         pages = len(tiff.pages)
-        told = [json_.loads(tiff.pages.get(n).tags["ImageDescription"].value) for n in range(1, pages)]
+        told = [json_.loads(str(tiff.pages.get(n).aspage().description)) for n in range(1, pages)]
         torn = 0
         for page, about in enumerate(told, start=1):
             image = tiff.pages.get(page).asarray()

@@ -13,6 +13,7 @@ import typer
 from pydantic.fields import FieldInfo
 from qpi_live.camera.errors import CameraError
 from qpi_live.service.cli.cameras import table_of_cameras
+from qpi_live.service.cli.convert import convert
 from qpi_live.service.cli.engine import ask_engine
 from qpi_live.service.cli.files import files
 from qpi_live.service.cli.info import tables
@@ -110,6 +111,7 @@ def cameras(
 
 app.command()(files)
 app.command()(record)
+app.command()(convert)
 
 
 @app.command()
