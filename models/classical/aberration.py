@@ -150,25 +150,28 @@ def _masked_block_means(
     return means, lit_px
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def subtract_polynomial(
     first_row: int, last_row: int, coefficients: NDArray[np.float64], phase: NDArray[np.float32]
 ) -> None:
-    """Take Σ c[i, j] y^i x^j off each pixel: one polynomial in x a row, by Horner's rule."""
+    """Take Σ c[i, j] y^i x^j off each pixel: one polynomial in x a row, by Horner's rule.
+
+    A row at a time, not a pixel at a time, so that the loops over pixels vectorise.
+    """
     height, width = phase.shape
     terms = len(coefficients)
-    row = np.empty(terms, np.float32)
+    at_x, value = np.empty(width, np.float32), np.empty(width, np.float32)
+    for x in range(width):
+        at_x[x] = np.float32(2 / (width - 1)) * np.float32(x) - np.float32(1)
     for y in range(first_row, last_row):
         at_y = 2 * y / (height - 1) - 1
-        for j in range(terms):
+        value[:] = 0
+        for j in range(terms - 1, -1, -1):
             power_sum = 0.0
             for i in range(terms - 1, -1, -1):
                 power_sum = power_sum * at_y + coefficients[i, j]
-            row[j] = np.float32(power_sum)
-        scale = np.float32(2 / (width - 1))
+            of_row = np.float32(power_sum)
+            for x in range(width):
+                value[x] = value[x] * at_x[x] + of_row
         for x in range(width):
-            at_x = scale * np.float32(x) - np.float32(1)
-            value = row[terms - 1]
-            for j in range(terms - 2, -1, -1):
-                value = value * at_x + row[j]
-            phase[y, x] -= value
+            phase[y, x] -= value[x]

@@ -7,13 +7,13 @@ The map always spans the whole frame, so blocks are as oblong as the frame is. I
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.background import JUDGED_SHARE, fit_steps, narrowest
+from qpi_live.models.classical.background import fit_steps, flattest_range
 from qpi_live.models.classical.polynomial import (
+    SUMS,
     Grid,
     as_matrix,
     factorise,
@@ -21,8 +21,8 @@ from qpi_live.models.classical.polynomial import (
     normal_equations,
     solve,
     sort_samples,
-    steps_between,
-    subtract_values,
+    step_terms_at,
+    subtract_products,
 )
 
 EDGE = 128
@@ -37,7 +37,6 @@ SETTLING_ROUNDS, SETTLING_RAD = 4, 0.03
 # Neighbouring blocks err alike, so that the polynomial is off by more than its standard error: 1.5 times on simulated
 # frames of three instruments, 2.6 times where it was off by more than 0.1 rad.
 _ALIKE = 2.0
-_ALL: Any = np.int64(0)  # the first term of a fit; NumPy's, since Numba compiles anew for a Python number
 _LARGEST_LOG_WEIGHT, _SMALLEST_LOG_WEIGHT = 4.0, -8.0
 
 Map = NDArray[np.float32]
@@ -74,6 +73,7 @@ class BlockMap:
     def __init__(self, y: NDArray[np.float64], x: NDArray[np.float64], order: int = 4) -> None:
         self._edges = tuple(_block_edges(len(positions)) for positions in (y, x))
         y, x = (_centres(edges, positions) for edges, positions in zip(self._edges, (y, x), strict=True))
+        self._order = order
         self._grid = grid_at(y, x, order)
         exponents = list(zip(self._grid.i, self._grid.j, strict=True))
         q, r = np.linalg.qr(np.stack([np.outer(y**i, x**j).ravel() for i, j in exponents], axis=1))
@@ -81,7 +81,7 @@ class BlockMap:
         self._from_powers: Values = r / EDGE
         self._squares: Values = EDGE**2 * self._from_powers.T @ self._from_powers  # of the orthonormal terms
         halved_y, halved_x = (at.reshape(-1, 2).mean(axis=1) for at in (y, x))
-        self._steps = steps_between(halved_y, halved_x, order)
+        self._steps = step_terms_at(halved_y, halved_x, order)
 
     def means(self, phase_rad: Map, lit: NDArray[np.bool_] | None = None) -> tuple[Map, Map]:
         """The phase's means over the blocks, and where they mean something.
@@ -104,10 +104,10 @@ class BlockMap:
         A polynomial added to the map is added to the guess and to nothing else, so that what the network sees, the
         map without the guess, does not depend on the instrument's aberration.
         """
-        values = np.zeros(len(self._grid.i))
         halved, lit = _halved(means_rad, valid)
-        matrix, right, ridge = fit_steps(halved, lit, self._steps, len(values))
-        values = solve(factorise(matrix, 1, len(values) - 1, ridge), right, 1)
+        fitted = as_matrix(fit_steps(self._steps, halved, lit, self._order)[self._order], self._order)
+        values: Values = fitted[self._grid.i, self._grid.j]
+        values[0] = 0.0
         seen = self.without(means_rad, values)[valid > 0]
         values[0] = float(np.median(seen)) if seen.size else 0.0
         return values
@@ -115,7 +115,7 @@ class BlockMap:
     def without(self, means_rad: Map, values: Values) -> Map:
         """(128, 128) float32, the map without a polynomial, in rad."""
         rest = np.empty_like(means_rad)
-        subtract_values(self._grid, values, means_rad, rest)
+        subtract_products(self.matrix(values), self._grid.powers_y, self._grid.powers_x, means_rad, rest)
         return rest
 
     def solve(self, background_rad: Map, log_weight: Map, valid: Map) -> Values:
@@ -141,8 +141,7 @@ class BlockMap:
 
     def spread(self, means_rad: Map, values: Values, valid: Map) -> float:
         """The range over which the flattest quarter of the valid map scatters about a polynomial, in rad."""
-        rest = sort_samples(self.without(means_rad, values)[valid > 0])
-        return float(narrowest(rest, JUDGED_SHARE)[1])
+        return flattest_range(sort_samples(self.without(means_rad, values)[valid > 0]))
 
     def to_orthonormal(self, values: Values) -> Values:
         """The same polynomial in terms of `orthonormal`."""
@@ -156,8 +155,7 @@ class BlockMap:
 
     def matrix(self, values: Values) -> NDArray[np.float64]:
         """(order + 1, order + 1) float64 c[i, j] of y^i x^j."""
-        matrix: NDArray[np.float64] = as_matrix(self._grid, values)
-        return matrix
+        return _as_matrix(self._grid, values)  # type: ignore[no-any-return]
 
 
 def _block_edges(length: int) -> NDArray[np.int64]:
@@ -236,23 +234,32 @@ def _with_mean_one(weights: Map) -> Map:
     return weights / np.float32(max(weights.sum() / weights.size, 1e-12))
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(inline="always", cache=True)
+def _as_matrix(grid: Grid, values: Values) -> Values:
+    powers = (len(grid.powers_y) + 1) // 2
+    coefficients = np.zeros((powers, powers))
+    for term in range(len(values)):
+        coefficients[grid.i[term], grid.j[term]] = values[term]
+    return coefficients
+
+
+@numba.njit(nogil=True, cache=True, fastmath=SUMS)
 def _least_squares(grid: Grid, weights: Map, target: Map, ridge: Values) -> tuple[Values, Values]:
     """The values of the terms, and the matrix of the normal equations."""
     matrix, right = normal_equations(grid, weights, target)
     matrix += ridge
-    return solve(factorise(matrix, _ALL, len(right), 0.0), right, _ALL), matrix
+    return solve(factorise(matrix, 0.0), right), matrix
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=SUMS)
 def _settle(grid: Grid, trusted: Map, background: Map, ridge: Values) -> tuple[Values, Values, float, float]:
     """Values, matrix of the last round, the trusted blocks' RMS scatter, and how many blocks the weights amount to."""
     values, matrix = _least_squares(grid, trusted, background, ridge)
     rest, weights = np.empty_like(background), trusted
     for _ in range(SETTLING_ROUNDS):
-        subtract_values(grid, values, background, rest)
+        subtract_products(_as_matrix(grid, values), grid.powers_y, grid.powers_x, background, rest)
         weights = _with_mean_one(trusted / (np.float32(1) + (rest / np.float32(SETTLING_RAD)) ** 2))
         values, matrix = _least_squares(grid, weights, background, ridge)
-    subtract_values(grid, values, background, rest)
+    subtract_products(_as_matrix(grid, values), grid.powers_y, grid.powers_x, background, rest)
     scatter = np.sqrt((trusted * rest**2).sum() / rest.size)
     return values, matrix, scatter, weights.sum() ** 2 / max((weights**2).sum(), 1e-12)

@@ -92,13 +92,12 @@ def integrate(
     any one open link between them, in a union-find structure whose links carry whole turns. That is exact, because
     outside of the cuts no closed path gains a turn.
     """
+    if cuts is None:  # the usual frame: one pass, and whole rows vectorise
+        phase = np.empty_like(wrapped_rad)
+        bands.run(_unwrap_rows, wrapped_rad, _first_column_turns(wrapped_rad), phase)
+        return Unwrapped(phase, residues, None)
     turns = np.empty(wrapped_rad.shape, np.int16)
     bands.run(_count_turns, wrapped_rad, turns)
-    if cuts is None:  # the usual frame: whole rows vectorise, where the loop over runs takes twice as long
-        row_turns = _first_column_turns(wrapped_rad)
-        phase = np.empty_like(wrapped_rad)
-        bands.run(_add_row_turns, wrapped_rad, turns, row_turns, phase)
-        return Unwrapped(phase, residues, None)
     runs = link_runs(wrapped_rad, turns, cuts)
     disputed = None
     if not runs.is_one_region:
@@ -153,17 +152,26 @@ def _first_column_turns(wrapped: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_row_turns(
+def _unwrap_rows(
     first_row: int,
     last_row: int,
     wrapped: NDArray[np.float32],
-    turns: NDArray[np.int16],
     row_turns: NDArray[np.int32],
     phase: NDArray[np.float32],
 ) -> None:
+    """Add the turns that are gained along each row to those of its first pixel."""
+    width = wrapped.shape[1]
+    turns = np.zeros(width, np.int32)
     for y in range(first_row, last_row):
-        for x in range(wrapped.shape[1]):
-            phase[y, x] = wrapped[y, x] + _TWO_PI * np.float32(turns[y, x] + row_turns[y])
+        for x in range(1, width):
+            turns[x] = np.int32(turns_between(wrapped[y, x - 1], wrapped[y, x]))
+        total = row_turns[y]
+        for x in range(width):
+            total -= turns[x]  # the first one is 0
+            turns[x] = total
+        for x in range(width):
+            phase[y, x] = wrapped[y, x] + _TWO_PI * np.float32(turns[x])
+        turns[0] = 0
 
 
 @numba.njit(nogil=True, cache=True)

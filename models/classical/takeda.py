@@ -229,7 +229,7 @@ def _fit_arctan() -> tuple[np.float32, ...]:
 _ARCTAN = _fit_arctan()
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def _split_field(
     first_row: int,
     last_row: int,
