@@ -70,7 +70,7 @@ def main(
     shape = (size, size)
     with console.status(f"Simulating {_DIFFERENT_FRAMES} frames of {size} × {size} px"):
         examples = simulated_examples(condition, shape, _DIFFERENT_FRAMES)
-    options = EngineOptions(optics=optics_of(condition), threads=threads, background=background)
+    options = EngineOptions(optics=optics_of(condition), threads=threads, background=background, is_live=True)
     result: dict[str, Any] = {"condition": condition, "shape": shape, "engines": {}, "left_out": {}, "peers": {}}
     floors = Floors(examples[0].frame, threads)
     for name in engine or ["goldstein"]:

@@ -13,11 +13,11 @@ from qpi_live.models.classical.block_map import BlockMap
 from qpi_live.models.engines.anchor import Map, Mapped, Values, nearest
 
 _GROUND_RAD, _GROUND_WEIGHT = 0.15, 30.0  # below it a picture shows ground, where it errs least
-_PICTURE_RAD = 0.05  # by how much a polynomial from a picture is off, about
+_PICTURE_RAD = 0.1  # by how much a polynomial from a picture is off, about
+# No picture has been off by more, on real frames neither (0.5). Where they disagree by more the background is lost,
+# whatever its own doubt says, and half of that is its doubt.
+_MOST_OFF_RAD, _DISAGREED = 1.0, 0.5
 _CUT = 0.99  # of the network's range, above which it says only "at least"
-# Of the RMS by which picture and background disagree: so much is laid to the background where its own doubt says less.
-# 0.3 to 0.7 give the same on simulated frames of three conditions, but for those where the background is lost.
-_DISAGREED = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +50,7 @@ def look_at(grid: BlockMap, measured: Mapped, picture_rad: Map, range_rad: float
     seen = seen * measured.valid * (means < _CUT * range_rad)
     by_picture = nearest(grid, measured.means_rad - means, weight, seen)
     disagreement_rad = float(np.linalg.norm(grid.to_orthonormal(by_picture)))
-    doubt_rad = max(doubt_rad, _DISAGREED * disagreement_rad)
+    if disagreement_rad > _MOST_OFF_RAD:
+        doubt_rad = max(doubt_rad, _DISAGREED * disagreement_rad)
     share = doubt_rad**2 / (doubt_rad**2 + _PICTURE_RAD**2)
     return Looked(share * by_picture, share**0.5 * _PICTURE_RAD, disagreement_rad)
