@@ -22,12 +22,17 @@ class Layer(Word):
     NETWORK = "network", "what the network beside the measured phase has made last, rad"
     BASELINE = "baseline", "the baseline's phase, rad"
     TRUE = "true", "the phase that a simulated frame was made from, rad"
+    GRADIENT = "gradient", "steepness of the phase, rad per pixel"
+    DIC = "dic", "what differential interference contrast would show, 0 … 1"
+    DARKFIELD = "darkfield", "what a dark field would show, over the mean intensity"
 
     @property
     def unit(self) -> str:
         """The unit of its values."""
-        if self is Layer.MASK:
+        if self in (Layer.MASK, Layer.DIC, Layer.DARKFIELD):
             return "1"
+        if self is Layer.GRADIENT:
+            return "rad/px"
         return "grey value" if self in (Layer.INTERFEROGRAM, Layer.AMPLITUDE) else "rad"
 
 
@@ -43,6 +48,7 @@ class View:
         lo: value that a preview shows as 0; None: from the frame.
         hi: value that a preview shows as 255; None: from the frame.
         masked: what stands in exact phase where the fringes are too weak for one: `kept`, the noise as it is, or `nan`.
+        focus_um: by how much the focal plane is moved along the light, in µm.
     """
 
     layer: Layer = Layer.PHASE
@@ -51,6 +57,7 @@ class View:
     lo: float | None = None
     hi: float | None = None
     masked: Masked = "kept"
+    focus_um: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", Layer(self.layer))  # its plain word will do

@@ -169,11 +169,15 @@ class Instrument:
     sensor: Sensor = field(default_factory=Sensor)
     speckle: Speckle | None = None
     name: str = ""
+    defocus_m: float = 0.0  # how far along the light the focal plane lies behind the specimen, in the medium
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
         for edge in self.shape:
             _expect("a frame's edge in pixels", edge, 16, 16384)
+        _expect("a defocus in metres", self.defocus_m, -1e-3, 1e-3)
+        if self.defocus_m and self.optics.band_limit_cycles_per_px is None:
+            raise ValueError("expected wavelength, pixel pitch and NA beside a defocus, got optics without one of them")
 
     def to_json(self) -> str:
         """The instrument file's text."""

@@ -24,6 +24,7 @@ from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.simulation.zernike import zernike
 
 _WIDEST_MARGIN_PX = 64
+_WATER = 1.33  # refractive index of a medium that is not stated
 
 
 class ForwardModel:
@@ -107,11 +108,13 @@ class ForwardModel:
         return inside[top : top + height, left : left + width]
 
 
-def _speckle_spectrum(pupil: NDArray[np.float32], rms: float, rng: Generator) -> NDArray[np.complex64]:
+def _speckle_spectrum(
+    pupil: NDArray[np.float32] | NDArray[np.complex64], rms: float, rng: Generator
+) -> NDArray[np.complex64]:
     """Spectrum of the scattered field: white noise in the pupil, whose inverse transform has the asked RMS."""
     noise = np.empty(pupil.shape, np.complex64)
     noise.real, noise.imag = rng.standard_normal((2, *pupil.shape), np.float32)
-    noise *= pupil * np.float32(rms * pupil.size / sqrt(2 * float(pupil.sum())))
+    noise *= pupil * np.float32(rms * pupil.size / sqrt(2 * float(np.abs(pupil).sum())))
     return noise
 
 
@@ -142,8 +145,10 @@ def _envelope(instrument: Instrument) -> NDArray[np.float32]:
     return halved
 
 
-def _pupil(instrument: Instrument) -> NDArray[np.float32] | None:
-    """The coherent transfer function, 1 inside the circle NA/λ (Goodman 2005, §6.2), over a frame with a margin.
+def _pupil(instrument: Instrument) -> NDArray[np.float32] | NDArray[np.complex64] | None:
+    """The coherent transfer function, of modulus 1 inside the circle NA/λ (Goodman 2005, §6.2), with a margin around.
+
+    A defocus delays its plane waves (§6.4.4), by what they travel more or less than the straight one.
 
     None where nothing is filtered: no known NA, and no speckle that needs a band.
     """
@@ -156,4 +161,16 @@ def _pupil(instrument: Instrument) -> NDArray[np.float32] | None:
     if band_limit is None:
         return np.ones((height, width), np.float32)
     frequency = np.hypot(scipy.fft.fftfreq(height)[:, None], scipy.fft.fftfreq(width)[None, :])
-    return (frequency <= band_limit).astype(np.float32)
+    pupil: NDArray[np.float32] = (frequency <= band_limit).astype(np.float32)
+    if not instrument.defocus_m:
+        return pupil
+    optics = instrument.optics
+    pixel_m, wavelength_m = optics.object_pixel_m, optics.wavelength_m
+    if pixel_m is None or wavelength_m is None:  # `Instrument` has refused it
+        return pupil
+    wave = (optics.refractive_index or _WATER) * pixel_m / wavelength_m
+    along = np.sqrt(np.maximum(wave**2 - frequency**2, 0)) - wave
+    defocused: NDArray[np.complex64] = (pupil * np.exp(1j * tau * along * instrument.defocus_m / pixel_m)).astype(
+        np.complex64
+    )
+    return defocused

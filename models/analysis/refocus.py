@@ -43,6 +43,8 @@ class Propagator:
         field: (H, W) complex64, in any unit. Its edges are mirrored, so that opposite ones do not mix.
         scale: with wavelength and pixel size.
         refractive_index: of the medium around the sample.
+        numerical_aperture: the objective's; what lies beyond its band is noise and cross-talk, and is left out. None:
+            all is kept.
         threads: CPU threads of a transform.
 
     Raises:
@@ -50,7 +52,12 @@ class Propagator:
     """
 
     def __init__(
-        self, field: Field, scale: Scale, refractive_index: float | None = None, threads: int | None = None
+        self,
+        field: Field,
+        scale: Scale,
+        refractive_index: float | None = None,
+        numerical_aperture: float | None = None,
+        threads: int | None = None,
     ) -> None:
         if scale.wavelength_um is None or scale.pixel_um is None:
             raise ValueError(
@@ -79,6 +86,9 @@ class Propagator:
         fy, fx = scipy.fft.fftfreq(rows)[:, None], scipy.fft.fftfreq(columns)[None, :]
         along = wave**2 - fy**2 - fx**2
         self._travels = along > 0
+        if numerical_aperture is not None:
+            band = numerical_aperture * scale.pixel_um / scale.wavelength_um
+            self._travels &= fy**2 + fx**2 <= band**2
         self._waves = (np.sqrt(np.maximum(along, 0)) - wave).astype(np.float32)
         self._pixel_um = scale.pixel_um
 
@@ -122,6 +132,7 @@ def refocus(
     amplitude: NDArray[np.float32] | None = None,
     mask: NDArray[np.bool_] | None = None,
     refractive_index: float | None = None,
+    numerical_aperture: float | None = None,
 ) -> Refocused:
     """A frame as seen `distance_um` farther along the light.
 
@@ -132,11 +143,12 @@ def refocus(
         amplitude: (H, W) float32 of the field; None: 1 everywhere, which loses what absorbs.
         mask: (H, W) bool, True where there is no phase.
         refractive_index: of the medium; None: 1.33, water's.
+        numerical_aperture: see `Propagator`.
 
     Raises:
         ValueError: see `Propagator`.
     """
-    field = Propagator(field_of(phase_rad, amplitude), scale, refractive_index).at(distance_um)
+    field = Propagator(field_of(phase_rad, amplitude), scale, refractive_index, numerical_aperture).at(distance_um)
     return seen(field, phase_rad, mask)
 
 
@@ -147,9 +159,10 @@ def focus_stack(
     amplitude: NDArray[np.float32] | None = None,
     mask: NDArray[np.bool_] | None = None,
     refractive_index: float | None = None,
+    numerical_aperture: float | None = None,
 ) -> list[Refocused]:
     """One frame as seen at each of `distances_um`; see `refocus`."""
-    propagator = Propagator(field_of(phase_rad, amplitude), scale, refractive_index)
+    propagator = Propagator(field_of(phase_rad, amplitude), scale, refractive_index, numerical_aperture)
     return [seen(propagator.at(distance), phase_rad, mask) for distance in distances_um]
 
 

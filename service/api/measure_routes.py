@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
+from qpi_live.models.analysis.autofocus import DEFAULT_METRIC, METRICS, Sample
 from qpi_live.models.analysis.cells import CELL_COLUMNS
 from qpi_live.models.analysis.label_image import label_tiff
 from qpi_live.models.analysis.outlines import outlines
@@ -15,6 +16,7 @@ from qpi_live.service.api import measure_schemas as schemas
 from qpi_live.service.api.routes import AtStation, problems
 from qpi_live.service.api.schemas import Account
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.measuring.focusing import find_focus
 from qpi_live.service.measuring.measurer import Measured, cell_table, source_of
 from qpi_live.service.measuring.region_table import region_history
 from qpi_live.service.station import Station
@@ -218,6 +220,38 @@ def cell(
         growth_per_h=grown.rate_per_s * 3600 if grown else None,
         growth_error_per_h=grown.rate_error_per_s * 3600 if grown else None,
         doubling_h=grown.doubling_s / 3600 if grown and grown.doubling_s else None,
+    )
+
+
+@router.get("/focus", summary="Where the newest frame is sharpest", responses=problems(409))
+def focus(
+    station: AtStation,
+    metric: Annotated[str, Query(description=", ".join(METRICS))] = DEFAULT_METRIC,
+    range_um: Annotated[float, Query(gt=0, le=1000, description="what to search, in µm around the focus")] = 30.0,
+    region: Annotated[str | None, Query(max_length=80, description="name of the region to look at; null: all")] = None,
+    sample: Annotated[Sample, Query(description="whether the sample shows in phase or in amplitude")] = "phase",
+) -> schemas.FocusAnswer:
+    """What is found is the `focus_um` to show frames at."""
+    newest = _newest(station)
+    chosen = None
+    if region is not None:
+        drawn = station.measurer.choices(source_of(newest)).regions
+        chosen = next((one for one in drawn if one.name == region), None)
+        if chosen is None:
+            raise HTTPException(422, f"expected a region among {', '.join(r.name for r in drawn)}, got {region!r}")
+    if metric not in METRICS:
+        raise HTTPException(422, f"expected a metric among {', '.join(METRICS)}, got {metric!r}")
+    try:
+        found, depth_um = find_focus(newest.phase, range_um, metric, sample, chosen)
+    except ValueError as error:
+        raise HTTPException(409, str(error)) from error
+    return schemas.FocusAnswer(
+        distance_um=found.distance_um,
+        at_edge=found.at_edge,
+        metric=metric,
+        scanned_um=found.scanned_um.tolist(),
+        sharpness=found.sharpness.tolist(),
+        depth_of_field_um=depth_um,
     )
 
 

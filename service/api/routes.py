@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from qpi_live.models.analysis.refocus import WIDEST_UM
 from qpi_live.service.api import schemas
 from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, frame_answer
 from qpi_live.service.line.rates import LOOP_STAGE
@@ -67,13 +68,17 @@ def latest(
     station: AtStation,
     layer: Annotated[
         Layer,
-        Query(description=f"{Layer.explained()}; the last four where `layers` of the statistics names them"),
+        Query(description=f"{Layer.explained()}; some only where `layers` of the statistics names them"),
     ] = Layer.PHASE,
     image_format: Annotated[
         Format, Query(alias="format", description="npy and tiff are exact; png is an 8-bit grey preview")
     ] = "npy",
     downscale: Downscale = 1,
     masked: Annotated[Masked, Query(description=MASKED)] = "kept",
+    focus_um: Annotated[
+        float,
+        Query(ge=-WIDEST_UM, le=WIDEST_UM, description="by how much the focal plane is moved along the light, in µm"),
+    ] = 0.0,
 ) -> Response:
     """The array as a file; what is known of the frame stands in the header `QPI-Frame`, as `FrameHeader` in JSON."""
     newest = station.hub.latest
@@ -83,7 +88,7 @@ def latest(
         check_downscale(downscale, newest.frame.shape)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    view = View(layer, "uint8" if image_format == "png" else "float32", downscale, masked=masked)
+    view = View(layer, "uint8" if image_format == "png" else "float32", downscale, masked=masked, focus_um=focus_um)
     try:
         return newest.once(
             ("file", view, image_format), lambda: frame_answer(newest, view, image_format, station.others)

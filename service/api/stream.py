@@ -122,7 +122,7 @@ class _Viewer:
                     live = newer
                 if live is None:
                     await self._arrived.wait()
-                elif not await self._station.others.until_free(live, self._listener.choice.layers):
+                elif not await self._station.others.until_free(live, self._listener.choice.views):
                     return live
         except asyncio.CancelledError:
             if live is not None:

@@ -11,6 +11,7 @@ from threading import Lock
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from qpi_live.camera.account import AccountSnapshot
+from qpi_live.models.analysis.refocus import WIDEST_UM
 from qpi_live.service.line.hub import Hub, Mailbox
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Dtype, Layer, View
@@ -38,10 +39,13 @@ class Choice(BaseModel):
     credit: bool = Field(
         default=False, description='each frame after the first waits until the client has said {"ready": true}'
     )
+    focus_um: float = Field(
+        default=0, ge=-WIDEST_UM, le=WIDEST_UM, description="by how much the focal plane is moved along the light"
+    )
     lo: float | None = Field(default=None, ge=-_LARGEST_LIMIT, le=_LARGEST_LIMIT)
     hi: float | None = Field(default=None, ge=-_LARGEST_LIMIT, le=_LARGEST_LIMIT)
 
-    @field_validator("max_fps", "lo", "hi")
+    @field_validator("max_fps", "lo", "hi", "focus_um")
     @classmethod
     def _finite(cls, value: float | None) -> float | None:
         if value is not None and not isfinite(value):
@@ -62,9 +66,9 @@ class Choice(BaseModel):
     @property
     def views(self) -> list[View]:
         """What to render of each frame, in the order in which it is sent; lo and hi are the first layer's."""
-        views = [View(self.layer, self.dtype, self.downscale, self.lo, self.hi)]
+        views = [View(self.layer, self.dtype, self.downscale, self.lo, self.hi, focus_um=self.focus_um)]
         if self.beside is not None:
-            views.append(View(self.beside, self.dtype, self.downscale))
+            views.append(View(self.beside, self.dtype, self.downscale, focus_um=self.focus_um))
         return views
 
 

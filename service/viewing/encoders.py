@@ -31,7 +31,7 @@ class Encoders:
         Raises:
             NotShown: the frame cannot be shown so.
         """
-        making = self._others.of(live, view.layer)
+        making = self._others.of(live, view.layer, view.focus_um)
         await until_done(making)
         phase = outcome(making)
         encoding = live.share(

@@ -30,7 +30,7 @@ def frame_file(live: LiveFrame, view: View, image_format: Format, others: OtherP
         BlocksTooLarge: the view's blocks are larger than the frame.
     """
     start_ns = perf_counter_ns()
-    phase = others.wait_for(live, view.layer) if others else live.phase
+    phase = others.wait_for(live, view.layer, view.focus_um) if others else live.phase
     picture = render(phase, view)
     body = write_image(picture.values, describe(live, phase, view, picture, 0.0), image_format)
     header = describe(live, phase, view, picture, (perf_counter_ns() - start_ns) / 1e6)

@@ -59,7 +59,7 @@ def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
         layers.append(Layer.BASELINE)
     if live.frame.true_phase_rad is not None:
         layers.append(Layer.TRUE)
-    return layers
+    return [*layers, Layer.GRADIENT, Layer.DIC, Layer.DARKFIELD]
 
 
 def render(phase: PhaseFrame, view: View) -> Picture:
@@ -199,7 +199,7 @@ def _limits(values: NDArray[Any], view: View, full_scale: int, mask: NDArray[np.
         lo, hi = 0.0, float(full_scale)
     elif view.layer is Layer.WRAPPED:
         lo, hi = -pi, pi
-    elif view.layer is Layer.MASK:
+    elif view.layer in (Layer.MASK, Layer.DIC):
         lo, hi = 0.0, 1.0
     else:
         step = max(1, min(values.shape) // 256)

@@ -8,8 +8,9 @@ from concurrent.futures import Future
 from qpi_live.models.engine import EngineIdentity, PhaseFrame
 from qpi_live.models.errors import EngineError
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.view import Layer
+from qpi_live.service.view import Layer, View
 from qpi_live.service.viewing.baseline import Baseline
+from qpi_live.service.viewing.derived import REFOCUSED, SYNTHETIC, derive
 from qpi_live.service.viewing.layers import LayerMissing
 from qpi_live.service.viewing.worker import Worker, until_done
 
@@ -26,13 +27,16 @@ class OtherPhases:
     def __init__(self, baseline: Baseline | None) -> None:
         self._baseline = baseline
         self._truth = Worker("truth")
+        self._derived = Worker("refocus")
 
-    def of(self, live: LiveFrame, layer: Layer) -> Future[PhaseFrame]:
-        """The phase that `layer` shows, now or later.
+    def of(self, live: LiveFrame, layer: Layer, focus_um: float = 0.0) -> Future[PhaseFrame]:
+        """The phase that `layer` shows at a focus, now or later.
 
         Raises:
             LayerMissing: the frame has none. The future raises it too, where the baseline fails.
         """
+        if (key := _derived_key(layer, focus_um)) is not None:
+            return live.share(key, lambda: self._derived.submit(lambda: derive(live.phase, layer, focus_um)))
         if layer is Layer.BASELINE:
             if self._baseline is None or not self._baseline.is_beside(live):
                 raise LayerMissing("expected a baseline beside the engine, got none; start with --baseline goldstein")
@@ -49,18 +53,19 @@ class OtherPhases:
         own.set_result(live.phase)
         return own
 
-    def wait_for(self, live: LiveFrame, layer: Layer) -> PhaseFrame:
+    def wait_for(self, live: LiveFrame, layer: Layer, focus_um: float = 0.0) -> PhaseFrame:
         """`of`, waited for. For threads that may wait, which are never those that encode."""
-        return outcome(self.of(live, layer))
+        return outcome(self.of(live, layer, focus_um))
 
-    async def until_free(self, live: LiveFrame, layers: Iterable[Layer]) -> bool:
-        """Wait until the workers behind `layers` are idle, or have begun with `live`; whether that took a while.
+    async def until_free(self, live: LiveFrame, views: Iterable[View]) -> bool:
+        """Wait until the workers behind `views` are idle, or have begun with `live`; whether that took a while.
 
         Viewers who take the newest frame then all take the same one, and the worker does each once for all of them.
         """
-        for layer in layers:
-            worker = self._worker(layer)
-            at_hand = worker.at_hand if worker and not live.is_shared(layer) else None
+        for view in views:
+            key = _derived_key(view.layer, view.focus_um)
+            worker = self._worker(view.layer) if key is None else self._derived
+            at_hand = worker.at_hand if worker and not live.is_shared(key or view.layer) else None
             if at_hand is not None:
                 await until_done(at_hand)
                 return True
@@ -69,6 +74,7 @@ class OtherPhases:
     def close(self) -> None:
         """Begin nothing any more."""
         self._truth.close()
+        self._derived.close()
 
     def _worker(self, layer: Layer) -> Worker | None:
         if layer is Layer.BASELINE:
@@ -86,3 +92,12 @@ def outcome(phase: Future[PhaseFrame]) -> PhaseFrame:
         return phase.result()
     except EngineError as error:
         raise LayerMissing(f"expected the baseline's phase, got: {error}") from error
+    except ValueError as error:
+        raise LayerMissing(str(error)) from error
+
+
+def _derived_key(layer: Layer, focus_um: float) -> tuple[Layer, float] | None:
+    """By what a phase that is made of the line's goes; None where the line's own, or another engine's, is shown."""
+    if layer in SYNTHETIC or (focus_um and layer in REFOCUSED):
+        return layer if layer in SYNTHETIC else Layer.PHASE, focus_um
+    return None

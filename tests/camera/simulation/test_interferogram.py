@@ -1,5 +1,6 @@
 """The forward model, tested by the physics it claims."""
 
+from dataclasses import replace
 from math import hypot, sqrt, tau
 
 import numpy as np
@@ -208,3 +209,31 @@ def test_zernike_polynomial_equals_the_paper_s_closed_form(index: int, closed_fo
 
 def test_fringes_period_is_the_inverse_of_the_carrier() -> None:
     assert Fringes((0.3, 0.4)).period_px == pytest.approx(2.0)
+
+
+def test_forward_model_defocus_is_undone_by_looking_back_as_far() -> None:
+    """What the sideband holds of a frame out of focus, propagated back, is the field in focus."""
+    optics = Optics(532e-9, 3.45e-6, 40, 0.65)
+    carrier = (0.22, 0.24)
+    sharp = Instrument(shape=(256, 256), optics=optics, fringes=Fringes(carrier, 1.0), beam=FLAT, sensor=QUIET)
+    phase = np.zeros((256, 256), np.float32)
+    y, x = np.mgrid[:256, :256]
+    phase += (2 * np.exp(-((y - 120) ** 2 + (x - 140) ** 2) / (2 * 15**2))).astype(np.float32)
+    fields = {}
+    for defocus_um in (0.0, 8.0):
+        model = ForwardModel(replace(sharp, defocus_m=defocus_um * 1e-6))
+        fields[defocus_um] = _sideband(model.interferogram(phase), carrier, 0.11)
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)[None, :])
+    pixel_m = 3.45e-6 / 40
+    along = np.sqrt(np.maximum((1.33 / 532e-9) ** 2 - (frequency / pixel_m) ** 2, 0)) - 1.33 / 532e-9
+    back = np.fft.ifft2(np.fft.fft2(fields[8.0]) * np.exp(-2j * np.pi * along * 8e-6))
+    level = np.abs(fields[0.0]).mean()
+    inner = (slice(50, -50), slice(50, -50))
+    off = [np.sqrt(np.mean(np.abs(field - fields[0.0])[inner] ** 2)) / level for field in (fields[8.0], back)]
+    assert off[0] > 0.03
+    assert off[1] < 0.1 * off[0]
+
+
+def test_instrument_defocus_without_optics_is_refused() -> None:
+    with pytest.raises(ValueError, match="beside a defocus"):
+        Instrument(optics=Optics(532e-9), defocus_m=1e-6)

@@ -93,12 +93,12 @@ def test_focus_stack_is_refocus_at_each_distance() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("defocus_um", [-7.3, 0.0, 11.6])
+@pytest.mark.parametrize("defocus_um", [-7.3, 0.0, 5.2])
 def test_autofocus_finds_the_focus_within_a_quarter_of_the_depth_of_field(metric: str, defocus_um: float) -> None:
     field = Propagator(_through_the_objective(_in_focus()), _SCALE).at(defocus_um)
     rng = np.random.default_rng(0)
     field = field + (0.02 * (rng.normal(size=(*field.shape, 2)) @ [1, 1j])).astype(np.complex64)
-    found = autofocus(field, _SCALE, metric=metric)
+    found = autofocus(field, _SCALE, metric=metric, numerical_aperture=_NA)
     tolerance = depth_of_field_um(_NA, 0.532) / 4
     assert found.distance_um == pytest.approx(-defocus_um, abs=tolerance)
     assert not found.at_edge
@@ -107,14 +107,14 @@ def test_autofocus_finds_the_focus_within_a_quarter_of_the_depth_of_field(metric
 
 def test_autofocus_focus_beyond_the_range_says_so() -> None:
     field = Propagator(_through_the_objective(_in_focus()), _SCALE).at(8.0)
-    assert autofocus(field, _SCALE, range_um=10).at_edge
+    assert autofocus(field, _SCALE, range_um=10, metric="variance").at_edge
 
 
 def test_autofocus_of_a_region_takes_that_cell() -> None:
     field = Propagator(_through_the_objective(_in_focus()), _SCALE).at(5.0)
     rows, columns = around((60, 60, 165, 165), (320, 320))
     assert (rows.start, columns.stop) == (12, 213)
-    found = autofocus(field[rows, columns], _SCALE)
+    found = autofocus(field[rows, columns], _SCALE, metric="variance")
     assert found.distance_um == pytest.approx(-5.0, abs=depth_of_field_um(_NA, 0.532) / 2)
 
 

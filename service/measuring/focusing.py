@@ -1,0 +1,45 @@
+"""Where a phase frame is sharpest."""
+
+from __future__ import annotations
+
+from qpi_live.models.analysis.autofocus import Focus, Sample, around, autofocus
+from qpi_live.models.analysis.refocus import depth_of_field_um, field_of
+from qpi_live.models.analysis.regions import Region
+from qpi_live.models.analysis.scale import Scale
+from qpi_live.models.engine import PhaseFrame
+
+_STEPS = 30
+_MIDDLE_PX = 640  # of a large frame, the part that is looked at: the whole would take seconds
+
+
+def find_focus(
+    phase: PhaseFrame, range_um: float, metric: str, sample: Sample, region: Region | None
+) -> tuple[Focus, float | None]:
+    """The focus of a frame, of the middle of a large one, or of a region; and the depth of field in µm, if known.
+
+    Raises:
+        ValueError: the optics are not known, or the region lies outside of the frame.
+    """
+    optics = phase.frame.optics
+    scale = Scale.of(optics)
+    height, width = phase.frame.shape
+    box = (
+        max(0, (height - _MIDDLE_PX) // 2),
+        max(0, (width - _MIDDLE_PX) // 2),
+        min(height, (height + _MIDDLE_PX) // 2),
+        min(width, (width + _MIDDLE_PX) // 2),
+    )
+    if region is not None:
+        ys, xs = zip(*region.points, strict=True)
+        box = int(min(ys)), int(min(xs)), int(max(ys)) + 1, int(max(xs)) + 1
+    rows, columns = around(box, (height, width))
+    if rows.stop - rows.start < 16 or columns.stop - columns.start < 16:
+        raise ValueError("expected a region of at least 16 × 16 pixels inside of the frame to focus on")
+    field = field_of(phase.phase_rad, phase.amplitude)[rows, columns]
+    index = optics.refractive_index if optics else None
+    aperture = optics.numerical_aperture if optics else None
+    found = autofocus(field, scale, range_um, range_um / _STEPS, metric, sample, index, aperture)
+    depth_um = None
+    if aperture is not None and scale.wavelength_um is not None:
+        depth_um = depth_of_field_um(aperture, scale.wavelength_um, index)
+    return found, depth_um
