@@ -19,6 +19,7 @@ from qpi_live.service.cli.files import files
 from qpi_live.service.cli.info import tables
 from qpi_live.service.cli.leaving import leave_on_ctrl_c
 from qpi_live.service.cli.network_commands import add_commands
+from qpi_live.service.cli.process import process
 from qpi_live.service.cli.record import record
 from qpi_live.service.cli.serve import one_line, serve_station
 from qpi_live.service.client import ServiceError
@@ -112,6 +113,7 @@ def cameras(
 app.command()(files)
 app.command()(record)
 app.command()(convert)
+app.command()(process)
 
 
 @app.command()

@@ -74,13 +74,9 @@ def create_ome_zarr(
         {"name": "x", "type": "space", **micrometre},
     ]
     scale = [{"type": "scale", "scale": [interval_s or 1.0, pixel, pixel]}]
-    group.attrs["ome"] = {
-        "version": "0.5",
-        "multiscales": [
-            {"name": name, "axes": axes, "datasets": [{"path": ARRAY, "coordinateTransformations": scale}]}
-        ],
-    }
-    group.attrs.update(dict(attributes or {}))
+    multiscale = {"name": name, "axes": axes, "datasets": [{"path": ARRAY, "coordinateTransformations": scale}]}
+    known: dict[str, Any] = {"ome": {"version": "0.5", "multiscales": [multiscale]}, **(attributes or {})}
+    group.attrs.update(known)
     return array
 
 

@@ -1,0 +1,51 @@
+"""One task: the phase of a region of consecutive frames. It depends on nothing but the job and the region's number."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from time import perf_counter
+
+import numpy as np
+from qpi_live.camera.files.image_bounds import ImageFileError
+from qpi_live.camera.files.recording import Recording, open_recording
+from qpi_live.models.batch.job import Job, frame_of, open_job_engine
+from qpi_live.models.batch.output import FrameNote, write
+from qpi_live.models.engine import PhaseEngine, TunableEngine
+from qpi_live.models.errors import InferenceError
+
+
+def run_region(job: Job, number: int) -> float:
+    """Invert and write one region; seconds that it took. Where a frame has no phase, that is noted, and NaN.
+
+    Raises:
+        ImageFileError: the recording is not there.
+        EngineError: the engine cannot be opened here.
+        OSError: the output cannot be written.
+    """
+    began = perf_counter()
+    recording, engine = _opened(job)
+    if isinstance(engine, TunableEngine):
+        engine.forget_instrument()  # what frames of other regions taught it would depend on who did them
+    frames = job.region(number)
+    phase_rad = np.full((len(frames), *job.shape), np.nan, np.float32)
+    notes = []
+    for place, index in enumerate(frames):
+        try:
+            made = engine.retrieve(frame_of(job, recording, index))
+        except (ImageFileError, InferenceError) as error:
+            notes.append(FrameNote(index, failed=str(error)))
+            continue
+        phase_rad[place] = made.phase_rad
+        quality = made.quality
+        fringes = None if quality.fringes is None else str(quality.fringes)
+        notes.append(FrameNote(index, None, fringes, quality.masked_share, quality.warning))
+    write(job, number, phase_rad, notes)
+    return perf_counter() - began
+
+
+@lru_cache(maxsize=1)
+def _opened(job: Job) -> tuple[Recording, PhaseEngine]:
+    """The recording and the engine, kept from one region to the next."""
+    recording, engine = open_recording(job.address, job.channel), open_job_engine(job)
+    engine.warm_up(job.shape, job.bit_depth)
+    return recording, engine

@@ -1,0 +1,64 @@
+"""The phase of whole recordings, for `qpi process`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Literal
+
+import typer
+from qpi_live.service.cli.console import one_clear_line
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_MOST_SAID = 20
+
+
+def process(
+    recordings: Annotated[list[str], typer.Argument(help="Recordings: files or folders that `replay:` plays.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    engine: Annotated[str, typer.Option(help="Engine, or the file of a network.")] = "goldstein",
+    to: Annotated[Literal["ome-zarr", "ome-tiff"], typer.Option(help="What to write.")] = "ome-zarr",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes on this machine; one a core.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://HOST:8786, instead.")] = None,
+    channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
+    background_order: Annotated[int | None, typer.Option(min=0, max=6, help="Order of the background.")] = None,
+) -> None:
+    """Make the phase of whole recordings, on all cores or a cluster. The same command again goes on where it was.
+
+    Frames without a phase are NaN, and listed with their reason beside the result.
+
+    \b
+    Try:
+      qpi process ~/qpi-recordings/* -o phase
+      qpi process run1.tif -o phase --to ome-tiff --workers 2
+      qpi process /data/* -o /data/phase --scheduler tcp://head:8786
+    """
+    with one_clear_line("cluster" if scheduler else "files"):
+        from qpi_live.models.batch.archive import plan
+        from qpi_live.models.batch.archive import process as run_process
+        from qpi_live.models.batch.workers import Cluster, Processes
+        from qpi_live.models.engine import EngineOptions
+
+        addresses = [address.removeprefix("replay:") for address in recordings]
+        who = Cluster(scheduler) if scheduler else Processes(workers or _cores())
+        jobs = plan(addresses, out, engine, EngineOptions(background_order=background_order), to, channel)
+        columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        began = perf_counter()
+        with Progress(*columns, transient=True) as progress:
+            task = progress.add_task("", total=sum(job.frames for job in jobs))
+            summary = run_process(jobs, who, lambda frames: progress.advance(task, frames))
+    took_s = perf_counter() - began
+    rate = f", {summary.made / took_s:.1f} frames/s" if summary.made else ""
+    typer.echo(f"{out}: {summary.frames} frames have a phase, {summary.made} of them made now{rate}.")
+    for what, lines in (("without a phase", summary.without_phase), ("not made; run it again", summary.failed)):
+        for line in lines[:_MOST_SAID]:
+            typer.echo(f"{what}: {line}", err=True)
+        if len(lines) > _MOST_SAID:
+            typer.echo(f"{what}: {len(lines) - _MOST_SAID} more", err=True)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
