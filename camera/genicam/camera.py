@@ -16,7 +16,7 @@ from qpi_live.camera.features import CameraListing, Feature, FeatureValue, read_
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.genicam.capture_link import REASONS, CameraFacts, CaptureLink, FrameMessage
 from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME, PixelFormat
-from qpi_live.camera.genicam.producers import producers_for, require_harvesters
+from qpi_live.camera.genicam.producers import producer_with, producers_for, require_harvesters, split_address
 from qpi_live.camera.genicam.slots import SlotLayout, Slots
 from qpi_live.camera.source import CameraIdentity, CameraOptions
 
@@ -66,10 +66,10 @@ class GenicamCamera:
         return camera
 
     def __init__(self, address: str, options: CameraOptions) -> None:
-        path, _, serial = address.partition("#")
+        path, serial = split_address(address)
         self._source = f"gentl:{address}"
         self._producers = producers_for(path)
-        self._serial = serial or None
+        self._serial = serial
         self._options = options
         self._wanted: dict[str, FeatureValue] = read_settings(options.settings_file) if options.settings_file else {}
         self._refused: dict[str, str] = {}  # why, by name, when the camera was opened again
@@ -226,11 +226,13 @@ class GenicamCamera:
                     self._update_identity()
 
     def _connect(self) -> None:
+        producer = producer_with(self._producers, self._serial)
         link = CaptureLink()
         try:
-            listing: CameraListing = link.ask("open", self._producers, self._serial)
+            listing: CameraListing = link.ask("open", producer, self._serial)
             self._set_up(link)
             self._link = link
+            self._producers = [producer]
             self._serial = listing.serial or self._serial  # from now on this camera and no other
             self._update_identity(listing)
             self._was_open = True

@@ -78,9 +78,13 @@ class CaptureLink:
     """A capture process that runs, from construction until `close`.
 
     `ask` may be called from any thread; `receive` from one.
+
+    Args:
+        answer_s: how long a request may take before the process is taken to hang and is ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer_s: float = _ANSWER_S) -> None:
+        self._answer_s = answer_s
         control, far_control = Pipe()
         frames, far_frames = Pipe()
         self._control = control
@@ -175,9 +179,11 @@ class CaptureLink:
         self._frames.close()
 
     def _answer(self, verb: str) -> Any:
-        if not self._control.poll(_ANSWER_S):
+        if not self._control.poll(self._answer_s):
             self.kill()
-            raise CameraLost(f"the camera's driver did not return from {verb!r} within {_ANSWER_S:.0f} s; it was ended")
+            raise CameraLost(
+                f"the camera's driver did not return from {verb!r} within {self._answer_s:.0f} s; it was ended"
+            )
         succeeded, answer = self._control.recv()
         if not succeeded:
             raise answer

@@ -98,8 +98,8 @@ class _CaptureProcess:
             with suppress(OSError):  # nobody listens any more: `run` sees it next, and lets go of the camera
                 self._frames.send_bytes(LOST + text.encode())
 
-    def _open(self, producers: list[str], serial: str | None) -> CameraListing:
-        self._device = GentlDevice(producers, serial)
+    def _open(self, producer: str, serial: str | None) -> CameraListing:
+        self._device = GentlDevice(producer, serial)
         self._device.choose_grey_format()
         return self._device.listing
 

@@ -9,7 +9,7 @@ cameras (it is switched off), and a camera that is gone shows only as frames tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -69,15 +69,15 @@ class GentlDevice:
     """An open camera. One thread uses it.
 
     Args:
-        producers: paths of GenTL producers (.cti files).
+        producer: path of a GenTL producer (a .cti file).
         serial: of the camera wanted; None takes the only one, or the first that is free.
 
     Raises:
         CameraUnavailable: there is none such, it is in use, or it sends no grey pictures.
     """
 
-    def __init__(self, producers: Sequence[str], serial: str | None) -> None:
-        self._harvester, self._acquirer, self.listing = open_camera(producers, serial)
+    def __init__(self, producer: str, serial: str | None) -> None:
+        self._harvester, self._acquirer, self.listing = open_camera(producer, serial)
         self.nodes = GentlNodes(self._acquirer.remote_device.node_map)
         self._incomplete = _CountIncomplete()
         self._acquirer.add_callback(ImageAcquirer.Events.INCOMPLETE_BUFFER, self._incomplete)

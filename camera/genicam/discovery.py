@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,30 +26,57 @@ _ACCESS = MappingProxyType(
     }
 )
 
-logging.getLogger("harvesters").setLevel(logging.CRITICAL + 1)  # all that it reports is translated
+
+class _Refusals(logging.Handler):
+    """Collects why a producer was passed over, which harvesters says to nobody but its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reasons: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, GENTL_ERRORS):
+            self.reasons.append(" ".join(str(error).split()))
 
 
-def _harvester(producers: Sequence[str]) -> Harvester:
-    for producer in producers:
-        if not Path(producer).is_file():
-            raise CameraUnavailable(
-                f"expected a GenTL producer (a .cti file) at {producer}, found none; "
-                "install the camera maker's driver, or give the path of its .cti"
-            )
+_refusals = _Refusals()
+_log = logging.getLogger("harvesters.core")
+_log.handlers = [_refusals]  # instead of its own, which writes to stderr: all that it reports is translated
+_log.setLevel(logging.WARNING)
+
+
+def _harvester(producer: str) -> Harvester:
+    """A `Harvester` that has loaded the producer and seen its cameras.
+
+    Raises:
+        CameraUnavailable: the file is not there or cannot be loaded; the text has the loader's reason.
+    """
+    if not Path(producer).is_file():
+        raise CameraUnavailable(
+            f"expected a GenTL producer (a .cti file) at {producer}, found none; "
+            "install the camera maker's driver, or give the path of its .cti"
+        )
+    _refusals.reasons.clear()
     harvester = Harvester()
-    for producer in producers:
-        harvester.add_file(producer)
+    harvester.add_file(producer)
     harvester.update()
+    if _refusals.reasons and not harvester.device_info_list:
+        harvester.reset()
+        raise CameraUnavailable(
+            f"{producer} cannot be loaded: {_refusals.reasons[0].rstrip('.')}; "
+            "expected a camera driver for this system, whole and with the libraries it needs"
+        )
     return harvester
 
 
-def list_cameras(producers: Sequence[str]) -> list[CameraListing]:
-    """The cameras that the GenTL producers at these paths offer.
+def list_cameras(producer: str) -> list[CameraListing]:
+    """The cameras that the GenTL producer at this path offers.
 
     Raises:
-        CameraUnavailable: a producer is not there.
+        CameraUnavailable: the producer is not there or cannot be loaded.
     """
-    harvester = _harvester(producers)
+    harvester = _harvester(producer)
     try:
         return [_listing(info) for info in harvester.device_info_list]
     finally:
@@ -75,7 +101,7 @@ def told(module: Any, attribute: str) -> Any:
         return None
 
 
-def _choose(infos: Sequence[Any], serial: str | None, producers: Sequence[str]) -> Any:
+def _choose(infos: list[Any], serial: str | None, producer: str) -> Any:
     there = [_listing(info) for info in infos]
     names = ", ".join(f"{camera.serial} ({camera.model}, {camera.access})" for camera in there) or "none"
     for info, camera in zip(infos, there, strict=True):
@@ -84,10 +110,10 @@ def _choose(infos: Sequence[Any], serial: str | None, producers: Sequence[str]) 
     if serial is None and there:
         raise CameraUnavailable(f"expected a camera that is free, got {names}; close the program that uses it")
     wanted = "a camera" if serial is None else f"a camera with serial number {serial}"
-    raise CameraUnavailable(f"expected {wanted} through {', '.join(producers)}, got {names}; check its cable and power")
+    raise CameraUnavailable(f"expected {wanted} through {producer}, got {names}; check its cable and power")
 
 
-def open_camera(producers: Sequence[str], serial: str | None) -> tuple[Harvester, Any, CameraListing]:
+def open_camera(producer: str, serial: str | None) -> tuple[Harvester, Any, CameraListing]:
     """The camera with this serial number (None: the only one, or the first that is free), opened by harvesters.
 
     Returns:
@@ -96,9 +122,9 @@ def open_camera(producers: Sequence[str], serial: str | None) -> tuple[Harvester
     Raises:
         CameraUnavailable: there is none such, or it is in use.
     """
-    harvester = _harvester(producers)
+    harvester = _harvester(producer)
     try:
-        info = _choose(harvester.device_info_list, serial, producers)
+        info = _choose(harvester.device_info_list, serial, producer)
         listing = _listing(info)
         return harvester, _open(harvester, info, listing), listing
     except BaseException:

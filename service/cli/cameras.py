@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from qpi_live.camera.genicam.producers import list_cameras
+from collections.abc import Sequence
+
+from qpi_live.camera.genicam.producers import ProducerReport
 from rich.markup import escape
 from rich.table import Column, Table
 
 
-def table_of_cameras(producer: str) -> Table:
-    """One row per camera that the GenTL producer (or, for "", those in GENICAM_GENTL64_PATH) offers.
-
-    Raises:
-        CameraUnavailable: there is no producer.
-    """
+def table_of_cameras(reports: Sequence[ProducerReport]) -> Table:
+    """One row per camera that the GenTL producers offer."""
     address_column = Column("--camera", overflow="fold")  # never cut short: it is there to be copied
     table = Table("Vendor", "Model", "Serial", "Access", address_column, title="Cameras", title_justify="left")
-    for camera in list_cameras(producer):
+    for camera in (camera for report in reports for camera in report.cameras):
         address = f"gentl:{camera.producer}#{camera.serial}"
         table.add_row(*map(escape, (camera.vendor, camera.model, camera.serial, camera.access, address)))
     return table
+
+
+def line_of_producer(report: ProducerReport) -> str:
+    """What came of a driver file, in a line that names it."""
+    if report.problem:
+        return report.problem
+    found = len(report.cameras)
+    return (
+        f"{report.producer}: {found} camera{'' if found == 1 else 's'}"
+        if found
+        else (f"{report.producer}: loads, but offers no camera; check cables and power")
+    )

@@ -12,7 +12,8 @@ from typing import Annotated, Any, get_args
 import typer
 from pydantic.fields import FieldInfo
 from qpi_live.camera.errors import CameraError
-from qpi_live.service.cli.cameras import table_of_cameras
+from qpi_live.camera.genicam.producers import inspect_producers, producers_for
+from qpi_live.service.cli.cameras import line_of_producer, table_of_cameras
 from qpi_live.service.cli.convert import convert
 from qpi_live.service.cli.engine import ask_engine
 from qpi_live.service.cli.files import files
@@ -102,11 +103,24 @@ def cameras(
         str, typer.Argument(help="a GenTL producer (.cti file); those in GENICAM_GENTL64_PATH without one")
     ] = "",
 ) -> None:
-    """List the GenICam cameras that are there: vendor, model, serial number, whether they are free."""
+    """List the GenICam cameras that are there, and say what came of each driver file.
+
+    Each file is loaded in a process of its own: one that crashes hides no camera of another. Ends with 2 where no
+    driver could be loaded.
+    """
+    errors = Console(stderr=True, soft_wrap=True)
     try:
-        Console(soft_wrap=True).print(table_of_cameras(producer))
+        reports = inspect_producers(producers_for(producer))
     except CameraError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]No cameras:[/] {escape(str(error))}", highlight=False)
+        errors.print(f"[bold red]No cameras:[/] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+    if any(report.cameras for report in reports):
+        Console(soft_wrap=True).print(table_of_cameras(reports))
+    for report in reports:
+        errors.print(
+            f"[{'bold red' if report.problem else 'dim'}]{escape(line_of_producer(report))}[/]", highlight=False
+        )
+    if all(report.problem for report in reports):
         sys.exit(2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,7 +26,6 @@ from qpi_live.camera.frame import Frame
 from qpi_live.camera.genicam.camera import GenicamCamera
 from qpi_live.camera.genicam.capture_link import CaptureLink
 from qpi_live.camera.genicam.frame_ids import GAP, INCOMPLETE, LATE, UNDERRUN
-from qpi_live.camera.genicam.producers import list_cameras
 from qpi_live.camera.source import CameraOptions, open_camera
 
 SHAPE = (48, 64)
@@ -113,29 +111,6 @@ def losses_after(camera: GenicamCamera, frames: int) -> tuple[list[Frame], Count
     return seen, Counter(camera.take_losses())
 
 
-def test_list_cameras_of_the_virtual_producer_names_each(virtual_producer: Path) -> None:
-    listings = list_cameras(str(virtual_producer))
-    assert [(camera.serial, camera.access) for camera in listings] == [("VC0000", "free"), ("VC0001", "free")]
-    assert {(camera.vendor, camera.model) for camera in listings} == {("qpi-live", "Virtual off-axis camera")}
-
-
-def test_list_cameras_of_a_third_party_names_each(viky_producer: Path) -> None:
-    assert [camera.serial for camera in list_cameras(str(viky_producer))] == ["0", "1", "2"]
-
-
-def test_list_cameras_finds_producers_through_the_environment(
-    virtual_producer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GENICAM_GENTL64_PATH", os.pathsep.join(["/nowhere", str(virtual_producer.parent)]))
-    assert len(list_cameras()) == 2
-
-
-def test_list_cameras_without_any_producer_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GENICAM_GENTL64_PATH", raising=False)
-    with pytest.raises(CameraUnavailable, match="GENICAM_GENTL64_PATH"):
-        list_cameras()
-
-
 def test_open_by_serial_takes_that_camera(open_virtual: OpenVirtual) -> None:
     camera = open_virtual("VC0001")
     assert camera.identity.serial == "VC0001"
@@ -155,7 +130,7 @@ def test_open_of_a_producer_that_is_not_there_says_so() -> None:
 
 def test_open_of_what_is_no_producer_says_so(tmp_path: Path) -> None:
     (tmp_path / "broken.cti").write_bytes(b"not a library")
-    with pytest.raises(CameraUnavailable, match="expected a camera"):
+    with pytest.raises(CameraUnavailable, match=r"broken\.cti cannot be loaded: "):
         open_camera(f"gentl:{tmp_path / 'broken.cti'}", CameraOptions())
 
 
