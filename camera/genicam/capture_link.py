@@ -18,11 +18,11 @@ from typing import Any
 from qpi_live.camera.child import start_child
 from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.features import FeatureValue
-from qpi_live.camera.genicam.frame_ids import GAP, INCOMPLETE, LATE, UNDERRUN
+from qpi_live.camera.genicam.frame_ids import DUPLICATE, GAP, INCOMPLETE, LATE, UNDERRUN
 from qpi_live.camera.genicam.slots import SlotLayout, Slots, create_slots
 
 NO_SLOT = "no slot free"
-REASONS = (GAP, INCOMPLETE, UNDERRUN, LATE, NO_SLOT)
+REASONS = (GAP, INCOMPLETE, UNDERRUN, LATE, DUPLICATE, NO_SLOT)
 """Why the capture process lost frames, in the order of `Slots.losses`."""
 
 FRAME, LOST, SETTINGS = b"F", b"L", b"S"

@@ -10,7 +10,7 @@ from time import monotonic, monotonic_ns, time_ns
 from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.genicam.capture_link import FRAME, FRAME_MESSAGE, NO_SLOT, REASONS, SETTINGS, Connection
 from qpi_live.camera.genicam.device import DriverFrame, GentlDevice
-from qpi_live.camera.genicam.frame_ids import UNDERRUN, FrameIds
+from qpi_live.camera.genicam.frame_ids import FrameIds
 from qpi_live.camera.genicam.pixel_format import PixelFormat
 from qpi_live.camera.genicam.slots import Slots
 
@@ -26,7 +26,7 @@ class CaptureStream:
         self._slots = slots
         self._format = pixel_format
         self._session = session
-        self._ids = FrameIds()
+        self._ids = FrameIds(device.highest_rate_hz())
         self._unslotted = 0
         self._losses_before = slots.losses  # of earlier streams into the same slots
         self._asked_at = monotonic()
@@ -41,6 +41,7 @@ class CaptureStream:
         ones. Which frames the camera was exposing or sending just then, no driver says: on a real camera the first one
         or two with the new settings may still have been taken with the old ones.
         """
+        self._ids.highest_rate_hz = self._device.highest_rate_hz()
         last_before = self._fetched + self._device.waiting()
         if self._changes and self._changes[-1][0] == last_before:
             self._changes.pop()  # no frame came between the two: there are never more changes than buffers
@@ -67,6 +68,7 @@ class CaptureStream:
 
     def end(self) -> None:
         """Stop the camera's stream and count what is missing."""
+        self._ids.underruns(self._device.take_underruns())
         self._device.stop()
         self._slots.heartbeat_ns = 0
         self._ids.settle()
@@ -76,7 +78,7 @@ class CaptureStream:
         captured_ns, captured_monotonic_ns = time_ns(), monotonic_ns()
         try:
             self._check_format(frame)
-            self._count_underruns(frame)
+            self._ids.underruns(self._device.take_underruns())
             if frame.device_id is not None and not self._ids.arrived(frame.device_id):
                 return
             slot = self._slots.take()
@@ -105,13 +107,6 @@ class CaptureStream:
                 f"expected frames of {expected[0]} × {expected[1]} {self._format.name}, got {frame.shape[0]} × "
                 f"{frame.shape[1]} {frame.pixel_format.name}: the camera was changed under way; opening it again"
             )
-
-    def _count_underruns(self, frame: DriverFrame) -> None:
-        underruns = self._device.take_underruns()
-        if frame.device_id is None:
-            self._ids.losses[UNDERRUN] += underruns
-        else:
-            self._ids.underruns(underruns)
 
     def _ask_if_gone(self) -> None:
         if monotonic() - self._asked_at > _ASK_IF_GONE_S:

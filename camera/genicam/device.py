@@ -37,6 +37,7 @@ _ALWAYS_TOLD = (
     "TriggerSource",
 )
 _MOST_TOLD_BESIDES = 32  # they travel with every frame, and a camera may have hundreds
+_HIGHEST_RATE_HZ = 10_000.0  # of cameras that do not say
 _DRIVER_BUFFERS = 64  # a busy machine may not run this process for 50 ms
 _DRIVER_BUFFER_BYTES = 256 << 20
 
@@ -196,7 +197,7 @@ class GentlDevice:
                 self._acquirer.min_num_buffers, min(_DRIVER_BUFFERS, _DRIVER_BUFFER_BYTES // payload or 1), 3
             )
             self._acquirer.start()
-        self._underruns_seen = 0
+        self._underruns_seen = told(self._stream, "num_underrun") or 0  # some drivers go on counting over a stop
         self.is_streaming = True
 
     def stop(self) -> None:
@@ -238,8 +239,13 @@ class GentlDevice:
     def take_underruns(self) -> int:
         """Frames that the driver had no free buffer for since this was last called."""
         total = told(self._stream, "num_underrun") or 0
-        new, self._underruns_seen = total - self._underruns_seen, total
-        return max(0, new)
+        before, self._underruns_seen = self._underruns_seen, total
+        return int(total - before if total >= before else total)  # less: it started to count again
+
+    def highest_rate_hz(self) -> float:
+        """Frames a second that the camera can expose at most, as far as it says so."""
+        rate = self.nodes.feature("AcquisitionFrameRate") if self.nodes.has("AcquisitionFrameRate") else None
+        return rate.maximum or _HIGHEST_RATE_HZ if rate else _HIGHEST_RATE_HZ
 
     def is_gone(self) -> bool:
         """Whether the camera no longer answers; asked while no frames come, since nothing else would tell."""

@@ -13,6 +13,7 @@ _WRAP_WITHIN = 1024  # ids lost where a counter is first seen to wrap; one that 
 _TOPS = (0xFFFF, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)  # the largest ids that counters of 16, 32 and 64 bits have
 _BUFFERED = 64  # frames that a driver may hold while nobody fetches them: the gap behind them is older than they look
 _FASTER = 2.0  # how far a camera may exceed the rate that it states
+_DOUBLED_WITHIN = 8  # frames after which a second 0 or 1 is a counter that started again
 _REPEATS = 3  # the same id so often in a row is a driver that does not count, or no longer does
 
 GAP = "gap in the camera's ids"
@@ -47,8 +48,9 @@ class FrameIds:
         self._widest = 0
         self._saw_zero = self._counts = False
         self._repeats = 0
+        self._suspect: int | None = None  # came a second time, unless its successor shows that the counter restarted
         self._missing: deque[int] = deque()
-        self._given_up: deque[range] = deque(maxlen=_LATEST)  # positions that count as lost already
+        self._given_up: deque[range] = deque(maxlen=_RESTARTED)  # positions that count as lost already
         self._incomplete: deque[int] = deque()  # the newest position when each was reported, until an id explains it
         self._underruns: deque[int] = deque()
 
@@ -69,11 +71,12 @@ class FrameIds:
             return self._restarted(device_id)
         if step < 0:
             return self._stepped_back(device_id, self._position + step)
-        self._counts = True
+        self._counts, self._suspect = True, None
         self._missing.extend(self._miss(self._position + 1, self._position + step))
         self._newest = device_id
         self._position += step
         self._settle(self._position - _LATEST)
+        self._forget_reports(self._position - 2 * _LATEST)
         return True
 
     def incomplete(self) -> None:
@@ -83,18 +86,19 @@ class FrameIds:
 
     def underruns(self, frames: int) -> None:
         """The driver says that it lost `frames` for want of a buffer; they explain ids that are missing."""
-        self._underruns.extend([self._position] * frames)
+        self._underruns.extend([self._position] * int(min(frames, self._plausible_step())))
 
     def settle(self) -> None:
         """Count what is missing now: nothing more will come."""
         self._settle(self._position + 1)
+        self._forget_reports(self._position + 1)
         self._newest = None
         self._first = self._position = self._position + 1
 
     def _plausible_step(self) -> float:
         if self.highest_rate_hz == inf:
             return inf
-        return 1 + _FASTER * self.highest_rate_hz * (self._clock() - self._arrivals[0])
+        return 1 + _BUFFERED + _FASTER * self.highest_rate_hz * (self._clock() - self._arrivals[0])
 
     def _repeated(self) -> bool:
         self._repeats += 1
@@ -111,8 +115,8 @@ class FrameIds:
         if any(position in lost for lost in self._given_up):
             return False  # later than anybody waited: it counts as missing
         came_before = position >= self._first
-        if came_before and device_id > 1 and self._suspect != device_id - 1:
-            # Once is a frame sent twice; if its successor comes next, the counter has started again.
+        is_start = device_id <= 1 and self._position - position > _DOUBLED_WITHIN
+        if came_before and not is_start and self._suspect != device_id - 1:
             self._suspect = device_id
             self.losses[DUPLICATE] += 1
             return False
@@ -146,9 +150,12 @@ class FrameIds:
         return waited_for
 
     def _settle(self, before: int) -> None:
-        """Count what is missing before a position, and what the driver reported by then and no id has explained."""
+        """Count what is missing before a position."""
         while self._missing and self._missing[0] < before:
             self._give_up(range(self._missing[0], self._missing.popleft() + 1))
+
+    def _forget_reports(self, before: int) -> None:
+        """What was reported before a position, and has explained no missing id by now, explains none later."""
         while self._incomplete and self._incomplete[0] < before:
             self._incomplete.popleft()
         while self._underruns and self._underruns[0] < before:  # of a driver that gives lost frames no id

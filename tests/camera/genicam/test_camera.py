@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -248,6 +249,33 @@ def test_camera_that_stalls_times_out_and_goes_on(open_virtual: OpenVirtual) -> 
     with pytest.raises(CameraTimeout, match="No frame comes"):
         read_without_patience(camera)
     read(camera)
+
+
+def test_underruns_are_not_counted_again_after_a_pause(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual(rate_hz=2000.0)
+    camera.start()
+    read(camera)
+    losses = Counter(camera.take_losses())
+    process = camera._link._process.pid  # type: ignore[union-attr]
+    end = monotonic() + PATIENCE_S
+    while not losses[UNDERRUN]:
+        assert monotonic() < end, "no buffer was ever missing"
+        os.kill(process, signal.SIGSTOP)
+        sleep(0.3)  # frames pile up, which the camera then sends in a burst
+        os.kill(process, signal.SIGCONT)
+        for _ in range(100):
+            read(camera)
+        losses += Counter(camera.take_losses())
+    camera.pause()
+    drain(camera)
+    camera.take_losses()
+    camera.set_feature("AcquisitionFrameRate", 50.0)
+    camera.resume()
+    frames = [read(camera) for _ in range(20)]
+    camera.stop()
+    losses = Counter(camera.take_losses())
+    missing = (frames[-1].device_id or 0) + 1 - len(frames)
+    assert losses[UNDERRUN] <= missing
 
 
 def plug_in(bus: Path, serial: str = "VC0000") -> None:

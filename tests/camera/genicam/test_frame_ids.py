@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qpi_live.camera.genicam.frame_ids import GAP, INCOMPLETE, LATE, UNDERRUN, FrameIds
+from qpi_live.camera.genicam.frame_ids import DUPLICATE, GAP, INCOMPLETE, LATE, UNDERRUN, FrameIds
 
 
 def _followed(device_ids: list[int]) -> tuple[list[bool], dict[str, int]]:
@@ -77,6 +77,78 @@ def test_frame_ids_once_seen_to_wrap_wrap_across_any_loss() -> None:
 
 def test_frame_ids_that_never_change_let_every_frame_pass() -> None:
     assert _followed([0, 0, 0, 0]) == ([True] * 4, {})
+
+
+@pytest.mark.parametrize(
+    ("device_ids", "used", "losses"),
+    [
+        ([*range(600), *range(30)], 630, {}),  # below 1024, where a late frame could be meant
+        ([500, 501, 300, 301], 4, {}),
+        ([500, 501, 502, 1, 2], 5, {}),
+        ([*range(600), 5, 6, 7], 602, {DUPLICATE: 1}),  # the first of them might have been a frame sent twice
+        ([0, 1, 2, 2, 3, 4], 5, {DUPLICATE: 1}),
+        ([0, 1, 2, 3, 2, 4], 5, {DUPLICATE: 1}),
+        ([0, 1, 3, 1, 2, 4], 4, {DUPLICATE: 1, LATE: 1}),
+        ([0, 1, 2, *[2] * 40], 40, {DUPLICATE: 3}),  # a driver that stops counting goes on showing frames
+        ([0, *range(2, 100), 1, *range(100, 200)], 199, {GAP: 1}),  # later than anybody waits for: missing, once
+        ([2**32 - 2, 2**32 - 1, 0, 1], 4, {}),
+        ([2**32 - 2, 2**32 - 1, 1], 3, {GAP: 1}),
+        ([2**64 - 2, 2**64 - 1, 0, 2], 4, {GAP: 1}),
+        ([2**63 - 1, 2**63, 2**63 + 2], 3, {GAP: 1}),
+    ],
+)
+def test_frame_ids_that_step_back_count_every_frame_once(
+    device_ids: list[int], used: int, losses: dict[str, int]
+) -> None:
+    followed, lost = _followed(device_ids)
+    assert (sum(followed), lost) == (used, losses)
+
+
+@pytest.mark.parametrize("jump", [1_000_000, 2**40, 2**63, 2**64 - 20])
+def test_frame_ids_that_jump_further_than_the_camera_can_expose_are_no_gap(jump: int) -> None:
+    now_s = [0.0]
+    ids = FrameIds(highest_rate_hz=100.0, clock=lambda: now_s[0])
+    for device_id in (*range(10), jump, jump + 1, jump + 4):
+        now_s[0] += 0.01
+        assert ids.arrived(device_id)
+    ids.settle()
+    assert ids.losses == {GAP: 2}
+
+
+def test_frame_ids_after_a_long_stall_count_what_the_camera_exposed_meanwhile() -> None:
+    now_s = [0.0]
+    ids = FrameIds(highest_rate_hz=100.0, clock=lambda: now_s[0])
+    for device_id in range(100):
+        now_s[0] += 0.01
+        ids.arrived(device_id)
+    now_s[0] += 60.0
+    for device_id in (*range(100, 164), 6100):  # those that the driver had room for come at once
+        ids.arrived(device_id)
+    ids.settle()
+    assert ids.losses == {GAP: 6100 - 164}
+
+
+def test_frame_ids_count_underruns_of_a_driver_that_gives_them_no_id_while_it_streams() -> None:
+    ids = FrameIds()
+    for device_id in range(200):
+        ids.arrived(device_id)
+        if device_id == 20:
+            ids.underruns(3)
+    assert ids.losses == {UNDERRUN: 3}
+    for device_id in (*range(201, 400),):
+        ids.arrived(device_id)
+    assert ids.losses == {UNDERRUN: 3, GAP: 1}  # which they do not explain
+
+
+def test_frame_ids_of_an_incomplete_buffer_that_comes_late_count_once() -> None:
+    ids = FrameIds()
+    ids.arrived(0)
+    ids.arrived(2)
+    ids.incomplete()  # 1
+    for device_id in range(3, 200):
+        ids.arrived(device_id)
+    ids.settle()
+    assert ids.losses == {INCOMPLETE: 1}
 
 
 def test_frame_ids_count_underruns_that_no_gap_shows() -> None:
