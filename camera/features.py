@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from qpi_live.camera.errors import CameraUnavailable
+from qpi_live.camera.window import SensorWindow, WindowChange
 
 FeatureValue = bool | int | float | str
 
@@ -89,6 +90,15 @@ class ConfigurableCamera(Protocol):
 
     def load_settings(self, settings: Mapping[str, FeatureValue]) -> None:
         """Set all of `settings`, in order, pausing for it. If one is refused, those before it stay set."""
+
+    def window(self) -> SensorWindow:
+        """What of the sensor is read out now, and what could be."""
+
+    def set_window(self, change: WindowChange) -> SensorWindow:
+        """Read out another part of the sensor, or binned otherwise, or in another pixel format, pausing for it.
+
+        Returns what is read out from then on. If it is refused, nothing has changed.
+        """
 
 
 def read_settings(path: Path) -> dict[str, FeatureValue]:

@@ -73,7 +73,7 @@ class Frame:
         source: which camera it came from, where one stream has several; frames of one share the carrier.
         optics: what it was taken through; None where nothing is known of that.
         epoch: which series of frames it belongs to. It grows whenever the camera is opened anew, another one is chosen,
-            or frames change their size or depth: frames of different epochs are no series.
+            or frames change their size, depth or window on the sensor: frames of different epochs are no series.
         origin_px: (y, x) of its first pixel on a larger recording; None where it is no part of one.
         missing: (H, W) bool, read-only, True on pixels that show nothing, which no phase can be made of; None: nowhere.
             `pixels` has a harmless grey value there.

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from qpi_live.camera.errors import CameraUnavailable
+from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import Camera, CameraIdentity
+
+_Layout = tuple[tuple[int, int], int, tuple[tuple[str, FeatureValue], ...]]  # (H, W), bit depth, part of the sensor
 
 
 class CameraSwitch:
@@ -34,7 +37,9 @@ class CameraSwitch:
         self._running = False
         self._sequence = 0
         self._epoch = 0
-        self._layout: tuple[tuple[int, int], int] | None = None
+        self._layout: _Layout | None = None
+        self._settings: Mapping[str, FeatureValue] | None = None
+        self._window: tuple[tuple[str, FeatureValue], ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -114,7 +119,9 @@ class CameraSwitch:
         frame = self._current.read(timeout_s)
         if frame is None:
             return None
-        layout = frame.shape, frame.bit_depth
+        if frame.settings is not self._settings:  # which frames share
+            self._settings, self._window = frame.settings, tuple(frame.sensor_window.items())
+        layout = frame.shape, frame.bit_depth, self._window
         if self._layout is None:
             self._layout = layout
         elif layout != self._layout:
@@ -138,6 +145,6 @@ class CameraSwitch:
         self._running = False
         self._current.stop()
 
-    def _begin_epoch(self, layout: tuple[tuple[int, int], int] | None) -> None:
+    def _begin_epoch(self, layout: _Layout | None) -> None:
         self._epoch += 1
         self._layout = layout

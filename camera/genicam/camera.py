@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import isfinite
 from threading import Lock, RLock
@@ -11,7 +12,7 @@ from time import monotonic_ns
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable
+from qpi_live.camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable, FeatureMissing
 from qpi_live.camera.features import CameraListing, Feature, FeatureValue, read_settings
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.genicam.capture_link import REASONS, CameraFacts, CaptureLink, FrameMessage
@@ -19,6 +20,7 @@ from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME, PixelFormat
 from qpi_live.camera.genicam.producers import producer_with, producers_for, require_harvesters, split_address
 from qpi_live.camera.genicam.slots import SlotLayout, Slots
 from qpi_live.camera.source import CameraIdentity, CameraOptions
+from qpi_live.camera.window import WINDOW_FEATURES, SensorWindow, WindowChange
 
 require_harvesters()  # only the capture process imports it, but without it nothing here can work
 
@@ -211,19 +213,39 @@ class GenicamCamera:
 
     def load_settings(self, settings: Mapping[str, FeatureValue]) -> None:
         """See `ConfigurableCamera.load_settings`."""
-        with self._lock:
-            link, was_paused = self._opened(), self._paused
-            self.pause()
-            try:
-                link.ask("load", dict(settings))
-                for name in settings:
-                    self._remember(self.feature(name))
-            finally:
-                self._paused = was_paused  # first, since the rest fails with a camera that is lost meanwhile
-                if self._started and not was_paused:
-                    self._stream()
-                else:
-                    self._update_identity()
+        with self._lock, self._stopped() as link:
+            link.ask("load", dict(settings))
+            for name in settings:
+                self._remember(self.feature(name))
+
+    def window(self) -> SensorWindow:
+        """See `ConfigurableCamera.window`."""
+        window: SensorWindow = self._opened().ask("window")
+        return window
+
+    def set_window(self, change: WindowChange) -> SensorWindow:
+        """See `ConfigurableCamera.set_window`."""
+        with self._lock, self._stopped() as link:
+            window: SensorWindow = link.ask("set_window", change)
+            for name in WINDOW_FEATURES:
+                feature = self._feature_if_there(name)
+                if feature is not None and feature.stored and feature.value is not None:
+                    self._want(feature)
+        return window
+
+    @contextmanager
+    def _stopped(self) -> Iterator[CaptureLink]:
+        """The camera, not streaming, for what it takes only then; streaming again afterwards, unless it was paused."""
+        link, was_paused = self._opened(), self._paused
+        self.pause()
+        try:
+            yield link
+        finally:
+            self._paused = was_paused  # first, since the rest fails with a camera that is lost meanwhile
+            if self._started and not was_paused:
+                self._stream()
+            else:
+                self._update_identity()
 
     def _connect(self) -> None:
         producer = producer_with(self._producers, self._serial)
@@ -260,9 +282,8 @@ class GenicamCamera:
             raise CameraUnavailable(f"the camera does not take its settings: {error}") from error
 
     def _set_rate(self, link: CaptureLink, rate_hz: float) -> None:
-        names = {feature.name for feature in link.ask("features")}
         try:
-            if "AcquisitionFrameRateEnable" in names:
+            with suppress(FeatureMissing):  # many cameras have no such switch
                 link.ask("set", "AcquisitionFrameRateEnable", True)
             link.ask("set", "AcquisitionFrameRate", float(rate_hz))
         except CameraLost:
@@ -292,6 +313,9 @@ class GenicamCamera:
     def _silence(self) -> CameraError:
         if self._paused:
             return CameraTimeout("The camera is stopped; start it to go on.")
+        link = self._link
+        if link is not None and link.busy_with:
+            return CameraTimeout(f"No frame comes while the camera is busy with {link.busy_with}.")
         if self._is_hung():
             return CameraLost(f"the camera's driver has not returned for {_HUNG_NS / 1e9:.0f} s; ending its process")
         settings = self._identity.settings
@@ -303,7 +327,9 @@ class GenicamCamera:
         session = self._session
         if session is None or self._paused or not self._started:
             return False
-        heartbeat_ns = session.slots.heartbeat_ns
+        link, heartbeat_ns = self._link, session.slots.heartbeat_ns
+        if link is not None and link.busy_with:
+            return False  # whoever asked waits for the driver, and ends it if it does not come back
         return heartbeat_ns != 0 and monotonic_ns() - heartbeat_ns > _HUNG_NS
 
     def _is_free_within(self, timeout_s: float) -> bool:
@@ -324,16 +350,25 @@ class GenicamCamera:
             return
         features = [feature]
         if feature.name in _WINDOW:  # one side alone would not bring the same window back
-            features = [one for one in self.features() if one.name in _WINDOW]
+            features = [one for name in _WINDOW if (one := self._feature_if_there(name))]
         for one in features:
-            self._refused.pop(one.name, None)
-            self._wanted.pop(one.name, None)  # so that all are set again in the order in which they were set last
-            if one.value is not None:
-                self._wanted[one.name] = one.value
+            self._want(one)
+
+    def _want(self, feature: Feature) -> None:
+        self._refused.pop(feature.name, None)
+        self._wanted.pop(feature.name, None)  # so that all are set again in the order in which they were set last
+        if feature.value is not None:
+            self._wanted[feature.name] = feature.value
+
+    def _feature_if_there(self, name: str) -> Feature | None:
+        try:
+            return self.feature(name)
+        except FeatureMissing:
+            return None
 
     def _update_identity(self, listing: CameraListing | None = None) -> None:
         facts: CameraFacts = self._opened().ask("facts")
-        self._format = FORMATS_BY_NAME[facts.pixel_format]
+        self._format = FORMATS_BY_NAME[facts.pixel_format].of_depth(facts.bit_depth)
         if listing is not None:
             self._identity = CameraIdentity(
                 source=self._source,

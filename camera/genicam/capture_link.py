@@ -36,6 +36,20 @@ none can be taken for another's. LOST and a sentence is the last message of a st
 
 _ANSWER_S = 30.0  # opening a camera on a network takes seconds
 _CLOSE_S = 3.0
+_DOING = {
+    "list": "looking for cameras",
+    "open": "opening the camera",
+    "facts": "reading size, format and rate",
+    "features": "reading all features",
+    "feature": "reading {0}",
+    "set": "setting {0} to {1}",
+    "load": "setting what was saved",
+    "fit_window": "setting its window",
+    "window": "reading its window",
+    "set_window": "setting its window",
+    "start": "starting to stream",
+    "stop": "stopping to stream",
+}
 _PROCESS = "qpi_live.camera.genicam.capture_process"
 
 if sys.platform == "win32":
@@ -48,10 +62,11 @@ __all__ = ["Connection"]
 
 @dataclass(frozen=True, slots=True)
 class CameraFacts:
-    """What an open camera is set to: (H, W) and PFNC name of its frames, their rate, and its main settings."""
+    """What an open camera is set to: (H, W), PFNC name and depth of its frames, their rate, and its main settings."""
 
     shape: tuple[int, int]
     pixel_format: str
+    bit_depth: int
     frame_rate_hz: float | None
     settings: Mapping[str, FeatureValue]
 
@@ -80,11 +95,13 @@ class CaptureLink:
     `ask` may be called from any thread; `receive` from one.
 
     Args:
-        answer_s: how long a request may take before the process is taken to hang and is ended.
+        answer_s: how long the driver may not return during a request before it is taken to hang and the process is
+            ended. A request that goes on, however slowly, may take any time.
     """
 
     def __init__(self, answer_s: float = _ANSWER_S) -> None:
         self._answer_s = answer_s
+        self._busy_with = ""
         control, far_control = Pipe()
         frames, far_frames = Pipe()
         self._control = control
@@ -102,11 +119,19 @@ class CaptureLink:
             CameraError: what the process raised; `CameraLost` when it does not answer any more.
         """
         with self._asking:
+            self._busy_with = _in_words(verb, arguments)
             try:
                 self._control.send((verb, arguments))
-                return self._answer(verb)
+                return self._answer()
             except (EOFError, OSError) as error:
                 raise CameraLost(self._how_it_ended()) from error
+            finally:
+                self._busy_with = ""
+
+    @property
+    def busy_with(self) -> str:
+        """The request under way, in words; "" while there is none."""
+        return self._busy_with
 
     def attach(self, layout: SlotLayout) -> Slots:
         """New slots that the process fills.
@@ -122,7 +147,7 @@ class CaptureLink:
             try:
                 self._control.send(("attach", (layout, None)))
                 reduction.send_handle(self._control, token, self._process.pid)
-                self._answer("attach")
+                self._answer()
             except (EOFError, OSError) as error:
                 raise CameraLost(self._how_it_ended()) from error
             finally:
@@ -178,16 +203,19 @@ class CaptureLink:
             self._control.close()
         self._frames.close()
 
-    def _answer(self, verb: str) -> Any:
-        if not self._control.poll(self._answer_s):
-            self.kill()
-            raise CameraLost(
-                f"the camera's driver did not return from {verb!r} within {self._answer_s:.0f} s; it was ended"
-            )
-        succeeded, answer = self._control.recv()
-        if not succeeded:
-            raise answer
-        return answer
+    def _answer(self) -> Any:
+        while self._control.poll(self._answer_s):
+            succeeded, answer = self._control.recv()
+            if succeeded is None:
+                continue  # it goes on
+            if not succeeded:
+                raise answer
+            return answer
+        self.kill()
+        raise CameraLost(
+            f"the camera's driver did not return from {self._busy_with or 'preparing to stream'} "
+            f"within {self._answer_s:.0f} s; its process was ended"
+        )
 
     def _how_it_ended(self) -> str:
         with suppress(subprocess.TimeoutExpired):
@@ -198,3 +226,8 @@ class CaptureLink:
         # Windows has no signals; its exceptions end a process with codes such as 0xc0000005.
         how = signal.Signals(-code).name if code < 0 else f"exit code {code if code < 256 else hex(code)}"
         return f"the capture process ended ({how}); the camera's driver may have crashed"
+
+
+def _in_words(verb: str, arguments: tuple[object, ...]) -> str:
+    """A request as it stands in a sentence: "setting ExposureTime to 20000.0"."""
+    return _DOING.get(verb, verb).format(*arguments)

@@ -15,20 +15,24 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing import reduction
+from time import monotonic
 from typing import Any
 
 import numpy as np
 from qpi_live.camera.child import end_with_parent
 from qpi_live.camera.errors import CameraError, CameraLost
-from qpi_live.camera.features import CameraListing
+from qpi_live.camera.features import CameraListing, Feature
 from qpi_live.camera.genicam.capture_link import LOST, CameraFacts, Connection, connection_of
-from qpi_live.camera.genicam.capture_stream import CaptureStream
+from qpi_live.camera.genicam.capture_stream import FRAME_WAIT_S, CaptureStream
 from qpi_live.camera.genicam.device import GentlDevice
 from qpi_live.camera.genicam.discovery import list_cameras
 from qpi_live.camera.genicam.slots import SlotLayout, Slots, attach_slots
+from qpi_live.camera.genicam.window import change_window, read_window
 
 _STUCK_S = 60  # longer than the service waits for any answer
-_ASKED_OF_DEVICE = ("features", "feature", "set", "load", "fit_window")
+_GLANCE_S = 0.001  # for a frame that may wait; the driver's binding takes 0 for ever
+_TELL_S = 1.0  # between two signs of life while a request takes long
+_ASKED_OF_DEVICE = ("feature", "set", "load", "fit_window")
 _CHANGING = ("set", "load", "fit_window")
 
 
@@ -39,9 +43,13 @@ class _CaptureProcess:
         self._device: GentlDevice | None = None
         self._stream: CaptureStream | None = None
         self._slots: Slots | None = None
+        self._told_at: float | None = None  # when the service was last told that its request goes on
         self._requests: Mapping[str, Callable[..., Any]] = {
             "list": list_cameras,
             "open": self._open,
+            "features": self._features,
+            "window": lambda: read_window(self._opened.nodes),
+            "set_window": lambda change: change_window(self._opened.nodes, change),
             "facts": self._facts,
             "attach": self._attach,
             "start": self._start,
@@ -60,7 +68,10 @@ class _CaptureProcess:
                     verb, arguments = self._control.recv()
                     if verb == "close":
                         break
-                    self._control.send(self._answer(verb, arguments))
+                    self._told_at = monotonic()
+                    answer = self._answer(verb, arguments)
+                    self._told_at = None
+                    self._control.send(answer)
             except (EOFError, OSError):
                 break
             if self._stream:
@@ -88,20 +99,39 @@ class _CaptureProcess:
         except Exception as error:
             return False, CameraLost(f"the capture process failed at {verb!r}: {error!r}")
 
-    def _pump(self, stream: CaptureStream) -> None:
+    def _goes_on(self) -> None:
+        """The camera has answered something: a request that takes long is under way, and nothing hangs."""
+        _end_unless_back_in(_STUCK_S)
+        if self._told_at is not None and monotonic() - self._told_at > _TELL_S:
+            self._told_at = monotonic()
+            with suppress(OSError):  # nobody listens any more: `run` sees it next
+                self._control.send((None, None))
+
+    def _pump_what_waits(self) -> None:
+        """Frames go on while a long request is answered."""
+        for _ in range(max(1, self._opened.waiting())):
+            if self._stream is None or not self._pump(self._stream, _GLANCE_S):
+                return
+
+    def _pump(self, stream: CaptureStream, wait_s: float = FRAME_WAIT_S) -> bool:
         try:
-            stream.pump(self._frames)
+            return stream.pump(self._frames, wait_s)
         except Exception as error:
             self._stream = None
             stream.end()
             text = str(error) if isinstance(error, CameraError) else f"the capture process failed: {error!r}"
             with suppress(OSError):  # nobody listens any more: `run` sees it next, and lets go of the camera
                 self._frames.send_bytes(LOST + text.encode())
+        return False
 
     def _open(self, producer: str, serial: str | None) -> CameraListing:
         self._device = GentlDevice(producer, serial)
+        self._device.nodes.on_answer = self._goes_on
         self._device.choose_grey_format()
         return self._device.listing
+
+    def _features(self) -> list[Feature]:
+        return self._opened.nodes.all(between=self._pump_what_waits)
 
     def _facts(self) -> CameraFacts:
         nodes, pixel_format = self._opened.nodes, self._opened.choose_grey_format()
@@ -109,6 +139,7 @@ class _CaptureProcess:
         return CameraFacts(
             shape=(int(nodes.number("Height") or 0), int(nodes.number("Width") or 0)),
             pixel_format=pixel_format.name,
+            bit_depth=pixel_format.bit_depth,
             frame_rate_hz=None if settings.get("TriggerMode") == "On" else nodes.number("AcquisitionFrameRate"),
             settings=settings,
         )

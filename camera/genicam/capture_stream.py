@@ -14,7 +14,7 @@ from qpi_live.camera.genicam.frame_ids import FrameIds
 from qpi_live.camera.genicam.pixel_format import PixelFormat
 from qpi_live.camera.genicam.slots import Slots
 
-_WAIT_S = 0.02  # for a frame; requests are looked at in between
+FRAME_WAIT_S = 0.02  # for a frame; requests are looked at in between
 _ASK_IF_GONE_S = 0.5
 
 
@@ -47,14 +47,14 @@ class CaptureStream:
             self._changes.pop()  # no frame came between the two: there are never more changes than buffers
         self._changes.append((last_before, self._device.settings()))
 
-    def pump(self, frames: Connection) -> None:
-        """Wait a little for a frame and pass it on.
+    def pump(self, frames: Connection, wait_s: float) -> bool:
+        """Wait a little for a frame and pass it on. Whether one came.
 
         Raises:
             CameraLost: the camera is gone, or changed what it sends.
         """
         self._slots.heartbeat_ns = monotonic_ns()
-        frame = self._device.fetch(_WAIT_S)
+        frame = self._device.fetch(wait_s)
         for _ in range(self._device.take_incomplete()):
             self._fetched += 1
             self._ids.incomplete()
@@ -65,6 +65,7 @@ class CaptureStream:
             self._asked_at = monotonic()
             self._pass_on(frame, frames)
         self._tell_losses()
+        return frame is not None
 
     def end(self) -> None:
         """Stop the camera's stream and count what is missing."""
@@ -85,7 +86,8 @@ class CaptureStream:
             if slot is None:
                 self._unslotted += 1
                 return
-            self._format.read_into(self._slots.pixels(slot), frame.buffer, frame.row_padding)
+            pixels = self._slots.pixels(slot)
+            self._format.read_into(pixels, frame.buffer, frame.row_padding, frame.is_big_endian)
         finally:
             self._device.give_back(frame)
         self._announce_settings(frames)
@@ -102,7 +104,7 @@ class CaptureStream:
 
     def _check_format(self, frame: DriverFrame) -> None:
         expected = self._slots.layout.shape
-        if frame.shape != expected or frame.pixel_format != self._format:
+        if frame.shape != expected or frame.pixel_format.code != self._format.code:
             raise CameraLost(
                 f"expected frames of {expected[0]} × {expected[1]} {self._format.name}, got {frame.shape[0]} × "
                 f"{frame.shape[1]} {frame.pixel_format.name}: the camera was changed under way; opening it again"

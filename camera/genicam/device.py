@@ -54,6 +54,7 @@ class DriverFrame:
     shape: tuple[int, int]
     pixel_format: PixelFormat
     row_padding: int
+    is_big_endian: bool
     device_id: int | None
     timestamp_ns: int | None
 
@@ -96,18 +97,20 @@ class GentlDevice:
         """
         feature = self.nodes.feature("PixelFormat")
         if feature.value in FORMATS_BY_NAME:
-            return FORMATS_BY_NAME[str(feature.value)]
+            return self._as_deep_as_sent(FORMATS_BY_NAME[str(feature.value)])
         for name in FORMATS_BY_NAME:
             if name in feature.choices:
                 self.nodes.set(feature.name, name)
-                return FORMATS_BY_NAME[name]
+                return self._as_deep_as_sent(FORMATS_BY_NAME[name])
         raise CameraUnavailable(
             f"expected a camera with one of {', '.join(FORMATS_BY_NAME)}, got one with {', '.join(feature.choices)}"
         )
 
-    def features(self) -> list[Feature]:
-        """See `GentlNodes.all`."""
-        return self.nodes.all()
+    def _as_deep_as_sent(self, pixel_format: PixelFormat) -> PixelFormat:
+        """The format with the bits that the camera says it uses of it: 12 of Mono16's, say."""
+        largest = int(self.nodes.number("PixelDynamicRangeMax") or 0)
+        is_fewer = 0xFF < largest < (1 << pixel_format.bit_depth) - 1
+        return pixel_format.of_depth(largest.bit_length()) if is_fewer else pixel_format
 
     def feature(self, name: str) -> Feature:
         """See `GentlNodes.feature`."""
@@ -281,6 +284,7 @@ class GentlDevice:
             shape=(self._side(buffer, "height"), self._side(buffer, "width")),
             pixel_format=pixel_format,
             row_padding=told(buffer, "padding_x") or 0,
+            is_big_endian=told(buffer, "pixel_endianness") == gentl.PIXELENDIANNESS_IDS.PIXELENDIANNESS_BIG,
             device_id=self._id(buffer),
             timestamp_ns=self._timestamp_ns(buffer),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from genicam import genapi
@@ -24,21 +24,31 @@ _UNLIMITED = 1e18  # cameras state the largest number there is where there is no
 
 
 class GentlNodes:
-    """The features of one open camera. One thread uses it."""
+    """The features of one open camera. One thread uses it.
+
+    Attributes:
+        on_answer: called whenever the camera has answered, so that a slow one can be told from one that hangs.
+    """
 
     def __init__(self, node_map: Any) -> None:
         self._map = node_map
+        self.on_answer: Callable[[], None] = _nothing
 
-    def all(self) -> list[Feature]:
-        """All features that are implemented, in the camera's order.
+    def all(self, between: Callable[[], None]) -> list[Feature]:
+        """All features that are implemented, in the camera's order; `between` is called after each.
 
         Raises:
             CameraLost: the camera does not answer.
         """
+        features = []
         try:
-            return [_describe(node, category) for category, node in self._walk("Root", "")]
+            for category, node in self._walk("Root", ""):
+                features.append(_describe(node, category))
+                self.on_answer()
+                between()
         except GENTL_ERRORS as error:
             raise _lost(error) from error
+        return features
 
     def feature(self, name: str) -> Feature:
         """The feature called `name`, read now.
@@ -49,9 +59,11 @@ class GentlNodes:
         """
         node = self._node(name)
         try:
-            return _describe(node)
+            feature = _describe(node)
         except GENTL_ERRORS as error:
             raise _lost(error) from error
+        self.on_answer()
+        return feature
 
     def has(self, name: str) -> bool:
         """Whether there is a feature called `name` that can be read or set now."""
@@ -112,6 +124,10 @@ class GentlNodes:
                 yield from self._walk(node.node.name, node.node.display_name or node.node.name)
             elif _kind(node) and node.get_access_mode() != genapi.EAccessMode.NI:
                 yield label, node
+
+
+def _nothing() -> None:
+    pass
 
 
 def _kind(node: Any) -> str:

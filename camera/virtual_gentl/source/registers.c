@@ -9,6 +9,7 @@
 
 #define SENSOR_DEFAULT 1024
 #define SENSOR_LARGEST 16384
+#define LARGEST_BINNING 4u
 #define WIDTH_STEP 4 /* so that a row fills whole bytes in every packed format */
 
 uint32_t register_u32(const Camera *camera, uint32_t address) {
@@ -63,6 +64,8 @@ static void show_source(Camera *camera) {
     uint32_t width = camera->scene.width / WIDTH_STEP * WIDTH_STEP;
     set_u32(camera, ADDRESS_SensorWidth, width);
     set_u32(camera, ADDRESS_SensorHeight, camera->scene.height);
+    set_u32(camera, ADDRESS_BinningHorizontal, 1);
+    set_u32(camera, ADDRESS_BinningVertical, 1);
     set_u32(camera, ADDRESS_Width, width);
     set_u32(camera, ADDRESS_Height, camera->scene.height);
     set_u32(camera, ADDRESS_OffsetX, 0);
@@ -86,9 +89,11 @@ void registers_reset(Camera *camera) {
 }
 
 Geometry geometry_of(const Camera *camera) {
-    uint32_t sensor_width = register_u32(camera, ADDRESS_SensorWidth);
-    uint32_t sensor_height = register_u32(camera, ADDRESS_SensorHeight);
     Geometry window;
+    window.binning_x = clamp(register_u32(camera, ADDRESS_BinningHorizontal), 1, LARGEST_BINNING);
+    window.binning_y = clamp(register_u32(camera, ADDRESS_BinningVertical), 1, LARGEST_BINNING);
+    uint32_t sensor_width = register_u32(camera, ADDRESS_SensorWidth) / window.binning_x / WIDTH_STEP * WIDTH_STEP;
+    uint32_t sensor_height = register_u32(camera, ADDRESS_SensorHeight) / window.binning_y;
     window.width = clamp(register_u32(camera, ADDRESS_Width) / WIDTH_STEP * WIDTH_STEP, WIDTH_STEP, sensor_width);
     window.height = clamp(register_u32(camera, ADDRESS_Height), 1, sensor_height);
     window.offset_x = clamp(register_u32(camera, ADDRESS_OffsetX), 0, sensor_width - window.width);
@@ -102,9 +107,18 @@ static bool overlaps(uint64_t address, size_t size, uint32_t of) { return addres
 /* The warmth of a sensor that has settled: 38 °C and half a degree of slow swing. */
 static double temperature_c(void) { return 38.0 + 0.5 * sin((double)(monotonic_ns() / 1000000u) / 60000.0); }
 
+/* Without the mutex: a slow camera goes on exposing. */
+static void take_time(Camera *camera) {
+    mutex_lock(&camera->mutex);
+    uint32_t answer_ms = register_u32(camera, ADDRESS_FaultAnswerMs);
+    mutex_unlock(&camera->mutex);
+    if (answer_ms) sleep_until_ns(monotonic_ns() + (uint64_t)answer_ms * 1000000u);
+}
+
 GC_ERROR registers_read(Camera *camera, uint64_t address, void *buffer, size_t size) {
     if (address >= REGISTER_BYTES || size > REGISTER_BYTES - address)
         return fail(GC_ERR_INVALID_ADDRESS, "there is no register at this address");
+    take_time(camera);
     mutex_lock(&camera->mutex);
     GC_ERROR error = GC_ERR_SUCCESS;
     if (camera->connection_lost) error = fail(GC_ERR_IO, "the camera is unplugged");

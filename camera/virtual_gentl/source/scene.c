@@ -71,6 +71,18 @@ static void fill_grey_table(Scene *scene, double brightness) {
     scene->table_brightness = brightness;
 }
 
+/* The mean of the sensor's pixels that make up the binned pixel (y, x). */
+static uint16_t binned_at(const Scene *scene, size_t first, uint32_t y, uint32_t x) {
+    Geometry window = scene->geometry;
+    uint32_t sum = 0;
+    for (uint32_t down = 0; down < window.binning_y; down++) {
+        size_t row = first + (size_t)((y * window.binning_y + down) % scene->height) * scene->width;
+        for (uint32_t right = 0; right < window.binning_x; right++)
+            sum += pixel_at(scene, row + (x * window.binning_x + right) % scene->width);
+    }
+    return (uint16_t)(sum / (window.binning_y * window.binning_x));
+}
+
 /* A window larger than the recording shows it repeated, so that every window has a picture. */
 static bool render(Scene *scene, uint32_t frame) {
     Geometry window = scene->geometry;
@@ -78,10 +90,9 @@ static bool render(Scene *scene, uint32_t frame) {
     if (!grey) return false;
     size_t first = (size_t)frame * scene->height * scene->width;
     for (uint32_t y = 0; y < window.height; y++) {
-        size_t row = first + (size_t)((window.offset_y + y) % scene->height) * scene->width;
         uint16_t *out = grey + (size_t)y * window.width;
         for (uint32_t x = 0; x < window.width; x++)
-            out[x] = scene->grey_of[pixel_at(scene, row + (window.offset_x + x) % scene->width)];
+            out[x] = scene->grey_of[binned_at(scene, first, window.offset_y + y, window.offset_x + x)];
     }
     pack_pixels(scene->rendered[frame], grey, (size_t)window.width * window.height, window.pixel_format);
     free(grey);

@@ -9,7 +9,7 @@
 #include "platform.h"
 
 typedef struct {
-    uint32_t width, height, offset_x, offset_y, pixel_format;
+    uint32_t width, height, offset_x, offset_y, binning_x, binning_y, pixel_format;
 } Geometry;
 
 typedef struct {

@@ -339,6 +339,59 @@ def test_driver_that_hangs_is_given_up(open_virtual: OpenVirtual, monkeypatch: p
     read(camera)
 
 
+def test_frames_go_on_while_a_slow_camera_lists_its_features(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual(rate_hz=100.0)
+    camera.start()
+    camera.set_feature("FaultAnswerMs", 60)
+    read(camera)
+    arrived = []
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(camera.features)
+        while not asked.done():
+            with suppress(CameraTimeout):
+                arrived.append(read_at(camera))
+        took_s = asked.result() and arrived[-1] - arrived[0]
+    assert took_s > 1.0
+    assert max(np.diff(arrived)) < 0.5 * took_s  # not all at the end
+    camera.set_feature("FaultAnswerMs", 0)
+    camera.stop()
+    assert not camera.take_losses().keys() - {"stream stopped"}
+
+
+def read_at(camera: GenicamCamera) -> float:
+    """When the next frame was captured, in seconds."""
+    frame = camera.read(0.1)
+    assert frame is not None
+    return frame.captured_monotonic_ns / 1e9
+
+
+def test_request_that_takes_longer_than_any_frame_may_is_waited_for(
+    open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qpi_live.camera.genicam.camera._HUNG_NS", 300_000_000)
+    camera = open_virtual(rate_hz=100.0)
+    camera.start()
+    camera.set_feature("FaultAnswerMs", 900)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(camera.feature, "FaultDropEvery")
+        sentences = []
+        while not asked.done():
+            try:
+                camera.read(0.1)
+            except CameraTimeout as timeout:
+                sentences.append(str(timeout))
+    assert asked.result().value == 0
+    assert "No frame comes while the camera is busy with reading FaultDropEvery." in sentences
+    read(camera)
+
+
+def test_request_that_does_not_return_says_what_was_waited_for(open_virtual: OpenVirtual) -> None:
+    camera = open_virtual()
+    camera._link._answer_s = 1.0  # type: ignore[union-attr]
+    with pytest.raises(CameraLost, match=r"did not return from setting FaultAnswerMs to 20000 within 1 s"):
+        camera.set_feature("FaultAnswerMs", 20_000)
+
+
 def test_trigger_by_software_gives_one_frame_each(open_virtual: OpenVirtual) -> None:
     camera = open_virtual()
     camera.set_feature("TriggerMode", "On")
@@ -550,7 +603,7 @@ def test_settings_loaded_while_the_camera_is_away_do_not_stop_it(open_virtual: O
 def test_settings_that_the_camera_keeps_locked_are_left_when_it_comes_back(virtual_producer: Path, bus: Path) -> None:
     link = CaptureLink()
     try:
-        link.ask("open", [str(virtual_producer)], "VC0000")
+        link.ask("open", str(virtual_producer), "VC0000")
         link.ask("set", "TLParamsLocked", 1)
         with pytest.raises(FeatureRefused, match="Width cannot be set"):
             link.ask("load", {"Width": 32, "Gain": 3.0})
@@ -698,7 +751,7 @@ def test_window_that_was_set_comes_back_whole(open_virtual: OpenVirtual) -> None
 
 def test_capture_process_ends_when_nobody_listens_any_more(virtual_producer: Path) -> None:
     link = CaptureLink()
-    link.ask("open", [str(virtual_producer)], None)
+    link.ask("open", str(virtual_producer), None)
     link.drop_connections()  # as when the service is killed
     assert link._process.wait(PATIENCE_S) == 0
 

@@ -76,3 +76,41 @@ def test_read_into_of_pixels_that_fill_no_whole_bytes_refuses(packed: PixelForma
 
 def test_row_bytes_follow_from_the_formats_own_code(pixel_format: PixelFormat) -> None:
     assert pixel_format.row_bytes(20) == _pack(_pixels(pixel_format, (1, 20)), pixel_format).size
+
+
+@pytest.mark.parametrize("name", ["Mono10", "Mono12", "Mono14", "Mono16", "BayerRG12"])
+def test_read_into_of_big_endian_pixels_gives_back_the_same(name: str) -> None:
+    pixel_format = FORMATS_BY_NAME[name]
+    pixels, unpacked = _pixels(pixel_format), np.empty(SHAPE, np.uint16)
+    pixel_format.read_into(unpacked, pixels.astype(">u2").tobytes(), is_big_endian=True)
+    np.testing.assert_array_equal(unpacked, pixels)
+
+
+@pytest.mark.parametrize("name", ["Mono8", "Mono10p", "Mono12Packed", "BayerGB10p"])
+def test_read_into_of_formats_with_one_order_ignores_the_endianness(name: str) -> None:
+    pixel_format = FORMATS_BY_NAME[name]
+    pixels, unpacked = _pixels(pixel_format), np.empty(SHAPE, pixel_format.dtype)
+    pixel_format.read_into(unpacked, _pack(pixels, pixel_format).tobytes(), is_big_endian=True)
+    np.testing.assert_array_equal(unpacked, pixels)
+
+
+def test_pixel_format_codes_are_those_of_the_convention() -> None:
+    codes = {
+        "BayerGR8": 0x01080008,
+        "BayerBG8": 0x0108000B,
+        "BayerRG10": 0x0110000D,
+        "BayerGB12": 0x01100012,
+        "BayerBG16": 0x01100031,
+        "BayerRG10p": 0x010A0058,
+        "BayerBG12p": 0x010C0053,
+        "BayerRG12Packed": 0x010C002B,
+    }
+    assert {name: FORMATS_BY_NAME[name].code for name in codes} == codes
+    assert len({one.code for one in FORMATS_BY_NAME.values()}) == len(FORMATS_BY_NAME)
+
+
+def test_of_depth_leaves_unused_high_bits_out_of_formats_of_16_bits_alone() -> None:
+    assert FORMATS_BY_NAME["Mono16"].of_depth(12).bit_depth == 12
+    assert FORMATS_BY_NAME["Mono16"].of_depth(12).dtype == np.uint16
+    assert FORMATS_BY_NAME["Mono12p"].of_depth(10).bit_depth == 12
+    assert FORMATS_BY_NAME["Mono8"].of_depth(6).bit_depth == 8
