@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from qpi_live.models.errors import EngineBusy, EngineError
 from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
+from qpi_live.service.api.camera_window import router as window_router
 from qpi_live.service.api.description import describe_further
 from qpi_live.service.api.measure_routes import router as measure_router
 from qpi_live.service.api.recording_routes import answer_recording_errors
@@ -98,6 +99,7 @@ def build_app(station: Station) -> FastAPI:
     app.include_router(camera_router, prefix=API)
     app.include_router(measure_router, prefix=API)
     app.include_router(recording_router, prefix=API)
+    app.include_router(window_router, prefix=API)
     app.include_router(sent_frames, prefix=API)
 
     @app.websocket(f"{API}/stream")

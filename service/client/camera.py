@@ -50,6 +50,30 @@ class CameraControl:
         """Set a feature, in its own unit; the feature as read back. A command is executed, whatever the value."""
         return dict(self._rest.ask("PUT", f"/camera/features/{quote(name, safe='')}", json={"value": value}).json())
 
+    def window(self) -> dict[str, Any]:
+        """What of the chip is read out, and what could be: `y`, `x`, `height`, `width`, `full_height`, `binnings`, …"""
+        return dict(self._rest.ask("GET", "/camera/window").json())
+
+    def set_window(self, y: int, x: int, height: int, width: int, *, binning: int | None = None) -> dict[str, Any]:
+        """Read out the smallest window of the chip that holds this area; as `window`, as it is from now on.
+
+        Lengths are in the frames' own pixels, after the new binning. The camera is stopped and started for it.
+        """
+        area = {"y": y, "x": x, "height": height, "width": width}
+        return self._put_window(area if binning is None else area | {"binning": binning})
+
+    def full_chip(self) -> dict[str, Any]:
+        """Read out the whole chip; as `window`."""
+        return self._put_window({"full": True})
+
+    def set_binning(self, binning: int) -> dict[str, Any]:
+        """Average blocks of `binning` × `binning` sensor pixels into one, showing the same part of the chip."""
+        return self._put_window({"binning": binning})
+
+    def set_pixel_format(self, name: str) -> dict[str, Any]:
+        """How grey values are sent: one of `window()["pixel_formats"]`, such as "Mono12p"."""
+        return self._put_window({"pixel_format": name})
+
     @property
     def exposure_us(self) -> float:
         """The exposure time in µs; set it to change it."""
@@ -58,3 +82,6 @@ class CameraControl:
     @exposure_us.setter
     def exposure_us(self, value: float) -> None:
         self.set_feature(_EXPOSURE, value)
+
+    def _put_window(self, change: dict[str, Any]) -> dict[str, Any]:
+        return dict(self._rest.ask("PUT", "/camera/window", json=change).json())
