@@ -16,6 +16,7 @@ import { StatsPanel } from "./panels/stats.js";
 import { FrameStream } from "./stream.js";
 import { clock, count, fixed, nmPerRad } from "./units.js";
 import { View } from "./picture/view.js";
+import { WindowPanel } from "./panels/window.js";
 
 const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
 const SILENCE_MS = 3000;
@@ -65,6 +66,7 @@ const colorBar = new ColorBar(() => askForColors());
 const profile = new Profile();
 const enginePanel = new EnginePanel();
 const cameraPanel = new CameraPanel();
+const windowPanel = new WindowPanel([phasePicture, rawPicture]);
 const beside = new Beside((layer) => {
   stream.want({ beside: layer });
   askForColors();
@@ -351,6 +353,7 @@ function onLink(isOpen, retryMs) {
     link.lastFrameAt = performance.now();
     enginePanel.refresh();
     cameraPanel.refresh();
+    windowPanel.refresh();
   }
   showState();
 }

@@ -20,6 +20,8 @@ export class Picture {
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.field = { height: 0, width: 0, pixelM: null };
     this.marks = { cursor: null, line: null };
+    this.area = null; // that is being drawn
+    this.areaDrawn = null; // who wants the next drag to draw an area
     this.scaleLength = (mostPx) => {
       const { pixelM, width } = this.field;
       return pixelM ? roundLength(mostPx, (pixelM * width) / this.canvas.width) : null;
@@ -52,6 +54,13 @@ export class Picture {
     this.drawOverlay();
   }
 
+  /** Let the next drag draw an area {y, x, height, width} for `drawn`; null: a line again. */
+  drawArea(drawn) {
+    this.areaDrawn = drawn;
+    this.area = null;
+    this.drawOverlay();
+  }
+
   /** Place the canvas on the stage as the view says. */
   layOut() {
     const { clientWidth, clientHeight } = this.stage;
@@ -74,7 +83,7 @@ export class Picture {
     const { clientWidth, clientHeight } = this.stage;
     this.overlay.setAttribute("viewBox", `0 0 ${clientWidth} ${clientHeight}`);
     const marks = [];
-    if (this.field.height) marks.push(...this.cursorMarks(), ...this.lineMarks(), ...this.scaleBar());
+    if (this.field.height) marks.push(...this.cursorMarks(), ...this.lineMarks(), ...this.areaMarks(), ...this.scaleBar());
     this.overlay.replaceChildren(...marks);
   }
 
@@ -100,6 +109,13 @@ export class Picture {
       letter("A", x1, y1, -1),
       letter("B", x2, y2, 1),
     ];
+  }
+
+  areaMarks() {
+    if (!this.area) return [];
+    const { y: top, x: left, height, width } = this.area;
+    const [x, y] = this.onStage(top, left);
+    return [shape("rect", { x, y, width: this.scale * width, height: this.scale * height, class: "area" })];
   }
 
   scaleBar() {
@@ -138,7 +154,8 @@ export class Picture {
       if (!pans && event.button !== 0) return;
       stage.setPointerCapture(event.pointerId);
       if (pans) event.preventDefault();
-      this.drag(event, pans ? this.panning(event) : this.lining(event));
+      if (!pans && this.areaDrawn) this.drag(event, this.areaing(event), () => this.area && this.areaDrawn?.(this.area));
+      else this.drag(event, pans ? this.panning(event) : this.lining(event));
     });
     stage.addEventListener("dblclick", () => view.fit());
     stage.addEventListener(
@@ -152,7 +169,7 @@ export class Picture {
     );
   }
 
-  drag(start, move) {
+  drag(start, move, end = () => {}) {
     const moved = (event) => {
       if (Math.hypot(event.clientX - start.clientX, event.clientY - start.clientY) >= CLICK_PX) move(event);
     };
@@ -160,6 +177,7 @@ export class Picture {
       this.stage.removeEventListener("pointermove", moved);
       this.stage.removeEventListener("pointerup", done);
       this.stage.removeEventListener("pointercancel", done);
+      end();
     };
     this.stage.addEventListener("pointermove", moved);
     this.stage.addEventListener("pointerup", done);
@@ -171,6 +189,15 @@ export class Picture {
     return (event) => {
       const { y: y1, x: x1 } = this.pixelUnder(event);
       if (y0 !== y1 || x0 !== x1) this.hands.lineDrawn({ y0, x0, y1, x1 });
+    };
+  }
+
+  areaing(start) {
+    const { y: y0, x: x0 } = this.pixelUnder(start);
+    return (event) => {
+      const { y: y1, x: x1 } = this.pixelUnder(event);
+      this.area = { y: Math.min(y0, y1), x: Math.min(x0, x1), height: Math.abs(y1 - y0) + 1, width: Math.abs(x1 - x0) + 1 };
+      this.drawOverlay();
     };
   }
 

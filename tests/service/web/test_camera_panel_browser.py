@@ -106,3 +106,33 @@ def test_panel_settings_that_were_saved_can_be_loaded(page: Page, service: Servi
 def test_panel_works_without_a_complaint(opened: Opened) -> None:
     next_frame(opened.page)
     assert opened.complaints == []
+
+
+def test_panel_window_drawn_on_the_picture_is_read_out_and_the_full_chip_again(page: Page, service: Service) -> None:
+    window = httpx.get(f"{service.url}/api/v1/camera/window").json()
+    page.click("#window-draw")
+    expect(page.locator("#window-draw")).to_have_attribute("aria-pressed", "true")
+    box = page.locator("#phase-stage canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + box["width"] / 2, y + box["height"] / 4, steps=4)
+    expect(page.locator("#phase-stage .area")).to_be_visible()
+    with page.expect_response(lambda one: one.request.method == "PUT" and one.url.endswith("/window")) as answer:
+        page.mouse.up()
+    drawn = answer.value.json()
+    assert drawn["height"] == pytest.approx(window["height"] / 4, abs=4)
+    assert drawn["width"] == pytest.approx(window["width"] / 2, abs=8)
+    assert drawn["y"] == pytest.approx(window["y"] + window["height"] / 4, abs=4)
+    assert drawn["x"] == pytest.approx(window["x"] + window["width"] / 4, abs=8)
+    expect(page.locator("#window-text")).to_contain_text(f"{drawn['height']} × {drawn['width']} px, from row")
+    next_frame(page)
+    page.click("#window-full")
+    expect(page.locator("#window-text")).to_contain_text("the full chip")
+    page.select_option("#window-binning", "2")
+    expect(page.locator("#window-text")).to_contain_text(f"{drawn['full_height'] // 2} × {drawn['full_width'] // 2} px")
+    page.select_option("#window-format", "Mono12p")
+    expect(page.locator("#window-format")).to_have_value("Mono12p")
+    next_frame(page)
+    assert value_of(service, "PixelFormat") == "Mono12p"
