@@ -78,6 +78,7 @@ def measure_cells(
     scale: Scale | None = None,
     settings: CellSettings | None = None,
     background: NDArray[np.bool_] | None = None,
+    threads: int | None = None,
 ) -> Cells:
     """Find the cells of a phase map and measure each.
 
@@ -87,19 +88,28 @@ def measure_cells(
         scale: the optics; None: pixels and rad alone.
         settings: what counts as a cell.
         background: (H, W) bool, True where a person says that there is nothing.
+        threads: CPU threads to use; None: all cores.
 
     Raises:
         ValueError: see `segment`.
     """
     phase_rad = np.ascontiguousarray(phase_rad, np.float32)
-    found = segment(phase_rad, mask, settings, background)
-    return measure_labels(phase_rad, found, scale or Scale(), 0 if mask is None else int(np.count_nonzero(mask)))
+    found = segment(phase_rad, mask, settings, background, threads)
+    return measure_labels(
+        phase_rad, found, scale or Scale(), 0 if mask is None else int(np.count_nonzero(mask)), threads
+    )
 
 
-def measure_labels(phase_rad: NDArray[np.float32], found: Segmentation, scale: Scale, masked_px: int = 0) -> Cells:
+def measure_labels(
+    phase_rad: NDArray[np.float32],
+    found: Segmentation,
+    scale: Scale,
+    masked_px: int = 0,
+    threads: int | None = None,
+) -> Cells:
     """Measure each cell of a segmentation; see `measure_cells`."""
-    sums = sum_shapes(found.labels, phase_rad, found.count, found.level_rad)
-    area, sum_y, sum_x, yy, xx, xy, phase, _, _ = np.maximum(sums.moments, -np.inf).T
+    sums = sum_shapes(found.labels, phase_rad, found.count, found.level_rad, threads)
+    area, sum_y, sum_x, yy, xx, xy, phase, _, _ = sums.moments.T
     n = np.maximum(area, 1)
     y, x = sum_y / n, sum_x / n
     # A pixel's own extent, 1/12, belongs to the second moment.

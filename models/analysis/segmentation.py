@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.analysis.basins import depth_px, split_hills
 from qpi_live.models.analysis.ground import find_ground
+from qpi_live.models.classical.bands import RowBands
 
 _COARSE_ALONG = 256  # blocks along the frame's shorter edge, about
 _LARGEST_BLOCK_PX = 16
@@ -82,6 +83,7 @@ def segment(
     mask: NDArray[np.bool_] | None = None,
     settings: CellSettings | None = None,
     background: NDArray[np.bool_] | None = None,
+    threads: int | None = None,
 ) -> Segmentation:
     """The cells of a phase map.
 
@@ -90,6 +92,7 @@ def segment(
         mask: (H, W) bool, True where there is no phase; no cell is there.
         settings: see `CellSettings`.
         background: (H, W) bool, True where a person says that there is nothing; level and noise are taken there.
+        threads: CPU threads to use; None: all cores.
 
     Raises:
         ValueError: the phase is no picture, or a mask has another shape.
@@ -119,12 +122,21 @@ def segment(
     # What nowhere stands out, or is a thread, is the background's waviness, a fringe or the rim of a mask.
     is_cell = _stand_out(basins, height, depth, np.float32(_STANDS_OUT * rise), np.float32(sqrt(least / pi) / 2))
     count = _number(basins, is_cell, least, settings.clear_border)
-    fine = find_ground(_means_of_nine(phase_rad, block_px))
+    fine = find_ground(_means_of_nine(phase_rad, 2 * block_px))
     limit = max(ground.level_rad + rise, ground.level_rad + settings.noises * min(fine.noise_rad, 3 * ground.noise_rad))
     if settings.threshold_rad is not None:
         limit = ground.level_rad + rise
-    labels = _at_full_resolution(
-        basins, phase_rad, np.float32(limit), no_mask if mask is None else mask, mask is not None, block_px
+    labels = np.zeros(phase_rad.shape, np.uint16)
+    bands = RowBands(phase_rad.shape[0], threads)
+    bands.run(
+        _at_full_resolution,
+        basins,
+        phase_rad,
+        np.float32(limit),
+        no_mask if mask is None else mask,
+        mask is not None,
+        block_px,
+        labels,
     )
     return Segmentation(labels, count, ground.level_rad, ground.noise_rad, rise, block_px, basins)
 
@@ -292,37 +304,37 @@ def _means_of_nine(values: NDArray[np.float32], step: int) -> NDArray[np.float32
 
 @numba.njit(nogil=True, cache=True)
 def _at_full_resolution(
+    first_row: int,
+    last_row: int,
     coarse: NDArray[np.int32],
     phase_rad: NDArray[np.float32],
     threshold_rad: np.float32,
     mask: NDArray[np.bool_],
     is_masked: bool,
     edge: int,
-) -> NDArray[np.uint16]:
-    """The labels of pixels: inside where the mean over 3 × 3 pixels passes the threshold; of the nearest block."""
+    labels: NDArray[np.uint16],
+) -> None:
+    """Label pixels of some rows: inside where the mean over 3 × 3 pixels passes the threshold, as the nearest block."""
     height, width = phase_rad.shape
     rows, columns = coarse.shape
-    labels = np.zeros((height, width), np.uint16)
     starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
     of_span, is_inner = np.empty(columns, np.uint16), np.empty(columns, np.bool_)
-    spans, has_outline = 0, False
-    sums = np.empty(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
+    spans = 0
+    sums = np.zeros(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
     limit = threshold_rad * np.float32(9)
-    for y in range(height):
-        if y % edge == 0 and y // edge < rows:
-            spans = _spans_of(coarse, y // edge, edge, width, starts, ends, of_span, is_inner)
-            has_outline = not is_inner[:spans].all()
+    for y in range(first_row, last_row):
+        if y == first_row or (y % edge == 0 and y // edge < rows):
+            spans = _spans_of(coarse, min(y // edge, rows - 1), edge, width, starts, ends, of_span, is_inner)
         row = labels[y]
-        if has_outline:
-            above, here, below = phase_rad[max(y - 1, 0)], phase_rad[y], phase_rad[min(y + 1, height - 1)]
-            for x in range(width):
-                sums[x + 1] = above[x] + here[x] + below[x]
-            sums[0], sums[width + 1] = sums[1], sums[width]
+        above, here, below = phase_rad[max(y - 1, 0)], phase_rad[y], phase_rad[min(y + 1, height - 1)]
         for i in range(spans):
             label = of_span[i]
             if is_inner[i]:
                 row[starts[i] : ends[i]] = label
             else:
+                for x in range(max(starts[i] - 1, 0), min(ends[i] + 1, width)):
+                    sums[x + 1] = above[x] + here[x] + below[x]
+                sums[0], sums[width + 1] = sums[1], sums[width]
                 for x in range(starts[i], ends[i]):
                     if sums[x] + sums[x + 1] + sums[x + 2] > limit:
                         row[x] = label
@@ -330,7 +342,6 @@ def _at_full_resolution(
             for x in range(width):
                 if mask[y, x]:
                     row[x] = 0
-    return labels
 
 
 @numba.njit(nogil=True, cache=True)

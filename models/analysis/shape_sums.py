@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.models.classical.bands import RowBands
 
 _MOMENTS = 9
 
@@ -29,7 +30,13 @@ class ShapeSums(NamedTuple):
     cut: NDArray[np.bool_]
 
 
-def sum_shapes(labels: NDArray[np.uint16], phase_rad: NDArray[np.float32], count: int, level_rad: float) -> ShapeSums:
+def sum_shapes(
+    labels: NDArray[np.uint16],
+    phase_rad: NDArray[np.float32],
+    count: int,
+    level_rad: float,
+    threads: int | None = None,
+) -> ShapeSums:
     """The sums of labels 1 … `count`.
 
     Args:
@@ -37,13 +44,28 @@ def sum_shapes(labels: NDArray[np.uint16], phase_rad: NDArray[np.float32], count
         phase_rad: (H, W) float32 in rad.
         count: the highest label.
         level_rad: the phase that counts as 0.
+        threads: CPU threads to use; None: all cores.
     """
-    return ShapeSums(*_sum(labels, phase_rad, count, np.float32(level_rad)))
+    bands = RowBands(labels.shape[0], threads)
+    parts = bands.run(_sum, labels, phase_rad, count, np.float32(level_rad))
+    moments, squares, highest, crossings, cut = zip(*parts, strict=True)
+    return ShapeSums(
+        np.sum(moments, axis=0),
+        np.sum(squares, axis=0),
+        np.max(highest, axis=0),
+        np.sum(crossings, axis=0),
+        np.any(cut, axis=0),
+    )
 
 
 @numba.njit(nogil=True, cache=True)
 def _sum(
-    labels: NDArray[np.uint16], phase_rad: NDArray[np.float32], count: int, level_rad: np.float32
+    first_row: int,
+    last_row: int,
+    labels: NDArray[np.uint16],
+    phase_rad: NDArray[np.float32],
+    count: int,
+    level_rad: np.float32,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
     height, width = labels.shape
     moments = np.zeros((count, _MOMENTS))
@@ -52,7 +74,7 @@ def _sum(
     crossings = np.zeros((count, 4), np.int64)
     cut = np.zeros(count, np.bool_)
     outside = np.zeros(width, labels.dtype)
-    for y in range(height):
+    for y in range(first_row, last_row):
         row = labels[y]
         start = 0
         while start < width:
@@ -82,7 +104,8 @@ def _sum(
                     cut[k] = True
             start = end
         _cross_row(crossings, row, labels[y - 1] if y else outside)
-    _cross_row(crossings, outside, labels[height - 1])
+    if last_row == height:
+        _cross_row(crossings, outside, labels[height - 1])
     return moments, squares, highest, crossings, cut
 
 
