@@ -155,7 +155,7 @@ class BlockMap:
 
     def matrix(self, values: Values) -> NDArray[np.float64]:
         """(order + 1, order + 1) float64 c[i, j] of y^i x^j."""
-        return _as_matrix(self._grid, values)  # type: ignore[no-any-return]
+        return _as_matrix(self._grid, values)
 
 
 def _block_edges(length: int) -> NDArray[np.int64]:

@@ -166,15 +166,15 @@ def _weigh_ground(residual: Samples, ordered: Samples, reach: np.float32, weight
         if width < least:
             start, least = first, width
     middle = np.float32(0.5) * (ordered[start + (held - 1) // 2] + ordered[start + held // 2])
-    sigma = max(least / (2 * 0.1046), 1e-3)  # of a Gaussian, the central twelfth spans ±0.1046 σ
+    sigma = max(float(least) / (2 * 0.1046), 1e-3)  # of a Gaussian, the central twelfth spans ±0.1046 σ
     per_range = np.float32(1 / (_KEPT_SIGMAS * sigma))
     outlying = np.float32(_OUTLYING)
-    above = below = 0
+    above, below = 0, 0
     for k in range(count):
         off = (residual[k] - middle) * per_range
         weights[k] = 1 if abs(off) < 1 else 0
-        above += off > outlying
-        below += off < -outlying
+        above += 1 if off > outlying else 0
+        below += 1 if off < -outlying else 0
     few = _FEW * count
     side = np.float32(0)
     if below < min(few, _FEWER * above):
