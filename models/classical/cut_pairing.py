@@ -62,23 +62,24 @@ def balance(residues: NDArray[np.int32], price: NDArray[np.uint8]) -> tuple[NDAr
     for edge_px, duration in _ROUNDS:
         rows = roots // width
         tile = (rows // edge_px) * (width // edge_px + 1) + (roots - rows * width) // edge_px
-        roots = _grow_groups(roots[np.argsort(tile, kind="stable")], np.sort(tile), duration, *ground)
-    most = _MOST_CAPTURES_PER_CORNER * corners
+        order = np.argsort(tile, kind="stable")
+        roots, _ = _grow_groups(roots[order], tile[order], np.int64(duration), _ENDLESS, *ground)
+    most = np.int64(_MOST_CAPTURES_PER_CORNER * corners)
     while len(roots) and most > 0:
-        most -= _grow(roots, _ENDLESS, most, *ground)
-        roots = roots[corner["supply"][roots] != 0]
+        roots, captures = _grow_groups(roots, np.zeros_like(roots), _ENDLESS, most, *ground)
+        most -= captures
     for root in roots:
         _lead_to_border(root, *ground)
     return right, down, len(roots) == 0
 
 
 @numba.njit(nogil=True, cache=True)
-def _grow_groups(roots, tile, duration, price, corner, right, down, width):  # type: ignore[no-untyped-def]
-    """Let each tile's residues grow; those that are left."""
-    start = 0
+def _grow_groups(roots, tile, duration, most_captures, price, corner, right, down, width):  # type: ignore[no-untyped-def]
+    """Let each tile's residues grow, one tile after the other; the roots that are left, and the corners captured."""
+    captures, start = np.int64(0), 0
     for end in range(1, len(roots) + 1):
         if end == len(roots) or tile[end] != tile[start]:
-            _grow(roots[start:end], duration, _ENDLESS, price, corner, right, down, width)
+            captures += _grow(roots[start:end], duration, most_captures, price, corner, right, down, width)
             start = end
     left = np.empty_like(roots)
     count = 0
@@ -86,27 +87,26 @@ def _grow_groups(roots, tile, duration, price, corner, right, down, width):  # t
         if corner[root].supply != 0:
             left[count] = root
             count += 1
-    return left[:count]
+    return left[:count], captures
 
 
 @numba.njit(inline="always", cache=True)
 def _step(at, direction, price, corner, width):  # type: ignore[no-untyped-def]
     """The next corner right, left, below or above; the step's price, and the flow along it."""
-    if direction == 0:
-        return at + 1, np.int32(price[0, at]), np.int32(corner[at].flow_right)
-    if direction == 1:
-        return at - 1, np.int32(price[0, at - 1]), -np.int32(corner[at - 1].flow_right)
-    if direction == 2:
-        return at + width, np.int32(price[1, at]), np.int32(corner[at].flow_down)
-    return at - width, np.int32(price[1, at - width]), -np.int32(corner[at - width].flow_down)
+    length = 1 if direction < 2 else width
+    backwards = direction & 1
+    first = at - length * backwards
+    flow = np.int32(corner[first].flow_right if direction < 2 else corner[first].flow_down)
+    return first + length * (1 - backwards), np.int32(price[direction >> 1, first]), flow * (1 - 2 * backwards)
 
 
 @numba.njit(inline="always", cache=True)
 def _send(at, direction, units, corner, right, down, width):  # type: ignore[no-untyped-def]
     """Add to the flow of a step; the corner it leads to."""
-    target = at + 1 if direction == 0 else at - 1 if direction == 1 else at + width if direction == 2 else at - width
-    first = min(at, target)
-    units = units if direction & 1 == 0 else -units
+    length = 1 if direction < 2 else width
+    backwards = direction & 1
+    first = at - length * backwards
+    units = units * (1 - 2 * backwards)
     # Between two corners of a row lies the link down from the pixel above, and likewise.
     pixel = first - width + 1 - first // width
     if direction < 2:
@@ -115,7 +115,7 @@ def _send(at, direction, units, corner, right, down, width):  # type: ignore[no-
     else:
         corner[first].flow_down += units
         right[pixel + width - 2] += units
-    return target
+    return first + length * (1 - backwards)
 
 
 @numba.njit(inline="always", cache=True)
@@ -272,18 +272,19 @@ def _join(  # type: ignore[no-untyped-def]
     tree = corner[origin].owner - 1
     at = _send(origin, direction, charge[tree], corner, right, down, width)
     other = corner[at].owner - 1
-    _balance_root(origin, charge[tree], corner, right, down, width)
-    _stop(tree, charge[tree], now, last, corner)
-    if other >= 0:
-        _balance_root(at, charge[other], corner, right, down, width)
-        _stop(other, charge[other], now, last, corner)
-    elif not _is_border(at, price):
+    if other < 0 and not _is_border(at, price):
         corner[at].supply += charge[tree]
-    for stopped in (tree, other):
-        if stopped >= 0:
-            if has_neighbours[stopped]:
-                queue = _offer(last[stopped], now, queue, newest, charge, price, corner, width)
-            last[stopped] = -1
+    stopped, end = tree, origin
+    for _ in range(2 if other >= 0 else 1):
+        _balance_root(end, charge[stopped], corner, right, down, width)
+        _stop(stopped, charge[stopped], now, last, corner)
+        stopped, end = other, at
+    stopped = tree
+    for _ in range(2 if other >= 0 else 1):
+        if has_neighbours[stopped]:
+            queue = _offer(last[stopped], now, queue, newest, charge, price, corner, width)
+        last[stopped] = -1
+        stopped = other
     return queue
 
 
