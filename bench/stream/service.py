@@ -23,17 +23,25 @@ def serving(engine: str, size: int, fps: float, camera: str | None = None) -> It
     """The address of a service; without a `camera` it replays fringes of this size, in pixels."""
     with tempfile.TemporaryDirectory() as folder:
         source = camera or f"replay:{fringes_file(Path(folder), size)}"
-        options = ["--camera", source, "--size", str(size), "--fps", str(fps), "--engine", engine]
-        options += ["--baseline-fraction", "0", "--log-level", "warning"]
-        command = [sys.executable, "-c", _PROGRAM, "serve", "--port", "0", *options]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                found = re.search(r"http://\S+", process.stdout.readline() if process.stdout else "")
-                if found is None:
-                    raise typer.Exit(2)  # the service has said why
-                yield found[0]
-            finally:
-                process.terminate()
+        with running(source, engine, size, fps, "--baseline-fraction", "0") as (_, url):
+            yield url
+
+
+@contextmanager
+def running(
+    camera: str, engine: str, size: int, fps: float, *options: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A service's process and address."""
+    given = ["--camera", camera, "--size", str(size), "--fps", str(fps), "--engine", engine, *options]
+    command = [sys.executable, "-c", _PROGRAM, "serve", "--port", "0", *given, "--log-level", "error"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            found = re.search(r"http://\S+", process.stdout.readline() if process.stdout else "")
+            if found is None:
+                raise typer.Exit(2)  # the service has said why
+            yield process, found[0]
+        finally:
+            process.terminate()
 
 
 def fringes_file(folder: Path, size: int) -> Path:

@@ -131,7 +131,7 @@ def _read_stats(client: PhaseClient, watch: Watch, done: Event) -> None:
         while not done.wait(1.0):
             stats = client.stats()
             watch.readings += 1
-            watch.inexact += not _all_exact(stats)
+            watch.inexact += not all_exact(stats)
             if stats.event_loop_ms is not None:
                 watch.loop_p99_ms.append(stats.event_loop_ms.p99)
             text = metrics.get(client.url + "/metrics").text
@@ -139,7 +139,8 @@ def _read_stats(client: PhaseClient, watch: Watch, done: Event) -> None:
                 watch.resident_mib.append(float(found[1]) / _MIB)
 
 
-def _all_exact(stats: Stats) -> bool:
+def all_exact(stats: Stats) -> bool:
+    """Whether every account adds up."""
     accounts = [stats.account, stats.departed.account, *(subscriber.account for subscriber in stats.subscribers)]
     return all(_is_exact(account) for account in accounts)
 

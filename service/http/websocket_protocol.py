@@ -76,18 +76,18 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         view = memoryview(data)
         self.transport.write(_frame_start(view.nbytes))
         self.transport.write(view)
-        await self._drained()
         if message.get("confirm"):
-            await self._read()
+            await self._read(self._ping())  # at once: among many clients, each turn of the loop takes a while
+        else:
+            await self._drained()
 
     async def _drained(self) -> None:
         """Return when little is left to hand to the kernel."""
         await self.writable.wait()
         self._raise_if_gone()
 
-    async def _read(self) -> None:
-        """Return when the client has read all that was sent so far."""
-        number = self._ping()
+    async def _read(self, number: int) -> None:
+        """Return when the client has read all that came before the ping with this number."""
         while self._pongs < number:
             self._answered.clear()
             if self._pongs:

@@ -71,17 +71,18 @@ class RawClient:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def say(self, opcode: int, data: bytes, is_final: bool = True) -> None:
-        """Send one WebSocket frame, masked (RFC 6455 §5.2)."""
+    def say(self, opcode: int, data: bytes, is_final: bool = True, times: int = 1) -> None:
+        """Send one WebSocket frame, masked (RFC 6455 §5.2), so many times."""
         assert len(data) < 65536
         length = struct.pack("!B", 0x80 | len(data)) if len(data) < 126 else struct.pack("!BH", 0xFE, len(data))
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
-        self.socket.sendall(struct.pack("!B", (0x80 if is_final else 0) | opcode) + length + mask + masked)
+        frame = struct.pack("!B", (0x80 if is_final else 0) | opcode) + length + mask + masked
+        self.socket.sendall(frame * times)
 
-    def ping(self, data: bytes = b"") -> None:
-        """Send a ping."""
-        self.say(_PING, data)
+    def ping(self, data: bytes = b"", times: int = 1) -> None:
+        """Send a ping, or so many at once."""
+        self.say(_PING, data, times=times)
 
     def messages(self) -> Iterator[tuple[int, bytes]]:
         """Opcode and data of whatever comes, until the connection ends."""
