@@ -76,7 +76,8 @@ def sending(url: str, done: Event, did: Counter[str]) -> None:
             for kind, body in (("good", good), (name, hostile)):
                 try:
                     answer = client.post(f"{url}/api/v1/phase?engine=goldstein", content=body)
-                    did[f"sent {kind}: {answer.status_code}"] += 1
+                    why = f" {answer.json()['detail']}" if kind == "good" and answer.is_error else ""
+                    did[f"sent {kind}: {answer.status_code}{why}"] += 1
                 except httpx.HTTPError as error:
                     did[f"sent {kind}: {type(error).__name__}"] += 1
             _hang_up_while_sending(url)

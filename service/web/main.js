@@ -20,6 +20,7 @@ import { WindowPanel } from "./panels/window.js";
 
 const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
 const SILENCE_MS = 3000;
+const MANY_TRIES = 3; // to connect, before a person is told what may be wrong
 
 // Phase, network, baseline and truth share one scale, so that switching between them compares them.
 const [absolute, cyclic] = [new Limits(), new Limits([-Math.PI, Math.PI])];
@@ -43,7 +44,7 @@ const maps = {
 };
 const look = { layer: "phase", unit: "rad", marksClipped: false, cursor: null, line: null };
 const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
-const link = { isOpen: false, everOpen: false, retryAt: 0, lastFrameAt: 0, stats: undefined, warning: "" };
+const link = { isOpen: false, everOpen: false, tries: 0, retryAt: 0, lastFrameAt: 0, stats: undefined, warning: "" };
 let wrapped = null;
 
 /** What is on screen, for whoever looks at the page by program: the frame's layers and how they are shown. */
@@ -183,7 +184,7 @@ function showState() {
   let [name, sentence, again] = ["live", "", ""];
   if (!link.isOpen) {
     name = link.everOpen ? "lost" : "connecting";
-    sentence = link.everOpen ? "Connection to the microscope lost." : "Connecting to the microscope.";
+    sentence = link.everOpen ? "Connection to the microscope lost." : whyNotConnected();
     const seconds = Math.ceil((link.retryAt - performance.now()) / 1000);
     if (seconds > 0) again = ` Trying again in ${seconds} s.`;
   } else if (link.stats && link.stats.state.name !== "live") {
@@ -201,6 +202,15 @@ function showState() {
   const recent = screen.drawnAt.filter((at) => performance.now() - at < 2000);
   $("shown-fps").textContent =
     recent.length > 1 ? `${fixed(((recent.length - 1) * 1e3) / (recent.at(-1) - recent[0]), 0)} fps shown here` : "";
+}
+
+/** What to do about a stream that has never opened. */
+function whyNotConnected() {
+  if (link.tries < MANY_TRIES) return "Connecting to the microscope.";
+  return link.stats
+    ? "The service answers, but its stream does not come through. If a proxy stands between, it has to pass WebSocket " +
+        "on; or open the page at the service's own address."
+    : "The service does not answer. Is it still running, and is this page's address still its own?";
 }
 
 // ---- what a person does --------------------------------------------------------------------------------------
@@ -348,6 +358,7 @@ function onFrame(frame) {
 function onLink(isOpen, retryMs) {
   link.isOpen = isOpen;
   link.everOpen ||= isOpen;
+  link.tries += isOpen ? 0 : 1;
   link.retryAt = performance.now() + retryMs;
   if (isOpen) {
     link.lastFrameAt = performance.now();
@@ -369,6 +380,7 @@ function onNews({ status, warning, error }) {
 const stream = new FrameStream({ max_fps: MOST_FPS, downscale: 1 }, onFrame, onLink, onNews);
 
 function start() {
+  $("unloaded").remove();
   for (const [name, title] of MAPS) $("colors").add(new Option(title, name));
   $("colors").value = maps.phase;
   $("colors").addEventListener("change", ({ target }) => {

@@ -93,3 +93,18 @@ def test_page_saves_a_frame_under_the_layer_that_it_is(browser: Browser, service
     file: Path = saved(page, "[data-save=npy]")
     assert file.name.startswith("phase-")
     page.context.close()
+
+
+def test_page_behind_a_proxy_that_passes_no_websocket_on_says_what_to_do(page: Page, service: Service) -> None:
+    page.route_web_socket("**/api/v1/stream*", lambda socket: socket.close())
+    page.goto(service.url)
+    expect(page.locator("#notice")).to_contain_text("Connecting to the microscope")
+    expect(page.locator("#notice")).to_contain_text("it has to pass WebSocket on")
+    expect(page.locator("#notice")).to_contain_text("Trying again in")
+
+
+def test_page_whose_programs_do_not_load_says_so(page: Page, service: Service) -> None:
+    page.route("**/web/*.js", lambda route: route.fulfill(status=403))
+    page.goto(service.url)
+    expect(page.locator("#unloaded")).to_contain_text("have not loaded")
+    expect(page.locator("#unloaded")).to_be_visible()
