@@ -12,7 +12,7 @@ from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.artifacts.background_network import INPUTS, OUTPUTS, BackgroundCard, BackgroundNetwork
 from qpi_live.models.artifacts.checksum import forget_checksum, note_checksum
 from qpi_live.models.export.onnx_file import ExportError, commit
-from qpi_live.models.export.precision import stamp
+from qpi_live.models.export.precision import stamped
 from qpi_live.models.training.background_maps import GRID, draw
 from qpi_live.models.training.checkpoint import Checkpoint
 from qpi_live.models.training.cultures import CultureSet
@@ -36,8 +36,7 @@ def export_background(checkpoint: Checkpoint, path: Path, data: Path, probes: in
     Raises:
         ExportError: they differ by 1e-3 rad or more.
     """
-    model = _graph(checkpoint)
-    stamp(model, _card(checkpoint).metadata())
+    model = stamped(_graph(checkpoint), _card(checkpoint).metadata())
     with whole_file(path) as written:
         onnx.save(model, written)
         difference_rad = _difference_rad(checkpoint, BackgroundNetwork(written), CultureSet(data, "validation"), probes)

@@ -17,7 +17,7 @@ from qpi_live.models.artifacts.agreement import Agreement, Probe, compare
 from qpi_live.models.artifacts.checksum import forget_checksum, note_checksum
 from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
-from qpi_live.models.export.precision import PRECISIONS, stamp, to_fp16, to_int8
+from qpi_live.models.export.precision import PRECISIONS, stamped, to_fp16, to_int8
 from qpi_live.models.nets.blocks import LEVEL_STRIDES
 from qpi_live.models.nets.nas_prnet import NasPRNet
 from qpi_live.models.nets.super_prnet import SuperPRNet
@@ -85,7 +85,7 @@ def export(
         half = len(probes) // 2
         model = to_int8(model, [probe.pixels for probe in probes[:half]])
         compared = list(probes[half:])
-    stamp(model, card.metadata())
+    model = stamped(model, card.metadata())
     with whole_file(path) as written:
         onnx.save(model, written)
         agreement = _compare(net, written, compared)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx_ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from onnx_ir.passes import Sequential
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, TopologicalSortPass
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -33,7 +35,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     changed.CopyFrom(model)
     half: onnx.ModelProto = convert_float_to_float16(changed, keep_io_types=True, node_block_list=kept)
     _undo_round_trips(half.graph, constants)
-    return half
+    return tidied(half)
 
 
 def to_int8(model: onnx.ModelProto, frames: Sequence[Pixels]) -> onnx.ModelProto:
@@ -63,14 +65,18 @@ def to_int8(model: onnx.ModelProto, frames: Sequence[Pixels]) -> onnx.ModelProto
         return onnx.load(written)
 
 
-def stamp(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Make `metadata` all that `model` says of itself: exporters also write stack traces with their machine's paths."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]
-    for key, value in metadata.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
+def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without nodes and constants that no output needs, each node behind those that it needs."""
+    # Only in order are the last of the unused nodes found.
+    passes = Sequential(TopologicalSortPass(), RemoveUnusedNodesPass())
+    return onnx_ir.to_proto(passes(onnx_ir.from_proto(model)).model)
+
+
+def stamped(model: onnx.ModelProto, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """A copy of which `metadata` is all it says of itself: exporters also write stack traces with machines' paths."""
+    cleared = ClearMetadataAndDocStringPass()(onnx_ir.from_proto(model)).model
+    cleared.metadata_props.update(metadata)
+    return onnx_ir.to_proto(cleared)
 
 
 def _undo_round_trips(graph: onnx.GraphProto, constants: Mapping[str, NDArray[Any]]) -> None:
@@ -93,31 +99,12 @@ def _undo_round_trips(graph: onnx.GraphProto, constants: Mapping[str, NDArray[An
     for node in graph.node:
         node.input[:] = [final.get(name, name) for name in (_follow(direct, name) for name in node.input)]
         node.output[:] = [final.get(name, f"{name}_halved" if name in final.values() else name) for name in node.output]
-    _keep_what_is_needed(graph)
 
 
 def _follow(direct: Mapping[str, str], name: str) -> str:
     while name in direct:
         name = direct[name]
     return name
-
-
-def _keep_what_is_needed(graph: onnx.GraphProto) -> None:
-    """Drop the nodes and constants that no output needs, and put each node behind those that it needs."""
-    makers = {output: number for number, node in enumerate(graph.node) for output in node.output}
-    needs: dict[int, list[int]] = {}
-    wanted = [makers[output.name] for output in graph.output]
-    while wanted:
-        number = wanted.pop()
-        if number not in needs:
-            needs[number] = [makers[name] for name in graph.node[number].input if name in makers]
-            wanted += needs[number]
-    nodes = [graph.node[number] for number in TopologicalSorter(needs).static_order()]
-    names = {name for node in nodes for name in node.input}
-    constants = [tensor for tensor in graph.initializer if tensor.name in names]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(constants)
 
 
 def _casts_to(node: onnx.NodeProto, kind: int) -> bool:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.artifacts.sizes import Sizes
+from qpi_live.models.export.precision import tidied
 
 _ROWS, _COLUMNS = "rows", "columns"
 
@@ -28,7 +29,7 @@ def for_tensorrt(model: onnx.ModelProto, sizes: Sizes) -> onnx.ModelProto:
     if any(node.op_type == "QuantizeLinear" for node in prepared.graph.node):
         _make_symmetric(prepared.graph)
     del prepared.graph.value_info[:]  # types and sizes of before
-    return prepared
+    return tidied(prepared)
 
 
 def as_bytes(pixels: Pixels) -> NDArray[np.uint8]:
@@ -87,10 +88,6 @@ def _make_symmetric(graph: onnx.GraphProto) -> None:
         kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
-    used = {name for node in kept for name in node.input}
-    constants_used = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(constants_used)
 
 
 def _centre(scale: TensorProto, zero: TensorProto) -> None:

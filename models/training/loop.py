@@ -21,6 +21,7 @@ from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import update_bn
 
 _SETTLING_STEPS = 40
 LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
@@ -289,14 +290,7 @@ class _Loop:
         The running ones lag behind the weights and follow the last few crops; at batches of one or two crops that alone
         moved the background of whole frames by 2 rad (Ioffe & Szegedy 2015, algorithm 2, averages afterwards too).
         """
-        for norm in self._norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average
-        self.net.train()
-        for interferogram, _ in islice(self._batches(), _SETTLING_STEPS):
-            self.net(interferogram)
-        for norm in self._norms:
-            norm.momentum = self.plan.batch_norm_momentum
+        update_bn(islice(self._batches(), _SETTLING_STEPS), self.net)
         if self.world.size > 1:
             for buffer in self.net.buffers():
                 dist.broadcast(buffer, 0)

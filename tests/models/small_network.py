@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.simulation.instrument import Fringes, Instrument, Sensor
 from qpi_live.models.artifacts.network_card import NetworkCard
-from qpi_live.models.export.precision import stamp
+from qpi_live.models.export.precision import stamped
 
 SHAPE = (96, 128)
 BENCH = Instrument(
@@ -86,8 +86,7 @@ def small_network(bit_depth: int = 8, gain: float = 1.0) -> onnx.ModelProto:
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    stamp(model, passport(bit_depth).metadata())
-    return model
+    return stamped(model, passport(bit_depth).metadata())
 
 
 def written(folder: Path, model: onnx.ModelProto, name: str = "small.onnx") -> Path:

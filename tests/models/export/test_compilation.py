@@ -20,7 +20,7 @@ from qpi_live.models.artifacts.tensorrt_library import RTX, TensorRtLibrary, cho
 from qpi_live.models.engines.onnx import SHIPPED
 from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.export.compilation import Plan, check_compiled, compile_network, is_current
-from qpi_live.models.export.precision import stamp, to_fp16, to_int8
+from qpi_live.models.export.precision import stamped, to_fp16, to_int8
 from qpi_live.models.export.tensorrt_graph import for_tensorrt
 from qpi_live.models.training.simulate import simulate_pair
 from qpi_live.service.cli.main import app
@@ -130,7 +130,7 @@ def test_compile_of_what_the_network_is_not_is_refused(
 
 def test_compile_of_a_file_that_qpi_export_did_not_write_is_refused(tmp_path: Path) -> None:
     model = small_network()
-    stamp(model, {})
+    model = stamped(model, {})
     with pytest.raises(EngineUnavailable, match="expected a network exported by `qpi export`"):
         compile_network(plan(tmp_path, written(tmp_path, model)), OnnxLibrary(), None, quiet)
     with pytest.raises(EngineUnavailable, match=r"expected a network at .*none\.onnx, got no such file"):
