@@ -24,8 +24,9 @@ from qpi_live.bench.report import console, finish
 from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, ssim
 from qpi_live.models.nets.connections import load_connections, random_connections
 from qpi_live.models.training.checkpoint import Checkpoint, NetSpec
-from qpi_live.models.training.loop import TrainingPlan, pick_device
 from qpi_live.models.training.pairs import PairSet
+from qpi_live.models.training.plan import TrainingPlan
+from qpi_live.models.training.processes import pick_device
 from qpi_live.models.training.train import train
 from rich.progress import track
 from rich.table import Table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ import torch
 from numpy.random import default_rng
 from qpi_live.models.classical.block_map import EDGE, RIDGE, SETTLING_RAD, SETTLING_RIDGE, SETTLING_ROUNDS
 from qpi_live.models.training.background_maps import GRID, BackgroundSample, draw
-from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec, RunRecord
+from qpi_live.models.training.checkpoint import Checkpoint, NetSpec, RunRecord, start_from
 from qpi_live.models.training.cultures import CultureSet
-from qpi_live.models.training.loop import BEST, LAST, LOG, epoch_bar, learning_rate, start_from
+from qpi_live.models.training.plan import learning_rate
+from qpi_live.models.training.run_folder import RunFolder, epoch_bar
 from torch import Tensor, nn
 
 SPEC = NetSpec("background")
@@ -175,7 +175,7 @@ class _Loop:
     def __init__(
         self, folder: Path, data: Path, plan: BackgroundPlan, start: dict[str, Tensor] | None, started_from: str
     ) -> None:
-        self.folder, self.plan = folder, plan
+        self.folder, self.plan = RunFolder(folder), plan
         if plan.threads:
             torch.set_num_threads(plan.threads)
         self.cultures = CultureSet(data, "train")
@@ -255,15 +255,8 @@ class _Loop:
         return float(np.median(scores)), float(np.quantile(scores, 0.1))
 
     def _restore(self, start: dict[str, Tensor] | None, started_from: str) -> Checkpoint:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        last = self.folder / LAST
-        if last.exists():
-            state = Checkpoint.load(last)
-            if state.spec != SPEC:
-                raise CheckpointError(
-                    f"expected a run of the learned background in {self.folder}, got one of {state.spec.name}; "
-                    "name another folder"
-                )
+        state = self.folder.last(SPEC)
+        if state is not None:
             self.optimizer.load_state_dict(state.optimizer["adam"])
             self.net.load_state_dict(state.optimizer["weights"])
             started_from = state.record.started_from
@@ -287,9 +280,7 @@ class _Loop:
         self.state.model = self.average.state_dict()
         self.state.optimizer = {"adam": self.optimizer.state_dict(), "weights": self.net.state_dict()}
         self.state.elapsed_s = monotonic() - self.began_s
-        self.state.save(self.folder / LAST)
-        if is_best:
-            self.state.save(self.folder / BEST)
+        self.folder.save(self.state, is_best)
 
     def _log(self, loss: float, median_db: float, tenth_db: float) -> None:
         row: dict[str, Any] = {
@@ -301,13 +292,7 @@ class _Loop:
             "median_db": f"{median_db:.2f}",
             "tenth_db": f"{tenth_db:.2f}",
         }
-        path = self.folder / LOG
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        self.folder.log(row)
 
 
 _Q = torch.from_numpy(GRID.orthonormal.astype(np.float32))

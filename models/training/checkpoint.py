@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +36,9 @@ class NetSpec:
 
     name: str
     connections: tuple[Connection, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} with {len(self.connections)} connections" if self.connections else self.name
 
     def build(self) -> nn.Module:
         """The network, freshly initialised from torch's random state.
@@ -209,3 +213,19 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     if any(name.startswith("features.") for name in weights):
         return {f"encoder.{name}": value for name, value in from_imagenet(weights).items()}
     return dict(weights)
+
+
+def start_from(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy `weights` into `net` by name; parts of the net that they do not name keep their random start.
+
+    Raises:
+        CheckpointError: a name or a shape that the net has not.
+    """
+    try:
+        unexpected = net.load_state_dict(dict(weights), strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise CheckpointError(f"expected weights of this network's shapes, got others: {error}") from error
+    if unexpected:
+        raise CheckpointError(
+            f"expected weights of this network, got {len(unexpected)} others, first {unexpected[0]!r}"
+        )

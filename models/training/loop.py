@@ -2,82 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec, RunRecord, TrainedOn
+from qpi_live.models.training.checkpoint import Checkpoint, NetSpec, RunRecord, TrainedOn, start_from
 from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from qpi_live.models.training.plan import TrainingPlan, learning_rate
+from qpi_live.models.training.processes import Processes, World, pick_device
+from qpi_live.models.training.run_folder import RunFolder, epoch_bar
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import update_bn
 
 _SETTLING_STEPS = 40
-LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """How a run is trained. The defaults are the paper's (Shu 2022 §2B), but for the learning rate's decay.
-
-    Attributes:
-        crop: edge of the square training crops, in pixels; a multiple of 32.
-        crops_per_frame: random crops that an epoch takes of every frame.
-        batch: crops per step and process.
-        epochs: how many epochs; with `minutes` set, at most.
-        minutes: time to train in all, over every resumption; None: until the epochs are done.
-        learning_rate: of Adam, at its highest.
-        warm_up: part of the run over which the rate rises from zero.
-        decays: whether it then falls to nothing along a cosine, or stays.
-        gradient_limit: longest gradient norm.
-        batch_norm_momentum: share of a new batch in the running statistics.
-        batch_norm_frozen_from: part of the run after which the next epoch, and all that follow, leave the statistics as
-            they are, so that training sees what inference will; 0: as the start brings them; 1: never.
-        validate_every: epochs between validations.
-        validation_frames: how many frames of the split are looked at; None: all.
-        seed: of the initial weights and of every crop.
-        threads: CPU threads; None leaves torch's choice.
-        stop_after: stop once so many epochs are done, to go on another time; None: the plan's end.
-        device: `auto`, `cpu` or `cuda`.
-        mixed_precision: forward passes of training in bfloat16; None: on a GPU. Validation is always in float32.
-    """
-
-    crop: int = 512
-    crops_per_frame: int = 1
-    batch: int = 2
-    epochs: int = 200
-    minutes: float | None = None
-    learning_rate: float = 0.008
-    warm_up: float = 0.02
-    decays: bool = True
-    gradient_limit: float = 1.0
-    batch_norm_momentum: float = 0.05
-    batch_norm_frozen_from: float = 1.0
-    validate_every: int = 1
-    validation_frames: int | None = None
-    seed: int = 0
-    threads: int | None = None
-    stop_after: int | None = None
-    device: str = "auto"
-    mixed_precision: bool | None = None
-
-    def __post_init__(self) -> None:
-        if self.crop < 32 or self.crop % 32:
-            raise ValueError(f"expected a crop that 32 divides, got {self.crop}; 256 and 512 are usual")
-        for name in ("batch", "epochs", "crops_per_frame", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
 
 
 Loss = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
@@ -122,39 +68,14 @@ class TrainingRun:
         # thread is made: threads inherit it.
         torch.set_flush_denormal(True)
         try:
-            with _processes() as world:
+            with Processes() as world:
                 return _Loop(self, world).run()
         finally:
             torch.set_flush_denormal(False)
 
 
-@dataclass(frozen=True, slots=True)
-class _World:
-    """torchrun's processes; one where there is no torchrun."""
-
-    rank: int = 0
-    size: int = 1
-
-
-class _Processes(AbstractContextManager[_World]):
-    def __enter__(self) -> _World:
-        self._joined = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        if not self._joined:
-            return _World()
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return _World(dist.get_rank(), dist.get_world_size())
-
-    def __exit__(self, *_: object) -> None:
-        if self._joined:
-            dist.destroy_process_group()
-
-
-def _processes() -> _Processes:
-    return _Processes()
-
-
 class _Loop:
-    def __init__(self, run: TrainingRun, world: _World) -> None:
+    def __init__(self, run: TrainingRun, world: World) -> None:
         self.run_ = run
         self.plan = run.plan
         self.world = world
@@ -172,6 +93,7 @@ class _Loop:
         for norm in self._norms:
             norm.momentum = self.plan.batch_norm_momentum
         self.optimizer = torch.optim.Adam(self.net.parameters(), self.plan.learning_rate, fused=True)
+        self.folder = RunFolder(run.folder)
         self.state = self._restore()
         self.trained: nn.Module = self.net if world.size == 1 else DistributedDataParallel(self.net)
         self.began_s = monotonic() - self.state.elapsed_s
@@ -195,8 +117,7 @@ class _Loop:
             if is_best:
                 self.state.best_psnr_db = psnr_db
             if self.world.rank == 0:
-                self._save(is_best)
-                self._log(loss, psnr_db, progress)
+                self._keep(is_best, loss, progress)
         return self.state
 
     def progress(self) -> float:
@@ -316,15 +237,8 @@ class _Loop:
 
     def _restore(self) -> Checkpoint:
         run = self.run_
-        run.folder.mkdir(parents=True, exist_ok=True)
-        last = run.folder / LAST
-        if last.exists():
-            state = Checkpoint.load(last)
-            if state.spec != run.spec:
-                raise CheckpointError(
-                    f"expected a run of {run.spec.name} with {len(run.spec.connections)} connections in {run.folder}, "
-                    f"got one of {state.spec.name} with {len(state.spec.connections)}; name another folder"
-                )
+        state = self.folder.last(run.spec)
+        if state is not None:
             self.net.load_state_dict(state.model)
             self.optimizer.load_state_dict(state.optimizer)
         else:
@@ -345,98 +259,21 @@ class _Loop:
         state.record = RunRecord.model_validate(facts)
         return state
 
-    def _save(self, is_best: bool) -> None:
-        self.state.model = self.net.state_dict()
-        self.state.optimizer = self.optimizer.state_dict()
-        self.state.elapsed_s = monotonic() - self.began_s
-        self.state.save(self.run_.folder / LAST)
-        if is_best:
-            self.state.save(self.run_.folder / BEST)
-
-    def _log(self, loss: float, psnr_db: float, progress: float) -> None:
-        row = {
-            "epoch": self.state.epoch,
-            "samples": self.state.samples,
-            "elapsed_s": round(self.state.elapsed_s, 1),
-            "learning_rate": f"{learning_rate(self.plan, progress):.3g}",
-            "loss": f"{loss:.6g}",
-            "validation_psnr_db": f"{psnr_db:.2f}",
-            **{name: f"{value:.5g}" for name, value in self.run_.columns(self.net).items()},
-        }
-        path = self.run_.folder / LOG
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
-
-
-def start_from(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy `weights` into `net` by name; parts of the net that they do not name keep their random start.
-
-    Raises:
-        CheckpointError: a name or a shape that the net has not.
-    """
-    try:
-        unexpected = net.load_state_dict(dict(weights), strict=False).unexpected_keys
-    except RuntimeError as error:
-        raise CheckpointError(f"expected weights of this network's shapes, got others: {error}") from error
-    if unexpected:
-        raise CheckpointError(
-            f"expected weights of this network, got {len(unexpected)} others, first {unexpected[0]!r}"
+    def _keep(self, is_best: bool, loss: float, progress: float) -> None:
+        """Write the checkpoint and the log's row."""
+        state = self.state
+        state.model = self.net.state_dict()
+        state.optimizer = self.optimizer.state_dict()
+        state.elapsed_s = monotonic() - self.began_s
+        self.folder.save(state, is_best)
+        self.folder.log(
+            {
+                "epoch": state.epoch,
+                "samples": state.samples,
+                "elapsed_s": round(state.elapsed_s, 1),
+                "learning_rate": f"{learning_rate(self.plan, progress):.3g}",
+                "loss": f"{loss:.6g}",
+                "validation_psnr_db": f"{state.psnr_db:.2f}",
+                **{name: f"{value:.5g}" for name, value in self.run_.columns(self.net).items()},
+            }
         )
-
-
-class Schedule(Protocol):
-    """What a plan says of its learning rate; see `TrainingPlan`."""
-
-    @property
-    def learning_rate(self) -> float: ...  # noqa: D102
-
-    @property
-    def warm_up(self) -> float: ...  # noqa: D102
-
-    @property
-    def decays(self) -> bool: ...  # noqa: D102
-
-
-def learning_rate(plan: Schedule, progress: float) -> float:
-    """The rate at `progress` 0 … 1: a linear rise, then constant or half a cosine down to a thousandth."""
-    if progress < plan.warm_up:
-        return plan.learning_rate * max(progress / plan.warm_up, 0.01)
-    if not plan.decays:
-        return plan.learning_rate
-    through = (progress - plan.warm_up) / (1 - plan.warm_up)
-    return plan.learning_rate * max(0.001, 0.5 * (1 + math.cos(math.pi * min(through, 1.0))))
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto`: this process's GPU where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    return torch.device(name)
-
-
-class epoch_bar(AbstractContextManager[Callable[[], None]]):  # noqa: N801 - reads as a function
-    """A progress bar over one epoch's steps; silent in all processes but the first."""
-
-    def __init__(self, epoch: int, steps: int, is_shown: bool) -> None:
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            disable=not is_shown,
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=steps, epoch=epoch)
-
-    def __enter__(self) -> Callable[[], None]:
-        self._progress.start()
-        return lambda: self._progress.advance(self._task)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

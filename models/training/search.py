@@ -8,8 +8,9 @@ from typing import Any, cast
 from qpi_live.models.nets.connections import ALL_CONNECTIONS, SPARSEMASK_CONNECTIONS
 from qpi_live.models.nets.super_prnet import SuperPRNet
 from qpi_live.models.training.checkpoint import Checkpoint, NetSpec
-from qpi_live.models.training.loop import TrainingPlan, TrainingRun
+from qpi_live.models.training.loop import TrainingRun
 from qpi_live.models.training.loss import BINARY_RATIO, SPARSITY_RATIO, binary_loss, mixed_gradient_error, sparsity_loss
+from qpi_live.models.training.plan import TrainingPlan
 from torch import Tensor, nn
 
 PRETRAINING_SHARE = 1 / 3
@@ -41,7 +42,13 @@ def search(
         binary_ratio: α.
         sparsity_ratio: β.
         start: encoder weights to start from.
+
+    Raises:
+        ValueError: no such space.
     """
+
+    if space not in SPACES:
+        raise ValueError(f"expected a space among {', '.join(SPACES)}, got {space!r}")
 
     def loss(net: nn.Module, phase: Tensor, true_phase: Tensor, progress: float) -> Tensor:
         total = mixed_gradient_error(phase, true_phase)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from qpi_live.models.training.checkpoint import Checkpoint, NetSpec
-from qpi_live.models.training.loop import TrainingPlan, TrainingRun
+from qpi_live.models.training.loop import TrainingRun
 from qpi_live.models.training.loss import mixed_gradient_error, root_mixed_gradient_error
+from qpi_live.models.training.plan import TrainingPlan
 from torch import Tensor, nn
 
 PHASE_LOSSES = {"mixge": mixed_gradient_error, "root-mixge": root_mixed_gradient_error}

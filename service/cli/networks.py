@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from qpi_live.service.cli.console import bar, one_clear_line, print_table
 from qpi_live.service.cli.frames import read_frames
-from qpi_live.service.cli.train import Folder
+from qpi_live.service.cli.options import Background, Pairs
 
 if TYPE_CHECKING:
     from qpi_live.models.artifacts.agreement import Probe
@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: Folder,
+    data: Pairs,
     folder: Annotated[Path, typer.Argument(help="Folder to write scores.csv and pictures to.")],
     networks: Annotated[list[Path] | None, typer.Argument(help="Networks of `qpi export` (ONNX).")] = None,
     split: Annotated[str, typer.Option(help="Which pairs.")] = "test",
     classical: Annotated[
         bool, typer.Option(help="Also the classical chain, with and without a calibration frame.")
     ] = True,
-    background: Annotated[
-        list[str] | None,
-        typer.Option(help="Also the classical chain with this background: learned, or the file of a learned one."),
-    ] = None,
+    background: Background = None,
 ) -> None:
     """Measure networks on pairs they never saw, beside the classical chain on the same frames."""
     with one_clear_line():

@@ -9,13 +9,24 @@ from typing import Annotated
 import typer
 from qpi_live.service.cli.console import bar, one_clear_line, print_table
 from qpi_live.service.cli.frames import read_frames
+from qpi_live.service.cli.options import (
+    Channel,
+    Frames,
+    NewFolder,
+    Processes,
+    Recording,
+    SetSeed,
+    Size,
+    Training,
+    Validation,
+)
 
 
 def instrument(
-    recording: Annotated[str, typer.Argument(help="A camera, as for `qpi serve --camera`: replay:PATH, …")],
+    recording: Recording,
     out: Annotated[Path, typer.Argument(help="Instrument file to write (JSON).")],
-    frames: Annotated[int, typer.Option(help="Frames to measure.")] = 4,
-    size: Annotated[int | None, typer.Option(help="Edge of the measured frames; whole frames by default.")] = None,
+    frames: Frames = 4,
+    size: Size = None,
     write_size: Annotated[int | None, typer.Option(help="Edge of the frames the instrument file is for.")] = 1024,
     wavelength_nm: Annotated[float | None, typer.Option(help="Where the recording does not say.")] = None,
     pixel_um: Annotated[
@@ -23,7 +34,7 @@ def instrument(
     ] = None,
     magnification: Annotated[float | None, typer.Option(help="From object to sensor, beside --pixel-um.")] = None,
     name: Annotated[str, typer.Option(help="Name of the instrument.")] = "",
-    channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
+    channel: Channel = "",
 ) -> None:
     """Measure an instrument from a few real frames: carrier, band limit, beam, contrast, noise, aberration."""
     from qpi_live.camera.optics import Optics, StatedOptics
@@ -60,16 +71,16 @@ def instrument(
 
 def pairs(
     instrument: Annotated[Path, typer.Argument(help="Instrument file of `qpi instrument`.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
-    training: Annotated[int, typer.Option(help="Pairs to train on.")] = 276,
-    validation: Annotated[int, typer.Option(help="Pairs to validate on.")] = 60,
+    folder: NewFolder,
+    training: Training = 276,
+    validation: Validation = 60,
     test: Annotated[int, typer.Option(help="Pairs to measure on, never seen in training.")] = 62,
     size: Annotated[int | None, typer.Option(help="Edge of the frames; the instrument's own by default.")] = None,
-    seed: Annotated[int, typer.Option(min=1, help="From 1; same seed, same pairs.")] = 1,
+    seed: SetSeed = 1,
     mix: Annotated[
         str | None, typer.Option(help="Share of each condition, as in nominal=0.6,dense=0.3,harsh=0.1, the default.")
     ] = None,
-    processes: Annotated[int, typer.Option(help="How many simulate side by side.")] = 2,
+    processes: Processes = 2,
 ) -> None:
     """Simulate pairs of interferogram and true phase, of a measured instrument under varied conditions."""
     from qpi_live.camera.simulation.instrument import Instrument
@@ -86,12 +97,12 @@ def pairs(
 
 
 def label(
-    recording: Annotated[str, typer.Argument(help="A camera, as for `qpi serve --camera`: replay:PATH, …")],
-    folder: Annotated[Path, typer.Argument(help="Folder of pairs to write.")],
+    recording: Recording,
+    folder: NewFolder,
     calibration: Annotated[Path | None, typer.Option(help="File of a sample-free interferogram.")] = None,
-    frames: Annotated[int, typer.Option(help="Frames to look at.")] = 398,
-    size: Annotated[int | None, typer.Option(help="Edge of the frames; whole frames by default.")] = None,
-    channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
+    frames: Frames = 398,
+    size: Size = None,
+    channel: Channel = "",
 ) -> None:
     """Make pairs of real frames by the classical chain, leaving out those whose phase cannot be trusted."""
     from qpi_live.camera.files.image_file import read_image
@@ -116,7 +127,7 @@ def label(
 def gather(
     interferograms: Annotated[Path, typer.Argument(help="Folder of interferograms (.npy, TIFF, PNG, BMP).")],
     phases: Annotated[Path, typer.Argument(help="Folder of phases in rad, of the same names (.npy, TIFF).")],
-    folder: Annotated[Path, typer.Argument(help="Folder of pairs to write.")],
+    folder: NewFolder,
 ) -> None:
     """Make a folder of pairs from your own interferograms and phases."""
     from qpi_live.models.training.label import read_pairs, write_split
@@ -128,11 +139,11 @@ def gather(
 
 
 def cultures(
-    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
-    training: Annotated[int, typer.Option(help="Cultures to train on.")] = 1500,
-    validation: Annotated[int, typer.Option(help="Cultures to validate on.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the whole set.")] = 1,
-    processes: Annotated[int, typer.Option(help="How many render side by side.")] = 2,
+    folder: NewFolder,
+    training: Training = 1500,
+    validation: Validation = 64,
+    seed: SetSeed = 1,
+    processes: Processes = 2,
 ) -> None:
     """Render cells without a microscope: what the learned background trains on."""
     from qpi_live.models.training.cultures import render_cultures

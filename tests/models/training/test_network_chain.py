@@ -23,8 +23,7 @@ from qpi_live.models.errors import EngineUnavailable, InferenceError  # noqa: E4
 from qpi_live.models.export.onnx_file import ExportError, GreyToPhase, export  # noqa: E402
 from qpi_live.models.nets.connections import ALL_CONNECTIONS, load_connections  # noqa: E402
 from qpi_live.models.nets.nas_prnet import NasPRNet  # noqa: E402
-from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError  # noqa: E402
-from qpi_live.models.training.loop import start_from  # noqa: E402
+from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, start_from  # noqa: E402
 from qpi_live.models.training.pairs import PairSet  # noqa: E402
 from qpi_live.models.training.prune import inherited_weights, lowest_threshold, prune  # noqa: E402
 from qpi_live.models.training.simulate import parse_mix, simulate_pair  # noqa: E402
