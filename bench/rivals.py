@@ -111,7 +111,7 @@ def main(
 @torch.inference_mode()
 def _judge(trained: Checkpoint, pairs: PairSet, frames: int) -> dict[str, Any]:
     """Medians over `frames` of each condition at full size: PSNR in dB on the 0–12 rad scale, and SSIM."""
-    device = pick_device("auto")
+    device = pick_device()
     net = trained.network().to(device)
     psnrs: dict[str, list[float]] = {}
     similarities: list[float] = []

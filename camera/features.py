@@ -115,13 +115,3 @@ def read_settings(path: Path) -> dict[str, FeatureValue]:
     if not isinstance(loaded, dict) or not all(isinstance(value, FeatureValue) for value in loaded.values()):
         raise CameraUnavailable(f'expected only lines like ExposureTime = 2000.0 (or "Name": value) in {path}')
     return loaded
-
-
-def write_settings(path: Path, settings: Mapping[str, FeatureValue]) -> None:
-    """Write what `read_settings` reads: TOML where the name ends in .toml, else JSON."""
-    if path.suffix.lower() == ".toml":
-        # A JSON scalar is a TOML scalar too, since names of features are plain words.
-        text = "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items())
-    else:
-        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8")

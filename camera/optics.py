@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import tau
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,6 @@ class Optics:
         if self.numerical_aperture is None or self.wavelength_m is None or self.object_pixel_m is None:
             return None
         return self.numerical_aperture / self.wavelength_m * self.object_pixel_m
-
-    @property
-    def opd_m_per_rad(self) -> float | None:
-        """Optical path difference of one radian of phase: λ/2π, in metres; None where the wavelength is not known."""
-        return None if self.wavelength_m is None else self.wavelength_m / tau
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,6 @@ class BackgroundPlan:
         seed: of the first weights and of every map.
         threads: CPU threads; None leaves torch's choice.
         stop_after: stop once so many epochs are done, to go on another time; None: the plan's end.
-        decays: whether the rate falls at all.
     """
 
     epochs: int = 400
@@ -54,7 +53,6 @@ class BackgroundPlan:
     seed: int = 0
     threads: int | None = None
     stop_after: int | None = None
-    decays: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "batch", "validation_maps"):

@@ -24,6 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import update_bn
 
 _SETTLING_STEPS = 40
+_BATCH_NORM_MOMENTUM = 0.05  # share of a new batch in the running statistics; batches are small
+_LONGEST_GRADIENT = 1.0
 
 
 Loss = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
@@ -81,7 +83,7 @@ class _Loop:
         self.world = world
         if self.plan.threads:
             torch.set_num_threads(self.plan.threads)
-        self.device = pick_device(self.plan.device)
+        self.device = pick_device()
         self.train = PairSet(run.data, "train")
         self.validation = PairSet(run.data, "validation")
         if min(self.train.shape) < self.plan.crop:
@@ -91,7 +93,7 @@ class _Loop:
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._norms = [module for module in self.net.modules() if isinstance(module, nn.BatchNorm2d)]
         for norm in self._norms:
-            norm.momentum = self.plan.batch_norm_momentum
+            norm.momentum = _BATCH_NORM_MOMENTUM
         self.optimizer = torch.optim.Adam(self.net.parameters(), self.plan.learning_rate, fused=True)
         self.folder = RunFolder(run.folder)
         self.state = self._restore()
@@ -152,7 +154,7 @@ class _Loop:
             self.optimizer.zero_grad(set_to_none=True)
             # bfloat16's exponents are float32's: no loss scaling is needed.
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.plan.gradient_limit)
+            nn.utils.clip_grad_norm_(self.net.parameters(), _LONGEST_GRADIENT)
             self.optimizer.step()
             self.run_.after_step(self.net)
             total += loss.item()
@@ -167,16 +169,13 @@ class _Loop:
         return torch.autocast(self.device.type, torch.bfloat16) if is_mixed else nullcontext()
 
     def _steps_per_epoch(self) -> int:
-        crops = len(self.train) * self.plan.crops_per_frame
-        return max(1, crops // (self.plan.batch * self.world.size))
+        return max(1, len(self.train) // (self.plan.batch * self.world.size))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This process's share of the epoch, a function of seed, epoch and rank: a resumed epoch is the same epoch."""
         epoch = self.state.epoch
         rng = np.random.default_rng((self.plan.seed, epoch, self.world.rank))
-        frames = [
-            n for lap in range(self.plan.crops_per_frame) for n in self.train.epoch_order(self.plan.seed + lap, epoch)
-        ]
+        frames = list(self.train.epoch_order(self.plan.seed, epoch))
         mine = frames[self.world.rank :: self.world.size]
         for step in range(self._steps_per_epoch()):
             numbers = [mine[(step * self.plan.batch + i) % len(mine)] for i in range(self.plan.batch)]

@@ -13,15 +13,11 @@ class TrainingPlan:
 
     Attributes:
         crop: edge of the square training crops, in pixels; a multiple of 32.
-        crops_per_frame: random crops that an epoch takes of every frame.
         batch: crops per step and process.
         epochs: how many epochs; with `minutes` set, at most.
         minutes: time to train in all, over every resumption; None: until the epochs are done.
         learning_rate: of Adam, at its highest.
-        warm_up: part of the run over which the rate rises from zero.
-        decays: whether it then falls to nothing along a cosine, or stays.
-        gradient_limit: longest gradient norm.
-        batch_norm_momentum: share of a new batch in the running statistics.
+        warm_up: part of the run over which the rate rises from zero; it then falls along a cosine.
         batch_norm_frozen_from: part of the run after which the next epoch, and all that follow, leave the statistics as
             they are, so that training sees what inference will; 0: as the start brings them; 1: never.
         validate_every: epochs between validations.
@@ -29,33 +25,27 @@ class TrainingPlan:
         seed: of the initial weights and of every crop.
         threads: CPU threads; None leaves torch's choice.
         stop_after: stop once so many epochs are done, to go on another time; None: the plan's end.
-        device: `auto`, `cpu` or `cuda`.
         mixed_precision: forward passes of training in bfloat16; None: on a GPU. Validation is always in float32.
     """
 
     crop: int = 512
-    crops_per_frame: int = 1
     batch: int = 2
     epochs: int = 200
     minutes: float | None = None
     learning_rate: float = 0.008
     warm_up: float = 0.02
-    decays: bool = True
-    gradient_limit: float = 1.0
-    batch_norm_momentum: float = 0.05
     batch_norm_frozen_from: float = 1.0
     validate_every: int = 1
     validation_frames: int | None = None
     seed: int = 0
     threads: int | None = None
     stop_after: int | None = None
-    device: str = "auto"
     mixed_precision: bool | None = None
 
     def __post_init__(self) -> None:
         if self.crop < 32 or self.crop % 32:
             raise ValueError(f"expected a crop that 32 divides, got {self.crop}; 256 and 512 are usual")
-        for name in ("batch", "epochs", "crops_per_frame", "validate_every"):
+        for name in ("batch", "epochs", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
 
@@ -69,15 +59,10 @@ class Schedule(Protocol):
     @property
     def warm_up(self) -> float: ...  # noqa: D102
 
-    @property
-    def decays(self) -> bool: ...  # noqa: D102
-
 
 def learning_rate(plan: Schedule, progress: float) -> float:
-    """The rate at `progress` 0 … 1: a linear rise, then constant or half a cosine down to a thousandth."""
+    """The rate at `progress` 0 … 1: a linear rise, then half a cosine down to a thousandth."""
     if progress < plan.warm_up:
         return plan.learning_rate * max(progress / plan.warm_up, 0.01)
-    if not plan.decays:
-        return plan.learning_rate
     through = (progress - plan.warm_up) / (1 - plan.warm_up)
     return plan.learning_rate * max(0.001, 0.5 * (1 + math.cos(math.pi * min(through, 1.0))))

@@ -33,10 +33,10 @@ class Processes(AbstractContextManager[World]):
             dist.destroy_process_group()
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto`: this process's GPU where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
+def pick_device() -> torch.device:
+    """This process's GPU where there is one, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    return torch.device(name)
+    return torch.device("cuda")

@@ -31,7 +31,9 @@ class RunFolder:
             return None
         state = Checkpoint.load(path)
         if state.spec != spec:
-            raise CheckpointError(f"expected a run of {spec} in {self._folder}, got one of {state.spec}; name another")
+            raise CheckpointError(
+                f"expected a run of {spec} in {self._folder}, got one of {state.spec}; name another folder"
+            )
         return state
 
     def save(self, state: Checkpoint, is_best: bool) -> None:

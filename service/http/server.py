@@ -131,12 +131,6 @@ def _not_free(host: str, port: int, error: OSError) -> SettingsError:
     )
 
 
-def url_of(listening: socket.socket) -> str:
-    """Where a browser on this machine finds the service behind the socket."""
-    host, port = listening.getsockname()[:2]
-    return url(host, port)
-
-
 def url(host: str, port: int) -> str:
     """`http://host:port`, where a host may be an IPv6 address."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -28,11 +28,6 @@ class Mailbox(Generic[Item]):
         self._item: Item | None = None
         self._closed = False
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the box takes no more."""
-        return self._closed
-
     def offer(self, item: Item) -> None:
         """Put an item in, in place of one nobody took yet; a closed box takes nothing and counts nothing."""
         with self._changed:

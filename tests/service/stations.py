@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from qpi_live.service.api.app import build_app
-from qpi_live.service.http.server import listen, make_server, url_of
+from qpi_live.service.http.server import listen, make_server, url
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.station import Station
 
@@ -90,7 +90,7 @@ class Serving:
         thread.start()
         self._running.append((server, thread))
         assert server.up.wait(PATIENCE_S)
-        return url_of(listening)
+        return url(*listening.getsockname()[:2])
 
     def stop(self) -> None:
         """Stop them all, whatever their clients do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -22,7 +23,7 @@ from qpi_live.camera.errors import (
     FeatureMissing,
     FeatureRefused,
 )
-from qpi_live.camera.features import ConfigurableCamera, read_settings, write_settings
+from qpi_live.camera.features import ConfigurableCamera, read_settings
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.genicam.camera import GenicamCamera
 from qpi_live.camera.genicam.capture_link import CaptureLink
@@ -568,8 +569,10 @@ def test_settings_survive_a_file(open_virtual: OpenVirtual, tmp_path: Path) -> N
     first.set_feature("Gain", 6.0)
     first.set_feature("ExposureTime", 700.0)
     first.set_feature("PixelFormat", "Mono12p")
+    saved = first.save_settings()
+    (tmp_path / "settings.json").write_text(json.dumps(saved))
+    (tmp_path / "settings.toml").write_text("".join(f"{name} = {json.dumps(saved[name])}\n" for name in saved))
     for name in ("settings.toml", "settings.json"):
-        write_settings(tmp_path / name, first.save_settings())
         assert read_settings(tmp_path / name) == first.save_settings()
     second = open_virtual("VC0001", settings_file=tmp_path / "settings.toml")
     assert second.save_settings() == first.save_settings()
