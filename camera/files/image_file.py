@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError, ImageTooLarge, check_size
 from qpi_live.camera.files.missing import filled
+from qpi_live.camera.files.npy_header import PLAIN_ONLY, read_npy_header
 from qpi_live.camera.files.tiff_page import tiff_page, without_colour
 from qpi_live.camera.frame import Pixels, as_pixels
 
@@ -160,18 +161,9 @@ def _are_grey_values(values: NDArray[np.generic], lowest: float, highest: float)
 
 def _decode_npy(data: bytes, max_px: int, kinds: str) -> NDArray[np.generic]:
     stream = BytesIO(data)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        version = np.lib.format.read_magic(stream)
-        if version not in readers:
-            raise ImageFileError(f"expected .npy version 1.0 or 2.0, got {version[0]}.{version[1]}; save a plain array")
-        shape, fortran_order, dtype = readers[version](stream)
-    except ImageFileError:
-        raise
-    except Exception as error:  # NumPy's header parser lets many kinds out; none may reach a client as a crash
-        raise ImageFileError(f"expected a sound .npy header, got one that NumPy refuses ({error})") from error
+    shape, fortran_order, dtype = read_npy_header(stream)
     if dtype.kind not in kinds:
-        raise ImageFileError(f"expected real grey values, got {dtype}; pickled or structured arrays are never read")
+        raise ImageFileError(PLAIN_ONLY.format(dtype))
     check_size(shape, max_px, dtype.itemsize)
     expected = math.prod(shape) * dtype.itemsize
     if len(data) - stream.tell() != expected:

@@ -14,6 +14,7 @@ import numpy as np
 from qpi_live.camera.files.bounded_file import read_exactly, size_of
 from qpi_live.camera.files.contents import Contents, Facts, Stack, optics_of, rate_of
 from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError
+from qpi_live.camera.files.npy_header import read_npy_header
 from qpi_live.camera.files.readers.tiff_pages import FlatFrames
 
 RAW_SUFFIXES = (".raw", ".bin", ".dat")
@@ -70,7 +71,7 @@ def _member_stack(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo,
 
 
 def _npy_stack(path: Path, name: str, file: BinaryIO, start: int) -> Stack:
-    shape, is_fortran, dtype = _npy_header(file)
+    shape, is_fortran, dtype = read_npy_header(file)
     frame_shape, frames = _frame_shape(shape, dtype)
     offset = file.tell()
     if is_fortran and len(shape) > 1:
@@ -108,22 +109,6 @@ def _fortran_stack(
         lambda frame, _: values[frame],
         promised=len(values),
     )
-
-
-def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        version = np.lib.format.read_magic(file)
-        if version not in readers:
-            raise ImageFileError(f"expected .npy version 1.0 or 2.0, got {version[0]}.{version[1]}; save a plain array")
-        shape, is_fortran, dtype = readers[version](file)
-    except ImageFileError:
-        raise
-    except Exception as error:  # NumPy's header parser lets many kinds out
-        raise ImageFileError(f"expected a sound .npy header, got one that NumPy refuses ({error})") from error
-    if dtype.hasobject or dtype.kind == "V":
-        raise ImageFileError(f"expected real grey values, got {dtype}; pickled or structured arrays are never read")
-    return shape, is_fortran, dtype
 
 
 def _frame_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tuple[int, ...], int]:
