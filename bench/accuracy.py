@@ -1,4 +1,4 @@
-"""How right engines are: on simulated frames of known phase, and beside the classical chain on a real hologram.
+"""Measures the accuracy of engines: on simulated frames of known phase, and beside the chain on a real hologram.
 
     python bench/accuracy.py --engine nasprnet --engine goldstein
     python bench/accuracy.py --condition harsh --frames 32 --instrument my-instrument.json --json result.json

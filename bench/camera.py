@@ -1,4 +1,4 @@
-"""How fast, how complete and how unobtrusive a GenICam camera streams.
+"""Measures a GenICam camera's stream: its rate, its losses, its load on the machine.
 
     python bench/camera.py
     python bench/camera.py --soak 600 --restarts 100 --json result.json

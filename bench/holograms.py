@@ -1,4 +1,4 @@
-"""How unwrapping does on other people's holograms, and what residues cost.
+"""Measures unwrapping on real holograms, and the cost of residues.
 
     QPI_HOLOGRAMS=DIR python bench/holograms.py
     python bench/holograms.py --holograms DIR --cases DIR --pictures OUT --json result.json

@@ -1,13 +1,13 @@
-"""How long engines take from interferogram to unwrapped phase.
+"""Measures the time from interferogram to unwrapped phase, engine by engine.
 
     python bench/latency.py --engine goldstein
     python bench/latency.py --engine nasprnet.onnx --engine goldstein --checkpoint RUN/best.pt
     python bench/latency.py --engine nasprnet.trt --engine goldstein-cuda --json result.json
 
-Serialized latency (one frame at a time, from grey values on the host to phase on the host) and saturated throughput
-(the live line with a queue that is never empty) are different figures and stand apart. Beside each stage stands the
-floor that the machine sets, and below the best peers on the same frames. An engine that cannot be had here is named
-and left out. The last line is the whole result as JSON.
+Serialized latency is of one frame at a time, from grey values on the host to phase on the host. Saturated throughput is
+of the live line with a queue that is never empty. They are different figures and stand apart. Beside each stage stands
+the lower bound that the machine sets, and below the best peers on the same frames. An engine that cannot be had
+here is named and left out. The last line is the whole result as JSON.
 """
 
 from __future__ import annotations

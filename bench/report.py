@@ -1,4 +1,4 @@
-"""How every bench reports: percentiles, the machine and versions beside each figure, one JSON line at the end."""
+"""The reports of all benches: percentiles, machine and versions beside each figure, one JSON line at the end."""
 
 from __future__ import annotations
 

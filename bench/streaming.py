@@ -1,4 +1,4 @@
-"""How old the stream's frames are when a program gets them, how many clients share it, and what a stuck one costs.
+"""Measures the stream: the age of frames at a program, clients that share it, and the cost of a stuck one.
 
     python bench/streaming.py
     python bench/streaming.py --engine goldstein --full --json result.json

@@ -1,1 +1,1 @@
-"""How interferograms arise: optics, the forward model, cameras and the frame queue."""
+"""Where interferograms come from: optics, the forward model, cameras and the frame queue. Start at `source`."""

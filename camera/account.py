@@ -27,8 +27,8 @@ class AccountSnapshot:
 class FrameAccount:
     """Counts frames in and out of one place (the pipeline, or one subscriber). Safe to use from any thread.
 
-    Every counter, in flight included, is kept by itself, so `AccountSnapshot.is_exact` can fail: it does as
-    soon as some code forgets a frame or counts one twice.
+    Every counter, in flight included, is kept by itself. So `AccountSnapshot.is_exact` can fail, and does as soon as
+    some code forgets a frame or counts one twice.
     """
 
     def __init__(self) -> None:

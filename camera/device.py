@@ -1,7 +1,7 @@
-"""What the GPU line needs of a compute device: memory, streams, events, kernels. No driver is imported here.
+"""The `Device` protocol: memory, streams, events and kernels for the GPU line. No driver is imported here.
 
 `camera.gpu.cuda_device` opens a CUDA device, which PyCUDA drives. The tests run the same line on a device that executes
-the kernels' own source on the host, so that all but the driver's calls is tested wherever a C++ compiler is.
+the kernels' own source on the host: wherever there is a C++ compiler, all but the driver's calls is tested.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Dim3 = tuple[int, int, int]
 
 
 class DeviceError(RuntimeError):
-    """The device cannot do what was asked; the text says what was expected, what came, and what to do.
+    """The device cannot do what was asked. The text says what happened, then what to do.
 
     `reason` is the short, stable name that frames lost to it are counted under.
     """

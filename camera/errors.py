@@ -1,4 +1,4 @@
-"""What can go wrong with a camera. Vendors' own exceptions are translated into these in their adapters."""
+"""The errors of a camera. Vendors' own exceptions are translated into these in their adapters."""
 
 
 class CameraError(RuntimeError):

@@ -57,7 +57,7 @@ class Optics:
 
 @dataclass(frozen=True, slots=True)
 class StatedOptics:
-    """What a person says of the optics, in the units of data sheets: nm and µm. None is not said."""
+    """What a user says of the optics, in the units of data sheets: nm and µm. None is not said."""
 
     wavelength_nm: float | None = None
     pixel_um: float | None = None

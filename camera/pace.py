@@ -1,4 +1,4 @@
-"""When the next frame of a camera without hardware is due."""
+"""The due times of frames of a camera without hardware."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class HostFrameQueue:
 
     Args:
         account: where each frame's fate is counted.
-        capacity: frames that may wait. 2 keeps the engine fed without showing the person old frames.
+        capacity: frames that may wait. 2 keeps the engine fed without showing the user old frames.
     """
 
     def __init__(self, account: FrameAccount, capacity: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""What a camera is to the rest of the program, and how one is opened by name."""
+"""The `Camera` protocol, and the table that opens cameras by name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from qpi_live.camera.optics import Optics, StatedOptics
 class CameraIdentity:
     """Who the camera is and what it sends.
 
-    `frame_rate_hz` is None where the consumer or a trigger sets the pace; `settings` are the features of a camera that
-    has any, as read back from it; `remark` says in a sentence what is not as it was set, and is empty otherwise.
+    Attributes:
+        frame_rate_hz: None where the consumer or a trigger sets the pace.
+        settings: the features of a camera that has any, as read back from it.
+        remark: a sentence on what is not as it was set; empty where all is.
     """
 
     source: str
@@ -38,7 +40,7 @@ class CameraIdentity:
 
 @dataclass(frozen=True, slots=True)
 class CameraOptions:
-    """What a person may ask of any camera.
+    """What a user may ask of any camera.
 
     Attributes:
         shape: (H, W) in pixels; None takes what the source has, and keeps the window that is set on a camera.

@@ -1,4 +1,4 @@
-"""The cameras of one stream, of which a person chooses one while it runs."""
+"""The cameras of one stream, of which a user chooses one while it runs."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class CameraSwitch:
 
     @property
     def identity(self) -> CameraIdentity:
-        """See `Camera.identity`: the current camera's, with the optics that a person has set for it."""
+        """See `Camera.identity`: the current camera's, with the optics that a user has set for it."""
         identity = self._current.identity
         stated = self._optics.get(identity.source)
         return identity if stated is None else replace(identity, optics=stated.over(identity.optics))
 
     @property
     def stated_optics(self) -> StatedOptics:
-        """What a person has said of the current camera's optics."""
+        """What a user has said of the current camera's optics."""
         return self._optics.get(self._current.identity.source, StatedOptics())
 
     @property

@@ -1,1 +1,1 @@
-"""How interferograms are inverted: the classical chain, the networks, and one engine per runtime."""
+"""From interferogram to phase: the classical chain, the networks, and one engine per runtime. Start at `engine`."""

@@ -1,4 +1,4 @@
-"""What an engine is to the rest of the program: a frame goes in, unwrapped phase comes out."""
+"""The `PhaseEngine` protocol, frame in and unwrapped phase out, and the table that opens engines by name."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PhaseQuality:
         calibration_tilt_rad: by how much the phase was tilted against the calibration frame, in rad across the frame;
             None without one.
         background_doubt_rad: by how much the background is likely to be off, RMS; None if the engine cannot tell.
-        warning: one sentence for the person at the screen, or None.
+        warning: one sentence for the user at the screen, or None.
     """
 
     residues: int | None = None
@@ -208,7 +208,7 @@ def working_bytes(engine: PhaseEngine, shape: tuple[int, int]) -> int:
 
 @runtime_checkable
 class TunableEngine(Protocol):
-    """An engine whose demodulation a person can adjust while it runs. Safe to call from any thread.
+    """An engine whose demodulation a user can adjust while it runs. Safe to call from any thread.
 
     Raises:
         EngineBusy: (from all of them) the frame at hand takes too long to wait for; nothing has changed.
@@ -274,7 +274,7 @@ POLYNOMIAL, LEARNED = "polynomial", "learned"
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What a person may ask of any engine; an engine ignores what it has no use for.
+    """What a user may ask of any engine; an engine ignores what it has no use for.
 
     Attributes:
         optics: for the band limit of frames that do not state theirs.

@@ -1,4 +1,4 @@
-"""What can go wrong with an engine."""
+"""The errors of an engine."""
 
 
 class EngineError(RuntimeError):

@@ -1,4 +1,4 @@
-"""How far two phase images agree: RMS in rad, PSNR and SSIM on the paper's scale of 0 … 12 rad."""
+"""Measures of agreement between two phase images: RMS in rad, PSNR and SSIM on the paper's scale of 0 … 12 rad."""
 
 from __future__ import annotations
 

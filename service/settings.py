@@ -1,4 +1,4 @@
-"""Everything a person can set. The command line beats the environment (`QPI_…`), which beats a settings file (TOML)."""
+"""Everything a user can set. The command line beats the environment (`QPI_…`), which beats a settings file (TOML)."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:
 
 
 def parse_carrier(text: str) -> tuple[float, float]:
-    """(fy, fx) in cycles per pixel of what a person wrote as FY,FX.
+    """(fy, fx) in cycles per pixel of what a user wrote as FY,FX.
 
     Raises:
         ValueError: it is no carrier.

@@ -49,7 +49,7 @@ class Station:
     """The line from `camera` to its audience, with everything that stands beside it.
 
     Args:
-        settings: what the person set.
+        settings: what the user set.
         cameras: opened, not started.
         engine: opened with `sideband`; from now on the station's, which closes it.
         baseline: the engine that checks a part of the frames, or None.
@@ -116,7 +116,7 @@ class Station:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The cameras that a person can switch to, the current one included."""
+        """The cameras that a user can switch to, the current one included."""
         return self.cameras.sources
 
     def switch_camera(self, source: str) -> None:

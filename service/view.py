@@ -1,4 +1,4 @@
-"""What someone wants to see of every frame: which layer, at what scale, in which dtype."""
+"""A client's view of every frame: its layer, scale and dtype."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a GPU cannot beat, measured on it: copies there, back and on it, and the rate of matrix products."""
+"""Lower bounds for a GPU, measured on it: copies there, back and on it, and the rate of matrix products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine cannot beat: the time to move the bytes, and the time of the transforms alone."""
+"""Lower bounds for this machine: the time to move the bytes, and the time of the transforms alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network cannot beat: its arithmetic as one matrix product, and its bytes moved once."""
+"""Lower bounds for a network: its arithmetic as one matrix product, and its bytes moved once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What days of streaming would show, in minutes: memory that stays flat and an account that stays exact."""
+"""A soak test in minutes: memory that stays flat and an account that stays exact."""
 
 from __future__ import annotations
 

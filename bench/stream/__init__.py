@@ -1,1 +1,1 @@
-"""What the stream's bench is made of: a service, a line of any speed, clients of any pace and number."""
+"""The parts of the stream's bench: a service, a line of any speed, clients of any pace and number."""

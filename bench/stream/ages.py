@@ -1,4 +1,4 @@
-"""How old frames are when a program gets them, however long it takes over each and however narrow its line."""
+"""The age of frames at a program, by its pace and by the width of its line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one client that never reads costs the others: their rate, memory, the account, the event loop."""
+"""The cost of one client that never reads, to the others: their rate, memory, the account, the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file or a folder of recordings holds, before any frame of it is read."""
+"""The contents of a file or folder of recordings, known before any frame of it is read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Stack:
         channels: images that were taken together with each frame; one at least.
         facts: what the file says of them.
         promised: frames that the file says it has; more than `frames` where its end is missing.
-        title: what a person would call a frame, by its index.
+        title: what a user would call a frame, by its index.
         remark: a sentence, where something was left out.
     """
 

@@ -1,4 +1,4 @@
-"""How large an image may be, whatever its file says, and the error for all that is no interferogram."""
+"""Bounds on the size of an image, and the error for all that is no interferogram."""
 
 from __future__ import annotations
 

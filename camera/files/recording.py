@@ -57,10 +57,10 @@ class Recording:
     """A sequence of interferograms of one size.
 
     Attributes:
-        name: what a person would call it.
+        name: what a user would call it.
         frames: how many there are, whole.
         read: the frame of an index below `frames`; raises `ImageFileError` if that one cannot be read.
-        title: what a person would call a frame, by its index.
+        title: what a user would call a frame, by its index.
         shape: (H, W) of every frame, in pixels.
         bit_depth: as the file states it, or the least that holds the largest grey value seen in a few frames.
         optics: as the file states them, or None.

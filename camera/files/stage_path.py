@@ -1,4 +1,4 @@
-"""Where a window stands on a hologram that is larger than the frames made of it."""
+"""The path of a window over a hologram that is larger than the frames made of it."""
 
 from __future__ import annotations
 

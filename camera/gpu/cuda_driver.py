@@ -1,4 +1,4 @@
-"""What PyCUDA does not have: CUDA graphs, locking of foreign pages, the device's reset.
+"""The driver's calls that PyCUDA lacks: CUDA graphs, locking of foreign pages, the device's reset.
 
 The only file that imports NVIDIA's own binding of the driver. The CUDA context must be current in every call.
 """

@@ -29,8 +29,8 @@ class SimulatedCamera:
     """Sends a loop of simulated frames with known truth.
 
     A frame takes about 0.1 s of one core to simulate, more than a live stream leaves. So each of the loop's frames
-    is rendered when it is first read and kept: during the first turn of the loop the camera is slower than its frame
-    rate (some 7 s at 1024²), from then on a frame costs nothing. The cells' motion closes on itself, so the loop
+    is rendered when it is first read, and kept. The first turn of the loop is slower than the frame rate (some 7 s at
+    1024²); from then on a frame costs nothing. The cells' motion closes on itself, so the loop
     has no seam; its noise repeats with it. Large frames get a shorter loop, to stay within 256 MiB.
     """
 

@@ -15,8 +15,8 @@ LOOP_FRAMES = 64  # two seconds at 30 frames a second; at 1024² in 8 bits a loo
 class Scene:
     """A looping film of living cells under an instrument, with the truth behind each frame.
 
-    Every method is a pure function of the constructor's arguments and the frame's number: any frame, in any order,
-    in any process, comes out the same. Frame `n` and frame `n + loop_frames` are the same frame, noise included.
+    Every method is a pure function of the constructor's arguments and the frame's number. Any frame, in any order, in
+    any process, comes out the same. Frame `n` and frame `n + loop_frames` are the same frame, noise included.
 
     Args:
         model: the instrument's forward model; scenes may share one.

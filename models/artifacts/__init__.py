@@ -1,1 +1,1 @@
-"""What exported and compiled networks say of themselves, read before they are run. Start at `identity`."""
+"""Exported and compiled networks as files: their cards, checksums and libraries. Start at `card`."""

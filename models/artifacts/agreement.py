@@ -1,4 +1,4 @@
-"""How two ways of running one network agree, and how much a coarser arithmetic may lose."""
+"""The agreement of two ways of running one network, and the loss that a coarser arithmetic may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a network's file is still what was exported: its SHA-256 stands in a small file beside it."""
+"""The checksum of a network's file: its SHA-256, in a small file beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What compiling a network, and running it, needs of the library that does it. None is imported here.
+"""The protocol of a library that compiles and runs networks. None is imported here.
 
 `models.artifacts.tensorrt_library` has the real ones; tests run the same line on ONNX Runtime and a device on the host.
 """

@@ -1,4 +1,4 @@
-"""What an exported network says of itself, and whether a stream is what it was trained for."""
+"""The card of an exported network, and its test of a stream against the instrument it was trained for."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _UNDECIDED = "the next frame decides"
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """Which engine, and why, in words for a person."""
+    """Which engine, and why, in words for a user."""
 
     engine: PhaseEngine
     reason: str
@@ -31,10 +31,10 @@ class _Choice:
 
 
 class AutoEngine:
-    """`PhaseEngine` and `TunableEngine` that chooses on a camera's first frame, and again when a person adjusts it.
+    """`PhaseEngine` and `TunableEngine` that chooses on a camera's first frame, and again when a user adjusts it.
 
     `identity` is the chosen engine's own, with the reason in `detail["chosen"]`. A calibration frame, a carrier or a
-    sideband that a person sets belongs to the classical chain, and so chooses it: at once, so that whoever set it can
+    sideband that a user sets belongs to the classical chain, and so chooses it: at once, so that whoever set it can
     be told.
 
     Args:
@@ -43,7 +43,7 @@ class AutoEngine:
 
     def __init__(self, options: EngineOptions) -> None:
         self._classical = ClassicalEngine(options)
-        self._lock = Lock()  # so that what a person adjusts while a choice is made is not lost
+        self._lock = Lock()  # so that what a user adjusts while a choice is made is not lost
         self._has_carrier = options.carrier_cycles_per_px is not None
         self._sideband = Sideband(options.sideband)
         self._is_calibrated = False
@@ -131,7 +131,7 @@ class AutoEngine:
             return self._choose()
 
     def _choose(self) -> _Choice:
-        """Choose anew, by what is known of the stream and by what a person set."""
+        """Choose anew, by what is known of the stream and by what a user set."""
         reason = self._why_classical()
         if reason is None and self._network is not None:
             instrument = self._network.network.instrument

@@ -15,7 +15,7 @@ _FAINT = 0.25  # likewise, of its magnitude
 _ASTRAY = 0.2  # of the band's radius
 _ASTRAY_BINS = 1.5
 _PAUSE_S = 0.5  # after a look that found the carrier where it was
-_NEWS_S = 2.0  # how long a person is told that the fringes moved
+_NEWS_S = 2.0  # how long a user is told that the fringes moved
 
 
 class FringeWatch:
@@ -25,7 +25,7 @@ class FringeWatch:
         carrier: that of the stream.
         radius: of the pass band, in cycles per pixel.
         bin_width: of the spectrum, in cycles per pixel.
-        news: what a person is to be told for the next seconds, or None.
+        news: what a user is to be told for the next seconds, or None.
     """
 
     def __init__(self, carrier: Carrier, radius: float, bin_width: float, news: str | None = None) -> None:

@@ -24,8 +24,8 @@ PRECISIONS = ("fp32", "fp16", "int8")
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the fp32 `model` with weights and arithmetic in half precision; in and out as before.
 
-    What comes before the first convolution and after the last one stays in fp32: half precision cannot hold 16-bit grey
-    values, and a phase of 8 … 12 rad would come in steps of 0.008 rad.
+    What comes before the first convolution and after the last one stays in fp32. Half precision cannot hold 16-bit grey
+    values, and its phases of 8 … 12 rad would come in steps of 0.008 rad.
     """
     graph = model.graph
     first = next(node for node in graph.node if node.op_type == "Conv")

@@ -196,8 +196,8 @@ class _Loop:
     def _freeze_batch_norm(self) -> None:
         """From here on train with the statistics that inference uses.
 
-        A crop's own statistics tell the network things that inference does not know: frames of low contrast came out
-        16 dB worse than they were trained until the statistics were frozen for the last part of the training.
+        A crop's own statistics tell the network things that inference does not know. Frames of low contrast came out
+        16 dB worse than they were trained; freezing the statistics for the last part of the training mended that.
         """
         if self.state.epoch:  # weights to start from bring theirs, and may have been trained with them
             self._settle_batch_norm()
@@ -207,8 +207,8 @@ class _Loop:
     def _settle_batch_norm(self) -> None:
         """Average the batch statistics of the weights as they are now over many training crops.
 
-        The running ones lag behind the weights and follow the last few crops; at batches of one or two crops that alone
-        moved the background of whole frames by 2 rad (Ioffe & Szegedy 2015, algorithm 2, averages afterwards too).
+        The running ones lag behind the weights and follow the last few crops. At batches of one or two crops that alone
+        moved the background of whole frames by 2 rad. Ioffe & Szegedy 2015, algorithm 2, average afterwards too.
         """
         update_bn(islice(self._batches(), _SETTLING_STEPS), self.net)
         if self.world.size > 1:

@@ -1,4 +1,4 @@
-"""What training makes small: the phase loss, and in the search the two losses over connection weights."""
+"""The losses: of the phase and, in the search, of the connection weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network for phase retrieval is trained: crops, epochs, and the learning rate's way through the run."""
+"""The plan of a training: crops, epochs, and the course of the learning rate."""
 
 from __future__ import annotations
 

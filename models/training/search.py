@@ -31,8 +31,8 @@ def search(
 ) -> Checkpoint:
     """Train the super-net in `folder` on `data`, going on where it stopped; `best.pt` there is for `qpi prune`.
 
-    The first third makes the phase loss small; from then on it is eq. 3, and only what validates best from
-    then on may become `best.pt`, since before it the weights have had no reason to take sides.
+    The first third makes the phase loss small; from then on it is eq. 3. Only what validates best from then on may
+    become `best.pt`: before, the weights have had no reason to take sides.
 
     Args:
         folder: of the run.

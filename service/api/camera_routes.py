@@ -58,7 +58,7 @@ class CameraAnswer(BaseModel):
     """Who the camera is, and what can be done with it."""
 
     configurable: bool = Field(description="whether it has features to set, and can be stopped and started")
-    paused: bool = Field(description="whether it was stopped by a person")
+    paused: bool = Field(description="whether it was stopped by a user")
     camera: schemas.Camera
     sources: tuple[str, ...] = Field(description="the cameras that can be switched to, this one included")
     stated_optics: schemas.Stated = Field(description="what was said of its optics, in place of what it says itself")
@@ -94,7 +94,7 @@ _of_features = problems(409, 503)
 
 @router.get("", summary="The camera, and whether it can be set")
 async def camera(station: AtStation) -> CameraAnswer:
-    """Who it is, what it sends, and whether a person has stopped it."""
+    """Who it is, what it sends, and whether a user has stopped it."""
     return _answer(station)
 
 

@@ -1,4 +1,4 @@
-"""What OpenAPI says beyond the routes themselves: the stream, the errors that all share, the token, examples."""
+"""The parts of the OpenAPI document beyond the routes: the stream, shared errors, the token, examples."""
 
 from __future__ import annotations
 

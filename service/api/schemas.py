@@ -109,7 +109,7 @@ class OpticsAnswer(_Answer):
 
 
 class Stated(_Answer):
-    """What a person says of a camera's optics; null leaves what the camera itself says."""
+    """What a user says of a camera's optics; null leaves what the camera itself says."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 

@@ -1,4 +1,4 @@
-"""What the commands say on the terminal."""
+"""Messages, tables and progress of the commands on the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.table import Table
 
 @contextmanager
 def one_clear_line(extra: str = "train") -> Iterator[None]:
-    """End with one sentence and exit code 2 where a person's input is wrong; `extra` has the packages it needs."""
+    """End with one sentence and exit code 2 where a user's input is wrong; `extra` has the packages it needs."""
     try:
         yield
     except ModuleNotFoundError as missing:
@@ -27,7 +27,7 @@ def one_clear_line(extra: str = "train") -> Iterator[None]:
 
 
 def _fail(sentence: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]Cannot do it:[/] {escape(sentence)}", highlight=False)
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {escape(sentence)}", highlight=False)
     sys.exit(2)
 
 

@@ -1,4 +1,4 @@
-"""Where the command `qpi` begins: Ctrl+C is heard before the seconds that importing takes."""
+"""The command `qpi`: it hears Ctrl+C before the seconds that importing takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording holds, for `qpi files`."""
+"""`qpi files`: the contents of a recording."""
 
 from __future__ import annotations
 

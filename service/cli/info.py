@@ -1,4 +1,4 @@
-"""What this machine can do with the program, and what is missing."""
+"""`qpi info`: the program's abilities on this machine, and the packages that are missing."""
 
 from __future__ import annotations
 

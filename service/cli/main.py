@@ -140,7 +140,7 @@ def engine(
     try:
         sentence, table = ask_engine(url, name, token)
     except ServiceError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]Cannot do it:[/] {escape(str(error))}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
     console = Console(soft_wrap=True)
     console.print(escape(sentence), highlight=False)

@@ -1,4 +1,4 @@
-"""The Python client: NumPy arrays with units and times, and what a person can do on the page.
+"""The Python client: NumPy arrays with units and times, and what a user can do on the page.
 
 `phase_client.PhaseClient` is where to start. Importing it brings in NumPy and the stream's own parts alone; what talks
 REST is loaded when it is first used.

@@ -1,4 +1,4 @@
-"""What the service sent: a frame, or a refusal."""
+"""What the client gets from the service: a frame, or a refusal."""
 
 from __future__ import annotations
 

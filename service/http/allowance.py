@@ -1,4 +1,4 @@
-"""How much a client may say: as much as it needs, and no flood."""
+"""The limit on what a client may send: as much as it needs, and no flood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what was sent to a client its kernel has not acknowledged yet."""
+"""Bytes sent to a client that its kernel has not acknowledged yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long each stage takes: percentiles over a sliding window for people, histograms for Prometheus."""
+"""The time that each stage takes: percentiles over a sliding window, and histograms for Prometheus."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     camera thread → taps → bounded newest-wins queue → engine thread → hub → one newest-wins mailbox per subscriber
 
 Two threads, two crossings. Camera and engine may be changed while frames flow, each behind a switch that is itself a
-`Camera` or a `PhaseEngine`; nothing else changes per frame. What happens to a frame is always counted, so that at any
-instant, here as in every tap and mailbox,
+`Camera` or a `PhaseEngine`. Nothing else changes per frame. Every frame is counted. At any instant, here as in every
+tap and mailbox,
 
     captured = delivered + dropped (by reason) + failed (by reason) + in flight
 """
@@ -36,7 +36,7 @@ from qpi_live.service.line.tap import Taps
 
 _WARMING_UP = "The engine is warming up: the first start compiles its kernels, which takes up to a minute."
 _POLL_S = 0.2  # how soon a thread notices that it should stop
-_PATIENCE_S = 1.0  # how long frames may stay away before a person is told
+_PATIENCE_S = 1.0  # how long frames may stay away before a user is told
 _PATIENCE_PERIODS = 3  # and no less than this many frames' time, for slow cameras
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 10.0
@@ -301,7 +301,7 @@ class Pipeline:
     def _retrieve_one(self, frame: Frame, shift: Shift) -> bool:
         """Turn one frame into phase and publish it. False if this thread was relieved over it."""
         taken_ns = monotonic_ns()
-        if frame.source != self._source:  # it waited while a person switched to another camera
+        if frame.source != self._source:  # it waited while a user switched to another camera
             self.account.dropped(_SWITCHED)
             return True
         shift.begin()

@@ -1,4 +1,4 @@
-"""How fast frames come in, and how late the event loop wakes: both sampled by one task on that loop."""
+"""The frame rate and the event loop's delay, sampled by one task on that loop."""
 
 from __future__ import annotations
 

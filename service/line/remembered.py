@@ -1,4 +1,4 @@
-"""What a person chose for a camera and wants to find again: the sign of the phase, the optics, what is measured."""
+"""A user's choices for each camera, kept in a file: the sign of the phase, the optics, what is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pipeline is doing."""
+"""The states of the pipeline."""
 
 from __future__ import annotations
 

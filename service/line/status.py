@@ -1,4 +1,4 @@
-"""What the line is doing, as the stream's clients are told: at the start, and whenever it changes."""
+"""The line's status, sent to the stream's clients at the start and at every change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every frame as the camera gave it, or every phase, for whoever must not miss one: a recorder, say."""
+"""Taps: every frame as the camera gave it, or every phase, for a reader that must not miss one, such as a recorder."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Item = TypeVar("Item", bound=Weighed)
 class Tap(Generic[Item]):
     """A bounded queue of frames for one reader, a thread. The camera never waits for it.
 
-    Where a reader is too slow for the camera, the frames that come while the tap is full are dropped, so that what it
-    has is a series without holes up to there. A frame is in flight until the reader counts it in `account`, as
-    delivered or failed; captured = delivered + dropped + failed + in flight.
+    Frames that come while the tap is full are dropped: what a slow reader has is a series without holes up to there. A
+    frame is in flight until the reader counts it in `account`, as delivered or failed. So
+    captured = delivered + dropped + failed + in flight.
 
     Args:
         most_bytes: pixels that may wait; one frame may always.

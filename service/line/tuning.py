@@ -1,4 +1,4 @@
-"""What a person can adjust while the stream runs: the engine, the carrier, the phase's sign, the calibration frame."""
+"""The adjustments a user makes while the stream runs: engine, carrier, the phase's sign, calibration frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked about an interferogram that is sent, and what is answered."""
+"""The tasks that an interferogram can be sent with, and their answers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is shown of each frame, and to whom. `layers` says what a frame can be shown as; `audience` who watches."""
+"""Layers of a frame rendered as clients want them, and the audience. Start at `layers`."""

@@ -1,4 +1,4 @@
-"""Who watches the stream, what each of them wants, and what became of those who left."""
+"""The stream's clients: each one's choice of layers, its mailbox, and the accounts of those who left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sign of the phase that a person chose is found again."""
+"""The sign of the phase that a user chose is found again."""
 
 from __future__ import annotations
 

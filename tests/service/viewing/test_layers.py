@@ -1,4 +1,4 @@
-"""Layers, blocks and previews: the values that a person sees."""
+"""Layers, blocks and previews: the values that a user sees."""
 
 from __future__ import annotations
 
