@@ -122,6 +122,7 @@ export class EnginePanel {
     $("camera-name").title = camera.source;
     for (const choice of all("#sources input")) choice.checked = choice.value === camera.source;
     $("camera").replaceChildren(...cameraRows(camera));
+    showOptics(camera.optics);
   }
 }
 
@@ -197,6 +198,18 @@ function truthRows({ engine: other, engine_error_rad: engineRad, baseline_error_
     row(`Error of ${engine.name}`, `${fixed(engineRad, 3)} rad`, "", why),
     row(`Error of ${other}`, `${fixed(otherRad, 3)} rad`, "", why),
   ];
+}
+
+/** What holds now, behind the fields that change it. */
+function showOptics(optics) {
+  const now = {
+    wavelength_nm: optics?.wavelength_m * 1e9,
+    pixel_um: optics?.pixel_pitch_m * 1e6,
+    magnification: optics?.magnification,
+    refractive_index: optics?.refractive_index,
+  };
+  for (const [name, value] of Object.entries(now))
+    one(`#optics-form [name=${name}]`).placeholder = value ? String(Number(value.toFixed(4))) : "";
 }
 
 function cameraRows({ shape: [height, width], bit_depth: bits, optics }) {
