@@ -30,6 +30,7 @@ from qpi_live.service.line.state import State
 from qpi_live.service.line.status import StatusBoard
 from qpi_live.service.line.tuning import Tuning
 from qpi_live.service.measuring.measurer import Measurer
+from qpi_live.service.recording.player import Player
 from qpi_live.service.recording.recorder import Limits
 from qpi_live.service.recording.recordings import Recordings
 from qpi_live.service.sent.on_demand import OnDemand
@@ -103,6 +104,7 @@ class Station:
             lambda: self.rates.captured_hz,
             lambda: self.tuning.calibration,
         )
+        self.player = Player(self.recordings.shelf)
         self.on_demand = OnDemand(settings.sent_memory_mb << 20, settings.sent_seconds)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -192,6 +194,7 @@ class Station:
 
     def _stop(self) -> None:
         self.recordings.close(_RECORDINGS_STOP_S)
+        self.player.close()
         if self.baseline:
             self.baseline.stop(_STOP_S)
         self.measurer.stop(_STOP_S)

@@ -18,6 +18,7 @@ from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.camera_window import router as window_router
 from qpi_live.service.api.description import describe_further
 from qpi_live.service.api.measure_routes import router as measure_router
+from qpi_live.service.api.playing_routes import router as playing_router
 from qpi_live.service.api.recording_routes import answer_recording_errors
 from qpi_live.service.api.recording_routes import router as recording_router
 from qpi_live.service.api.routes import health, router
@@ -100,6 +101,7 @@ def build_app(station: Station) -> FastAPI:
     app.include_router(measure_router, prefix=API)
     app.include_router(recording_router, prefix=API)
     app.include_router(window_router, prefix=API)
+    app.include_router(playing_router, prefix=API)
     app.include_router(sent_frames, prefix=API)
 
     @app.websocket(f"{API}/stream")

@@ -119,6 +119,7 @@ def stop_or_delete(station: AtStation, recording: Recording) -> OneRecording:
     if recordings.is_running(recording):
         recordings.stop(recording)
         return _one(station, recording)
+    station.player.forget(recording)
     recordings.delete(recording)
     return OneRecording(running=None, kept=None)
 

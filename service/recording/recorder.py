@@ -435,6 +435,9 @@ class Recorder:
         missing = {**account.dropped, **account.failed}
         lost = _said_of({reason: count for reason, count in missing.items() if reason not in ON_PURPOSE})
         manifest.state = ending.state
+        engine = self._pipeline.engine.identity
+        if engine.name == manifest.engine.get("name"):  # by now it knows the carrier
+            manifest.engine["detail"] = dict(engine.detail)
         manifest.account = {name: self._account_of(name) for name in self._layers}
         behind = len(self._phases.awaited) if self._phases else 0
         if behind:

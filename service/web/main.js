@@ -12,6 +12,7 @@ import { Help } from "./panels/help.js";
 import { Picture } from "./picture/picture.js";
 import { Profile } from "./panels/profile.js";
 import { download, fileName, npyParts, pngParts, tiffParts } from "./picture/save.js";
+import { RecordingsPanel } from "./panels/recordings.js";
 import { StatsPanel } from "./panels/stats.js";
 import { FrameStream } from "./stream.js";
 import { clock, count, fixed, nmPerRad } from "./units.js";
@@ -45,6 +46,7 @@ const maps = {
 const look = { layer: "phase", unit: "rad", marksClipped: false, cursor: null, line: null };
 const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
 const link = { isOpen: false, everOpen: false, tries: 0, retryAt: 0, lastFrameAt: 0, stats: undefined, warning: "" };
+const gallery = { isPlaying: false };
 let wrapped = null;
 
 /** What is on screen, for whoever looks at the page by program: the frame's layers and how they are shown. */
@@ -182,7 +184,9 @@ function showProfile(isUrgent) {
 function showState() {
   const silentMs = performance.now() - link.lastFrameAt;
   let [name, sentence, again] = ["live", "", ""];
-  if (!link.isOpen) {
+  if (gallery.isPlaying) {
+    sentence = "A recording is played.";
+  } else if (!link.isOpen) {
     name = link.everOpen ? "lost" : "connecting";
     sentence = link.everOpen ? "Connection to the microscope lost." : whyNotConnected();
     const seconds = Math.ceil((link.retryAt - performance.now()) / 1000);
@@ -198,7 +202,7 @@ function showState() {
   if ($("state-text").textContent !== said) $("state-text").textContent = said;
   $("notice").hidden = name === "live";
   $("notice").textContent = sentence + again;
-  document.body.classList.toggle("stale", !link.isOpen && link.everOpen);
+  document.body.classList.toggle("stale", !link.isOpen && link.everOpen && !gallery.isPlaying);
   const recent = screen.drawnAt.filter((at) => performance.now() - at < 2000);
   $("shown-fps").textContent =
     recent.length > 1 ? `${fixed(((recent.length - 1) * 1e3) / (recent.at(-1) - recent[0]), 0)} fps shown here` : "";
@@ -411,9 +415,15 @@ function start() {
   document.addEventListener("change", (/** @type {any} */ { target }) => {
     if (target.matches("select, input[type=radio]")) target.blur();
   });
-  const openIfSeen = () => (document.hidden ? stream.close() : stream.open());
+  const openIfSeen = () => (document.hidden || gallery.isPlaying ? stream.close() : stream.open());
   document.addEventListener("visibilitychange", openIfSeen);
   openIfSeen();
+  const onPlaying = (isPlaying) => {
+    gallery.isPlaying = isPlaying;
+    openIfSeen();
+    showState();
+  };
+  new RecordingsPanel(onPlaying, onFrame).run();
   new StatsPanel((stats) => {
     link.stats = stats;
     if (stats) offerLayers(stats);

@@ -1,0 +1,64 @@
+"""Recordings looked at again: the same frames, through the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from qpi_live.models.engine import EngineOptions, open_engine
+from qpi_live.service.wire import unpack
+
+from tests.fakes import FakeCamera, fringes
+from tests.service.conftest import Bench
+
+RECORDINGS = "/api/v1/recordings"
+
+
+@pytest.fixture
+def played(make_bench: Callable[..., Bench], tmp_path: Path) -> Bench:
+    """A station of the real engine, with a recording of six frames."""
+    bench = make_bench(
+        open_engine("goldstein", EngineOptions(threads=1)),
+        FakeCamera((128, 160)),
+        recordings=tmp_path / "kept",
+        recordings_free_mb=0,
+    )
+    bench.frames(1)
+    bench.client.post(RECORDINGS, json={"name": "run", "frames": 6})
+    bench.frames(6)
+    assert bench.station.recordings._recorder("run").wait(30)
+    return bench
+
+
+def test_played_frame_is_the_recorded_one(played: Bench) -> None:
+    for number in range(6):
+        answer = played.client.get(f"{RECORDINGS}/run/frames/{number}", params={"layer": "interferogram"})
+        assert (np.load(BytesIO(answer.content)) == fringes((128, 160), number + 1)).all()
+
+
+def test_played_phase_is_what_the_live_engine_made(played: Bench) -> None:
+    (live,) = played.frames(1, shown=fringes((128, 160), 3))
+    answer = played.client.get(f"{RECORDINGS}/run/frames/2", params={"format": "qpif", "engine": "goldstein"})
+    assert answer.status_code == 200, answer.text
+    message = unpack(answer.content)
+    assert np.abs(message.payload - live.phase.phase_rad).max() < 1e-3
+    assert (message.header.sequence, message.header.camera) == (2, "recording:run")
+    assert message.header.wavelength_m == pytest.approx(532e-9)
+
+
+def test_frame_or_recording_that_is_not_there_is_404(played: Bench) -> None:
+    assert played.client.get(f"{RECORDINGS}/run/frames/6").status_code == 404
+    assert played.client.get(f"{RECORDINGS}/other/frames/0").status_code == 404
+    assert played.client.get(f"{RECORDINGS}/other/thumbnail").status_code == 404
+    assert played.client.get(f"{RECORDINGS}/run/frames/0", params={"engine": "/etc/passwd"}).status_code == 422
+
+
+def test_thumbnail_is_a_small_picture_with_contrast(played: Bench) -> None:
+    answer = played.client.get(f"{RECORDINGS}/run/thumbnail")
+    picture = np.asarray(Image.open(BytesIO(answer.content)))
+    assert max(picture.shape) <= 96
+    assert np.ptp(picture) > 200
