@@ -111,8 +111,10 @@ export class RecordingsPanel {
 
   async carryOut(order) {
     $("record-answer").textContent = "";
+    $("record").disabled = true; // until it is known what the next press would do
     await order().catch((error) => ($("record-answer").textContent = error.message));
     await this.refresh();
+    $("record").disabled = false;
   }
 }
 
