@@ -55,6 +55,10 @@ class FringeState(StrEnum):
         return self in (self.CLEAR, self.MOVED, self.OVERLAPPING, self.SATURATED, self.MOSAIC)
 
 
+UNUSABLE_FRINGES = frozenset(str(state) for state in FringeState if not state.is_usable)
+"""The reasons of `InferenceError` for which the instrument has to be looked after."""
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseQuality:
     """How far a phase can be trusted. A poor phase is no error; these numbers say so.
@@ -235,6 +239,18 @@ class TunableEngine(Protocol):
         Raises:
             ValueError: the frame has no carrier, not the stream's shape, or objects in it.
         """
+
+
+@runtime_checkable
+class SignedEngine(Protocol):
+    """An engine that decides by what it sees in which sideband cells come out positive."""
+
+    @property
+    def decided_signs(self) -> Mapping[str, tuple[float, float]]:
+        """By `Frame.source`, a carrier (fy, fx) in cycles per pixel of the sideband that was decided on."""
+
+    def take_signs(self, decided: Mapping[str, tuple[float, float]]) -> None:
+        """Keep to what another engine decided; what was decided here already stays. Safe to call from any thread."""
 
 
 @runtime_checkable

@@ -9,7 +9,15 @@ from threading import Lock
 
 from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import DeviceEngine, EngineIdentity, PhaseEngine, PhaseFrame, TrainedEngine, TunableEngine
+from qpi_live.models.engine import (
+    DeviceEngine,
+    EngineIdentity,
+    PhaseEngine,
+    PhaseFrame,
+    SignedEngine,
+    TrainedEngine,
+    TunableEngine,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +43,7 @@ class EngineSwitch:
         self._held = _Held(engine)
         self._changing = Lock()
         self._replaced: list[_Held] = []
+        self._signs: dict[str, tuple[float, float]] = {}  # by camera, as the engines before decided
         self._closed = False
 
     @property
@@ -68,11 +77,16 @@ class EngineSwitch:
     def choose(self, engine: PhaseEngine) -> None:
         """Let `engine`, warmed up already, do the next frame. Safe to call from any thread; it never waits.
 
-        The frame at hand is finished by the engine before, which is closed then.
+        The frame at hand is finished by the engine before, which is closed then. Signs that were decided stay.
         """
         with self._changing:
             if engine is self._held.engine:
                 return
+            before = self._held.engine
+            if isinstance(before, SignedEngine):
+                self._signs |= before.decided_signs
+            if isinstance(engine, SignedEngine):
+                engine.take_signs(self._signs)
             self._replaced.append(self._held)
             self._held = _Held(engine)
         self._close_replaced()

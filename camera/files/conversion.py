@@ -95,6 +95,8 @@ def _images(recording: Recording, advance: Callable[[], None]) -> Iterator[tuple
         image = recording.read(index)
         if image.pixels.shape != recording.shape:
             raise ImageFileError(f"expected frames of {recording.shape}, got {recording.title(index)} of another size")
+        if image.missing is not None:
+            raise ImageFileError(f"expected finite grey values, got NaN or infinity in {recording.title(index)}")
         yield index, image
         advance()
 

@@ -87,14 +87,27 @@ def _decoded(data: bytes, max_px: int, kinds: str = "uif") -> NDArray[np.generic
     raise ImageFileError(f"expected a .npy, TIFF, PNG, JPEG or BMP image, got {found}; save one array as .npy")
 
 
-def read_image(path: Path, max_px: int = LARGEST_IMAGE_PX) -> GreyImage:
+def read_image(path: Path, max_px: int = LARGEST_IMAGE_PX, *, may_miss: bool = False) -> GreyImage:
     """The interferogram in the file `path`; see `decode_image`.
 
     Raises:
         ImageFileError: it cannot be read, or see `decode_image`; the text names the file.
     """
+    values = read_values(path, max_px)
     try:
-        return decode_image(path.read_bytes(), max_px)
+        return to_grey(values, may_miss=may_miss)
+    except ImageFileError as error:
+        raise ImageFileError(f"{path.name}: {error}") from error
+
+
+def read_values(path: Path, max_px: int = LARGEST_IMAGE_PX) -> NDArray[np.generic]:
+    """What `to_grey` takes of the file `path`: (H, W), as it stands there.
+
+    Raises:
+        ImageFileError: it cannot be read, or see `decode_image`; the text names the file.
+    """
+    try:
+        return _decoded(path.read_bytes(), max_px)
     except OSError as error:
         raise ImageFileError(f"expected a readable image at {path}, got: {error.strerror or error}") from error
     except ImageFileError as error:

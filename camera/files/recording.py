@@ -18,7 +18,7 @@ from qpi_live.camera.files.bounded_file import Watch
 from qpi_live.camera.files.choice import choose_channel, choose_stack, first_readable, refuse_foreign, unfolded
 from qpi_live.camera.files.contents import Contents, Facts, Stack, Values
 from qpi_live.camera.files.image_bounds import ImageFileError
-from qpi_live.camera.files.image_file import GreyImage, read_image, to_grey
+from qpi_live.camera.files.image_file import GreyImage, read_values, to_grey
 from qpi_live.camera.files.tiff_page import without_colour
 from qpi_live.camera.files.writers.manifest import is_recording
 from qpi_live.camera.optics import Optics
@@ -173,11 +173,9 @@ def _loaded(opener: str) -> Callable[[Path], Contents]:
 
 
 def _open_image(path: Path) -> Contents:
-    image = read_image(path)
-    height, width = image.pixels.shape
-    stack = Stack(
-        "", (height, width), image.pixels.dtype.name, 1, lambda *_: image.pixels, promised=1, title=lambda _: path.name
-    )
+    values = read_values(path)
+    height, width = to_grey(values, may_miss=True).pixels.shape
+    stack = Stack("", (height, width), values.dtype.name, 1, lambda *_: values, promised=1, title=lambda _: path.name)
     return Contents("image", (stack,), (path,))
 
 
@@ -216,7 +214,7 @@ def _recording(path: Path, contents: Contents, watch: Watch, wanted: str, wanted
 def _grey(values: Values) -> GreyImage:
     if values.ndim == 3:
         values = without_colour(values, 2, 3 if values.shape[2] >= 3 else 1)
-    return to_grey(values)
+    return to_grey(values, may_miss=True)
 
 
 def _sampled_depth(stack: Stack, channel: int) -> int:

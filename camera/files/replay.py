@@ -239,7 +239,9 @@ class ReplayCamera:
 
     def _framed(self, image: GreyImage, recording: Recording) -> Frame:
         top, left = self._corner(recording)
-        pixels: Pixels = image.pixels[top : top + self._shape[0], left : left + self._shape[1]]
+        window = slice(top, top + self._shape[0]), slice(left, left + self._shape[1])
+        pixels: Pixels = image.pixels[window]
+        missing = None if image.missing is None else image.missing[window].copy()
         if image.bit_depth > self._depth:  # deeper than the frames that were looked at: from now on all are
             self._depth = image.bit_depth
             self._identity = self._described(recording)
@@ -250,6 +252,7 @@ class ReplayCamera:
             time_ns(),
             monotonic_ns(),
             origin_px=(top, left),
+            missing=missing if missing is not None and missing.any() else None,
         )
         self._sequence += 1
         self._steps += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -96,6 +97,15 @@ class AutoEngine:
         self._classical.forget_instrument()
         with self._lock:
             self._stream = self._choice = None
+
+    @property
+    def decided_signs(self) -> Mapping[str, tuple[float, float]]:
+        """See `SignedEngine.decided_signs`."""
+        return self._classical.decided_signs
+
+    def take_signs(self, decided: Mapping[str, tuple[float, float]]) -> None:
+        """See `SignedEngine.take_signs`."""
+        self._classical.take_signs(decided)
 
     def use_sideband(self, sideband: Sideband) -> None:
         """See `TunableEngine.use_sideband`; anything but `auto` chooses the classical chain."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -133,6 +134,15 @@ class FusedEngine:
         """See `TunableEngine.forget_instrument`."""
         self._measured.forget_instrument()
         self._forget()
+
+    @property
+    def decided_signs(self) -> Mapping[str, tuple[float, float]]:
+        """See `SignedEngine.decided_signs`."""
+        return self._measured.decided_signs
+
+    def take_signs(self, decided: Mapping[str, tuple[float, float]]) -> None:
+        """See `SignedEngine.take_signs`."""
+        self._measured.take_signs(decided)
 
     def use_sideband(self, sideband: Sideband) -> None:
         """See `TunableEngine.use_sideband`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import hypot
@@ -218,6 +218,18 @@ class OffAxisEngine(ABC):
         with self._between_frames():
             self._signs.forget()
             self._forget_stream()
+
+    @property
+    def decided_signs(self) -> Mapping[str, tuple[float, float]]:
+        """See `SignedEngine.decided_signs`."""
+        return self._signs.decided
+
+    def take_signs(self, decided: Mapping[str, tuple[float, float]]) -> None:
+        """See `SignedEngine.take_signs`."""
+        with self._lock:
+            self._signs.take(decided)
+            if self._stream is not None and not self._stream.is_sign_known:
+                self._forget_stream()
 
     def use_sideband(self, sideband: Sideband) -> None:
         """See `TunableEngine.use_sideband`."""

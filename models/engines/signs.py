@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qpi_live.models.classical.carrier import Carrier
 
 _SAME_WAY = 0.5  # cosine between two carriers above which the one can have moved to the other
@@ -30,6 +32,16 @@ class Signs:
     def decide(self, camera: str, carrier: Carrier) -> None:
         """Keep the sign of `carrier` for `camera`."""
         self._decided[camera] = carrier
+
+    @property
+    def decided(self) -> Mapping[str, tuple[float, float]]:
+        """See `SignedEngine.decided_signs`."""
+        return {camera: (carrier.fy, carrier.fx) for camera, carrier in self._decided.items()}
+
+    def take(self, decided: Mapping[str, tuple[float, float]]) -> None:
+        """See `SignedEngine.take_signs`."""
+        for camera, carrier in decided.items():
+            self._decided.setdefault(camera, Carrier(*carrier))
 
     def forget(self) -> None:
         """Nothing is decided any more."""

@@ -18,7 +18,7 @@ from qpi_live.camera.simulation.zernike import zernike
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.carrier import Carrier, find_carrier
 from qpi_live.models.classical.goldstein import unwrap
-from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
+from qpi_live.models.classical.takeda import TakedaRetriever, WrappedField, band_radius
 from scipy.ndimage import gaussian_filter
 
 _BACKGROUND_ORDER = 4
@@ -146,8 +146,8 @@ def _measure_frame(frame: Frame) -> _FrameMeasurement:
     retriever = TakedaRetriever(frame.shape, carrier, min(band_radius(carrier), band_limit * 1.2))
     strength = np.abs(retriever.field(frame.pixels))
     contrasts = 2 * _window_medians(strength) / _window_medians(envelope)
-    wrapped = retriever.wrapped_phase(frame.pixels)
-    noll_rad, background_rms_rad, is_upside_down = _background(wrapped)
+    field = retriever.wrapped_field(frame.pixels)
+    noll_rad, background_rms_rad, is_upside_down = _background(field)
     if is_upside_down:
         carrier, noll_rad = carrier.conjugate(), tuple(-c for c in noll_rad)
     noise_grey = _noise_grey(spectrum, carrier, band_limit)
@@ -226,9 +226,9 @@ def _fit_beam(envelope: NDArray[np.float32], full_scale: int) -> Beam:
     return Beam(min(peak, 1.0), relative, sqrt(-2 / curvature))
 
 
-def _background(wrapped_rad: NDArray[np.float32]) -> tuple[tuple[float, ...], float, bool]:
+def _background(field: WrappedField) -> tuple[tuple[float, ...], float, bool]:
     """The aberration as Noll coefficients, the background's RMS in rad, and whether cells come out negative."""
-    phase_rad = unwrap(wrapped_rad).phase_rad
+    phase_rad = unwrap(field.phase_rad, field.amplitude).phase_rad
     flat = phase_rad.copy()
     BackgroundFit(flat.shape, _BACKGROUND_ORDER).remove(flat)
     is_upside_down = float(np.mean(flat**3)) < 0

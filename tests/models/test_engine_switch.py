@@ -6,11 +6,14 @@ from threading import Event, Thread
 
 import pytest
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import DeviceEngine, PhaseFrame, TunableEngine
+from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseFrame, TunableEngine
 from qpi_live.models.engine_switch import EngineSwitch
+from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import InferenceError
 
 from tests.fakes import FakeEngine, TunableFakeEngine, fringes
+from tests.models.fringes import bump, interferogram
+from tests.models.fringes import frame as interferogram_frame
 
 PATIENCE_S = 30.0
 
@@ -130,3 +133,16 @@ def test_switch_offers_what_only_some_engines_can_do_while_it_has_such_an_engine
     assert not isinstance(switch, TunableEngine | DeviceEngine)
     switch.choose(tunable)
     assert switch.tunable is tunable
+
+
+def test_switch_to_another_engine_keeps_the_sign_that_was_decided() -> None:
+    cell = bump()
+    switch = EngineSwitch(ClassicalEngine(EngineOptions()))
+    assert switch.retrieve(interferogram_frame(interferogram(cell))).phase_rad.max() > 5
+    for carrier in ((0.21, 0.26), (0.2, 0.28)):  # the second one a realigned mirror's
+        switch.choose(FakeEngine("one that knows no signs"))
+        switch.choose(ClassicalEngine(EngineOptions()))
+        bubble = switch.retrieve(interferogram_frame(interferogram(-cell, carrier)))
+        assert bubble.phase_rad.min() < -5
+        assert bubble.engine.detail["is_sign_known"] is True
+    switch.close()

@@ -14,7 +14,7 @@ from natsort import natsorted
 from qpi_live.camera.files.choice import is_other_image
 from qpi_live.camera.files.contents import Contents, Stack, Values
 from qpi_live.camera.files.image_bounds import ImageFileError
-from qpi_live.camera.files.image_file import read_image
+from qpi_live.camera.files.image_file import read_image, read_values
 from qpi_live.camera.files.readers.micromanager import open_single_images
 from qpi_live.camera.files.readers.ndtiff_run import NDTIFF_INDEX, open_ndtiff
 from qpi_live.camera.files.readers.tiff_chain import walk_tiff
@@ -128,7 +128,7 @@ def _stack_of_images(files: Sequence[Path]) -> Stack:
     failure: ImageFileError | None = None
     for file in files[:_TRIED]:
         try:
-            first = read_image(file).pixels
+            first = read_image(file, may_miss=True).pixels
             break
         except ImageFileError as error:
             failure = failure or error
@@ -139,7 +139,7 @@ def _stack_of_images(files: Sequence[Path]) -> Stack:
         shape=(first.shape[0], first.shape[1]),
         dtype=first.dtype.name,
         frames=len(files),
-        plane=lambda frame, _: read_image(files[frame]).pixels,
+        plane=lambda frame, _: read_values(files[frame]),
         promised=len(files),
         title=lambda frame: files[frame].name,
     )

@@ -17,7 +17,7 @@ import tifffile
 from qpi_live.camera.files.bounded_file import size_of
 from qpi_live.camera.files.contents import Channel, Contents, Facts, Stack, Values, optics_of, rate_of
 from qpi_live.camera.files.image_bounds import ImageFileError
-from qpi_live.camera.files.image_file import read_image
+from qpi_live.camera.files.image_file import read_image, read_values
 from qpi_live.camera.files.readers.ome import PlaneKey
 from qpi_live.camera.files.readers.tiff_pages import TiffPages
 
@@ -146,12 +146,12 @@ def _single_stack(
         file = places.get((*moments[frame], channel))
         if file is None:
             raise ImageFileError("expected a file of this channel and time, got none")
-        return read_image(file).pixels
+        return read_values(file)
 
     shape = dtype = None
     for file in list(places.values())[:16]:
         with suppress(ImageFileError):
-            first = read_image(file).pixels
+            first = read_image(file, may_miss=True).pixels
             shape, dtype = (first.shape[0], first.shape[1]), first.dtype.name
             break
     if shape is None or dtype is None:

@@ -281,3 +281,28 @@ def test_replay_of_a_folder_of_mixed_depths_sends_every_frame(tmp_path: Path) ->
     frames = [_read(camera), _read(camera)]
     assert [int(frame.pixels[0, 0]) for frame in frames] == [7, 900]
     assert {(frame.pixels.dtype.name, frame.bit_depth) for frame in frames} == {("uint16", 10)}
+
+
+@pytest.mark.parametrize("name", ["frame.npy", "frame.tif", "frames.h5", "folder"])
+def test_float_recording_with_missing_pixels_is_played_with_them_masked(tmp_path: Path, name: str) -> None:
+    values = np.random.default_rng(0).uniform(0.2, 0.9, (40, 60)).astype(np.float32)
+    values[:5] = np.nan
+    values[20, 30] = np.inf
+    path = tmp_path / name
+    if name.endswith(".npy"):
+        np.save(path, values)
+    elif name.endswith(".tif"):
+        tifffile.imwrite(path, values)
+    elif name.endswith(".h5"):
+        with h5py.File(path, "w") as file:
+            file["frames"] = np.stack([values, values])
+    else:
+        path.mkdir()
+        for number in range(2):
+            np.save(path / f"{number}.npy", values)
+    frame = _read(_open(path))
+    assert frame.missing is not None
+    assert np.array_equal(frame.missing, ~np.isfinite(values))
+    window = _read(_open(path, CameraOptions(shape=(20, 20), frame_rate_hz=0)))
+    assert window.missing is not None
+    assert np.array_equal(window.missing, ~np.isfinite(values[10:30, 20:40]))

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.engine import EngineOptions, FringeState, PhaseEngine
+from qpi_live.models.engines import fringe_watch
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
 from qpi_live.models.errors import InferenceError
@@ -106,6 +107,28 @@ def test_fringes_that_moved_are_found_again_in_the_same_frame_and_a_person_is_to
         assert abs(float(result.engine.detail["carrier_fx_cycles_per_px"] or 0)) == pytest.approx(
             abs(there[1]), abs=0.01
         )
+
+
+@pytest.mark.parametrize("looked_before", [False, True])
+def test_mirror_that_is_realigned_at_20_frames_a_second_is_noticed_within_a_second(
+    engine: PhaseEngine, monkeypatch: pytest.MonkeyPatch, looked_before: bool
+) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr(fringe_watch, "perf_counter", lambda: now_s[0])
+    for seed in range(5):
+        now_s[0] += 0.05
+        dims = looked_before and seed == 4  # just before, a weak frame made it look: it does not look again at once
+        assert rms(engine.retrieve(frame(cell(seed=seed) // (6 if dims else 1))).phase_rad - CELL) < 0.15
+    noticed = None
+    for number in range(40):
+        now_s[0] += 0.05
+        result = engine.retrieve(frame(cell(THERE, number)))
+        if noticed is None and result.quality.fringes is FringeState.MOVED:
+            noticed = number
+        if noticed is not None and number >= noticed + 2:
+            assert rms(result.phase_rad - CELL) < 0.1
+    assert noticed is not None
+    assert noticed < 20
 
 
 def test_fringes_that_drift_are_followed(engine: PhaseEngine) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import Event
+from time import monotonic
 
 import numpy as np
 import pytest
 from qpi_live.camera.errors import CameraLost, CameraUnavailable
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.engine import FringeState, PhaseFrame
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.service.line import pipeline
 
@@ -59,6 +60,28 @@ def test_line_whose_every_frame_fails_is_not_ready_until_one_succeeds(bench: Ben
     bench.frames()
     assert bench.client.get("/health/ready").status_code == 200
     bench.assert_exact()
+
+
+@pytest.mark.parametrize("state", [state for state in FringeState if not state.is_usable])
+def test_line_whose_fringes_show_no_phase_is_failing_within_a_second_at_any_rate(
+    bench: Bench, state: FringeState
+) -> None:
+    bench.engine.failures |= {n: InferenceError(state, f"expected fringes, got {state}") for n in (1, 2)}
+    bench.frames()
+    sent = monotonic()
+    bench.camera.send()  # at one frame a second, no other one comes
+    until(lambda: bench.client.get("/health/ready").json()["state"] == "failing")
+    assert monotonic() - sent > pipeline._UNUSABLE_S  # not for a single dark frame
+    assert str(state) in bench.client.get("/health/ready").json()["sentence"]
+    bench.camera.send()
+    until(lambda: ended(bench) == 3)
+    bench.frames()
+    assert bench.client.get("/health/ready").status_code == 200
+    bench.assert_exact()
+
+
+def test_unusable_fringes_are_said_within_a_second() -> None:
+    assert pipeline._UNUSABLE_S < 1.0
 
 
 def test_line_whose_camera_is_lost_says_so_and_comes_back(bench: Bench) -> None:
