@@ -8,10 +8,17 @@ container's own copy.
 
 import http.client  # the health check's
 
+import numpy as np
 import qpi_live.service.cli.main
 from qpi_live.camera.files.replay import ReplayCamera
 from qpi_live.camera.simulation.camera import SimulatedCamera
+from qpi_live.models.analysis.cells import measure_cells
+from qpi_live.models.analysis.outlines import outlines
 from qpi_live.models.engine import EngineOptions, open_engine
+
+measured = measure_cells(np.eye(256, dtype=np.float32), np.zeros((256, 256), np.bool_))
+outlines(measured.segmentation)
+measure_cells(np.eye(256, dtype=np.float32))
 
 USED = (http.client, qpi_live.service.cli.main, ReplayCamera, SimulatedCamera)
 

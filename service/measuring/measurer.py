@@ -26,6 +26,7 @@ from qpi_live.service.measuring.choices import Choices
 NAME = "measuring"
 _POLL_S = 0.2
 _REST = 1.0  # as long as it has worked, it leaves the core to others
+_LONGEST_REST_S = 0.5  # the first frame may have waited for the compiler
 _HISTORY = 12_000  # moments of the regions' history: ten minutes at 20 frames a second
 _log = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ class Measurer:
             else:
                 account.delivered()
             del live
-            self._stop.wait(_REST * (perf_counter() - start))
+            self._stop.wait(min(_REST * (perf_counter() - start), _LONGEST_REST_S))
 
     def _measured(self, live: LiveFrame, choices: Choices, wants_cells: bool) -> Measured:
         start = perf_counter()

@@ -8,6 +8,9 @@ import { MAPS, lookupTable } from "./picture/colormaps.js";
 import { Limits, color, wrap } from "./picture/contrast.js";
 import { $, all, one } from "./dom.js";
 import { EnginePanel } from "./panels/engine.js";
+import { CellsPanel } from "./measure/cells.js";
+import { FocusPanel } from "./measure/focus.js";
+import { RegionsPanel } from "./measure/regions.js";
 import { Help } from "./panels/help.js";
 import { Picture } from "./picture/picture.js";
 import { Profile } from "./panels/profile.js";
@@ -33,6 +36,9 @@ const limits = {
   network: absolute,
   baseline: absolute,
   true: absolute,
+  gradient: new Limits(),
+  dic: new Limits([0, 1]),
+  darkfield: new Limits(),
 };
 const maps = {
   phase: "perceptual",
@@ -42,6 +48,17 @@ const maps = {
   network: "perceptual",
   baseline: "perceptual",
   true: "perceptual",
+  gradient: "grey",
+  dic: "grey",
+  darkfield: "grey",
+};
+// Layers that are no phase: what they are called, their unit and decimals.
+const OTHER_QUANTITIES = {
+  amplitude: ["Amplitude", "grey value", 1],
+  mask: ["Mask", "", 0],
+  gradient: ["Gradient", "rad/px", 3],
+  dic: ["DIC", "", 2],
+  darkfield: ["Dark field", "", 3],
 };
 const look = { layer: "phase", unit: "rad", marksClipped: false, cursor: null, line: null };
 const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
@@ -70,6 +87,9 @@ const profile = new Profile();
 const enginePanel = new EnginePanel();
 const cameraPanel = new CameraPanel();
 const windowPanel = new WindowPanel([phasePicture, rawPicture]);
+const cellsPanel = new CellsPanel([phasePicture, rawPicture]);
+const regionsPanel = new RegionsPanel([phasePicture, rawPicture]);
+const focusPanel = new FocusPanel((um) => stream.want({ focus_um: um }));
 const beside = new Beside((layer) => {
   stream.want({ beside: layer });
   askForColors();
@@ -134,9 +154,10 @@ function paint(isNew) {
 /** How phase is written now: its name, unit, factor and decimals. */
 function quantity() {
   const wavelengthM = screen.frame?.phase.header.wavelength_m;
-  if (look.layer === "amplitude")
-    return { quantity: "Amplitude", unit: "grey value", title: "Amplitude", perRad: 1, digits: 1 };
-  if (look.layer === "mask") return { quantity: "Mask", unit: "", title: "Mask", perRad: 1, digits: 0 };
+  if (look.layer in OTHER_QUANTITIES) {
+    const [name, unit, digits] = OTHER_QUANTITIES[look.layer];
+    return { quantity: name, unit, title: name, perRad: 1, digits };
+  }
   if (look.unit === "nm" && wavelengthM)
     return { quantity: "OPD", unit: "nm", title: "OPD (nm)", perRad: nmPerRad(wavelengthM), digits: 0 };
   return { quantity: "Phase", unit: "rad", title: "Phase (rad)", perRad: 1, digits: 2 };
@@ -168,7 +189,7 @@ function showCursor() {
   const um = (position) => fixed((position * pixelM * 1e6) / downscale, 2);
   $("cursor-px").textContent = `${look.cursor.y}, ${look.cursor.x}`;
   $("cursor-um").textContent = pixelM ? `${um(look.cursor.y)}, ${um(look.cursor.x)} µm` : "–";
-  const isPhase = !["amplitude", "mask"].includes(look.layer);
+  const isPhase = !(look.layer in OTHER_QUANTITIES);
   $("cursor-quantity").textContent = look.layer === "wrapped" ? "Wrapped" : quantity().quantity.replace("OPD", "Phase");
   $("cursor-phase").textContent = isPhase ? `${fixed(rad, 3)} rad` : fixed(rad, quantity().digits);
   $("cursor-opd").textContent = isPhase && wavelengthM ? `${fixed(rad * nmPerRad(wavelengthM), 1)} nm` : "–";
@@ -369,6 +390,8 @@ function onLink(isOpen, retryMs) {
     enginePanel.refresh();
     cameraPanel.refresh();
     windowPanel.refresh();
+    cellsPanel.refresh();
+    regionsPanel.refresh();
   }
   showState();
 }
@@ -429,6 +452,7 @@ function start() {
     if (stats) offerLayers(stats);
     if (stats) enginePanel.show(stats);
     if (stats) cameraPanel.show(stats);
+    focusPanel.offer(regionsPanel.regions);
   }).run();
   setInterval(showState, 500);
 }

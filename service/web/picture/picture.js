@@ -20,6 +20,8 @@ export class Picture {
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.field = { height: 0, width: 0, pixelM: null };
     this.marks = { cursor: null, line: null };
+    this.extras = []; // (picture) => marks that others draw over it
+    this.tool = null; // {begin, move, end} of whoever wants the next drag, told of pixels
     this.area = null; // that is being drawn
     this.areaDrawn = null; // who wants the next drag to draw an area
     this.scaleLength = (mostPx) => {
@@ -84,6 +86,7 @@ export class Picture {
     this.overlay.setAttribute("viewBox", `0 0 ${clientWidth} ${clientHeight}`);
     const marks = [];
     if (this.field.height) marks.push(...this.cursorMarks(), ...this.lineMarks(), ...this.areaMarks(), ...this.scaleBar());
+    if (this.field.height) marks.unshift(...this.extras.flatMap((drawn) => drawn(this)));
     this.overlay.replaceChildren(...marks);
   }
 
@@ -154,7 +157,8 @@ export class Picture {
       if (!pans && event.button !== 0) return;
       stage.setPointerCapture(event.pointerId);
       if (pans) event.preventDefault();
-      if (!pans && this.areaDrawn) this.drag(event, this.areaing(event), () => this.area && this.areaDrawn?.(this.area));
+      if (!pans && this.tool) this.use(event, this.tool);
+      else if (!pans && this.areaDrawn) this.drag(event, this.areaing(event), () => this.area && this.areaDrawn?.(this.area));
       else this.drag(event, pans ? this.panning(event) : this.lining(event));
     });
     stage.addEventListener("dblclick", () => view.fit());
@@ -201,6 +205,11 @@ export class Picture {
     };
   }
 
+  use(start, tool) {
+    tool.begin(this.pixelUnder(start));
+    this.drag(start, (event) => tool.move(this.pixelUnder(event)), () => tool.end());
+  }
+
   panning(start) {
     const { centerY, centerX } = this.view;
     return (event) => {
@@ -229,7 +238,8 @@ function lengthText(metres) {
   return `${Number((metres * factor).toPrecision(1))} ${unit}`;
 }
 
-function shape(name, attributes, text = "") {
+/** An element of an overlay. */
+export function shape(name, attributes, text = "") {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.textContent = text;

@@ -1,0 +1,121 @@
+"""Measuring on the page: a user enters optics, draws regions, refocuses, finds cells and takes the table home."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.service.web.live_page import Opened, Service, free_port, on_screen, open_page, saved
+
+pytestmark = pytest.mark.browser
+_SCREENSHOTS = Path(__file__).parents[3] / "test-output"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    options = ("--camera", "simulated:round", "--size", "384", "--fps", "4")
+    running = Service(free_port(), options, tmp_path_factory.mktemp("state"))
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def opened(browser: Browser, service: Service) -> Iterator[Opened]:
+    httpx.put(f"{service.url}/api/v1/regions", json={"regions": []}).raise_for_status()
+    httpx.get(f"{service.url}/api/v1/cells", timeout=120).raise_for_status()  # the kernels are compiled
+    opened = open_page(browser, service)
+    yield opened
+    opened.page.context.close()
+
+
+def _drag(page: Page, start: tuple[int, int], *path: tuple[int, int]) -> None:
+    page.mouse.move(*on_screen(page, *start))
+    page.mouse.down()
+    for point in path:
+        page.mouse.move(*on_screen(page, *point), steps=6)
+    page.mouse.up()
+
+
+def _draw(page: Page, shape: str, start: tuple[int, int], *path: tuple[int, int]) -> None:
+    button = page.locator(f"[data-region={shape}]")
+    button.scroll_into_view_if_needed()
+    button.click()
+    _drag(page, start, *path)
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def test_page_user_measures_cells_and_regions_refocuses_and_takes_the_table_home(
+    opened: Opened, service: Service
+) -> None:
+    page, began = opened.page, monotonic()
+    page.locator("#optics summary").click()
+    page.fill("#optics-form [name=wavelength_nm]", "633")
+    page.click("#optics-form button")
+    expect(page.locator("#camera")).to_contain_text("633")
+
+    _draw(page, "ellipse", (60, 60), (160, 180))
+    _draw(page, "line", (200, 30), (250, 300))
+    _draw(page, "polygon", (200, 200), (200, 300), (300, 300), (300, 200))
+    expect(page.locator("#regions-list dt")).to_have_text(["ellipse 1", "line 1", "polygon 1"])
+    page.select_option("#regions-figure", "dry_mass_pg")
+    expect(page.locator("#regions-list dd").first).to_have_text(re.compile(r"^−?\d"))
+    expect(page.locator("#phase-stage .region")).to_have_count(3)
+    drawn = httpx.get(f"{service.url}/api/v1/regions").json()["regions"]
+    assert drawn[0]["points"][0] == pytest.approx([60.5, 60.5], abs=1.5)
+    assert drawn[0]["points"][1] == pytest.approx([160.5, 180.5], abs=1.5)
+
+    page.locator("#cells-find").check()
+    expect(page.locator("#cells-table tbody tr").first).to_be_visible()
+    expect(page.locator("#cells-count")).to_have_text(re.compile(r"\d+ cells, [\d.]+ % covered"))
+    assert page.locator("#phase-stage polygon.cell").count() == page.locator("#cells-table tbody tr").count()
+    page.click("#cells-table th button[data-column=dry_mass_pg]")
+    masses = [
+        float(text.replace("−", "-")) for text in page.locator("#cells-table tbody td:nth-child(2)").all_inner_texts()
+    ]
+    assert masses == sorted(masses)
+    page.locator("#cells-table tbody tr").last.click()
+    expect(page.locator("#phase-stage polygon.cell.selected")).to_have_count(1)
+    expect(page.locator("#cell-growth-text")).to_contain_text("Cell ")
+
+    page.locator("#focus-auto").scroll_into_view_if_needed()
+    page.click("#focus-auto")
+    expect(page.locator("#focus-answer")).to_have_text(re.compile("Sharpest|end of what"))
+    page.fill("#focus-um", "5")
+    page.press("#focus-um", "Enter")
+    expect(page.locator("#focus-slider")).to_have_value("5")
+
+    table = pd.read_csv(saved(page, 'a[href$="cells/table.csv"]'))
+    assert {"id", "dry_mass_pg", "alpha_um3_per_pg", "area_um2"} <= set(table.columns)
+    assert len(table) > 0
+    assert monotonic() - began < 60
+    _SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=_SCREENSHOTS / "measure.png")
+    page.click("#layer >> text=DIC")
+    expect(page.locator("#bar-title")).to_have_text("DIC")
+    assert [text for text in opened.complaints if "409" not in text] == []  # a simulated camera has no features
+
+
+def test_page_regions_are_removed_and_kept_over_a_reload(opened: Opened, service: Service) -> None:
+    page = opened.page
+    _draw(page, "rectangle", (30, 30), (90, 120))
+    expect(page.locator("#regions-list dt")).to_have_text(["rectangle 1"])
+    page.reload()
+    expect(page.locator("#regions-list dt")).to_have_text(["rectangle 1"])
+    page.locator("#regions-list button").click()
+    expect(page.locator("#regions-shown")).to_be_hidden()
+    assert httpx.get(f"{service.url}/api/v1/regions").json()["regions"] == []
+
+
+def test_page_drag_without_a_tool_still_draws_a_profile(opened: Opened) -> None:
+    page = opened.page
+    _drag(page, (100, 40), (120, 200))
+    expect(page.locator("#profile-note")).not_to_be_empty()
+    expect(page.locator("#regions-shown")).to_be_hidden()
