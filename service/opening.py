@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns, time_ns
@@ -19,9 +20,46 @@ from qpi_live.service.line.tuning import NotTunable
 from qpi_live.service.settings import Settings
 from qpi_live.service.settings_file import SettingsError
 from qpi_live.service.station import Station
+from qpi_live.service.stations import Stations
 
 _ON_GPU, _ON_CPU = "goldstein-cuda", "goldstein"
 _log = logging.getLogger(__name__)
+
+
+def open_stations(settings: Settings) -> Stations:
+    """The lines that `settings` describe: one for `camera`, and one for each of `more_cameras`.
+
+    Cores and the memory for frames that are sent are shared out among them.
+
+    Raises:
+        CameraError, EngineError, SettingsError: as `open_station`, of any of them; none stays open then.
+    """
+    sources = (settings.camera, *settings.more_cameras)
+    if len(set(sources)) != len(sources):
+        raise SettingsError(f"camera: expected different cameras, got {', '.join(sources)}")
+    remembered, stations = RememberedCameras(), list[Station]()
+    try:
+        for source in sources:
+            stations.append(open_station(_share(settings, source, len(sources)), remembered))
+    except BaseException:
+        for station in stations:
+            station.cameras.stop()
+        raise
+    return Stations(stations)
+
+
+def _share(settings: Settings, source: str, lines: int) -> Settings:
+    """What one of several lines is opened with; what is said of one camera alone goes to the first."""
+    if lines == 1:
+        return settings
+    own: dict[str, object] = {
+        "camera": source,
+        "threads": settings.threads or max(1, (os.cpu_count() or 1) // lines),
+        "sent_memory_mb": max(64, settings.sent_memory_mb // lines),
+    }
+    if source != settings.camera:
+        own |= {"other_cameras": (), "calibration": None}
+    return settings.model_copy(update=own)
 
 
 def open_station(settings: Settings, remembered: RememberedCameras | None = None) -> Station:

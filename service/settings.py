@@ -45,7 +45,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="QPI_", env_ignore_empty=True, extra="forbid", frozen=True)
 
-    camera: str = Field(default=BUNDLED, description="simulated, replay:PATH or gentl:PATH.cti")
+    camera: str = Field(
+        default=BUNDLED, description="simulated, replay:PATH or gentl:PATH.cti; given several times, all run at once"
+    )
+    more_cameras: Names = Field(
+        default=(), description="further cameras that run at once, each with its own line, by commas"
+    )
     other_cameras: Names | None = Field(
         default=None,
         description="further cameras that the page can switch to, by commas; unset: a simulated one beside the bundled "
@@ -154,7 +159,18 @@ class Settings(BaseSettings):
     def _split_names(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
-    @field_validator("other_cameras", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _several_cameras(cls, values: Any) -> Any:
+        """`--camera` given several times, or a list in the file: the first, and those beside it."""
+        cameras = values.get("camera") if isinstance(values, dict) else None
+        if not isinstance(cameras, list | tuple):
+            return values
+        if not cameras:
+            raise ValueError("expected at least one camera, got an empty list")
+        return {**values, "camera": cameras[0]} | ({"more_cameras": tuple(cameras[1:])} if cameras[1:] else {})
+
+    @field_validator("other_cameras", "more_cameras", mode="before")
     @classmethod
     def _split_cameras(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -16,7 +16,7 @@ _OTHER_VARIABLES = frozenset({
     "DOCKER_CACHE", "HOLOGRAMS", "URL",
 })  # fmt: skip
 _NATIVE = (".cti", ".so", ".dll", ".dylib", ".trt")
-_MAY_NAME_CODE = ("camera", "other_cameras", "engine", "baseline")
+_MAY_NAME_CODE = ("camera", "more_cameras", "other_cameras", "engine", "baseline")
 
 
 class SettingsError(ValueError):

@@ -36,8 +36,8 @@ class FakeCamera:
 
     waits_for_consumer = False
 
-    def __init__(self, shape: tuple[int, int] = (96, 128)) -> None:
-        self.identity = CameraIdentity("fake", "tests", "fake", "0", shape, 8, None, OPTICS)
+    def __init__(self, shape: tuple[int, int] = (96, 128), source: str = "fake") -> None:
+        self.identity = CameraIdentity(source, "tests", "fake", "0", shape, 8, None, OPTICS)
         self.starts = 0
         self.refusals: list[CameraError] = []
         self.device_ids: list[int] = []  # of the next frames; None where there are no more

@@ -1,4 +1,4 @@
-"""The web application around one station."""
+"""The web application around one line, or several."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from qpi_live.service.line.tuning import NotTunable
 from qpi_live.service.names import EVERYWHERE, published_host
 from qpi_live.service.sent.task import SentError, SentTooLarge
 from qpi_live.service.station import Station
+from qpi_live.service.stations import Stations, UnknownCamera
 from qpi_live.service.view import Layer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -52,19 +53,23 @@ uint8 (a preview, value = offset + scale × payload; `lo` and `hi` set its range
 comes as two messages, that layer of the same frame right after the first. A client may send a JSON object with
 any of these at any time to change what it gets.
 
+**Several cameras** that run at once are listed at `{API}/cameras`; the parameter `camera=NAME` of any request, the
+stream's included, says which line is meant. Without it, it is the first.
+
 **Errors** are 4xx or 5xx with one sentence in `detail`; a request that failed has changed nothing.
 """
 
 
-def build_app(station: Station) -> FastAPI:
-    """The application; the station's line runs while the application does."""
+def build_app(lines: Station | Stations) -> FastAPI:
+    """The application; the lines run while the application does."""
+    stations = lines if isinstance(lines, Stations) else Stations([lines])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with station.running():
+        async with stations.running():
             yield
 
-    settings = station.settings
+    settings = stations.settings
     is_everywhere = settings.host in EVERYWHERE
     own_names = [] if is_everywhere else [settings.host]
     if settings.published_at is not None and published_host(settings.published_at) not in EVERYWHERE:
@@ -91,7 +96,7 @@ def build_app(station: Station) -> FastAPI:
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
     )
-    app.state.station = station
+    app.state.stations = stations
     _answer_errors(app)
     answer_camera_errors(app)
     answer_recording_errors(app)
@@ -106,11 +111,11 @@ def build_app(station: Station) -> FastAPI:
 
     @app.websocket(f"{API}/stream")
     async def _stream(websocket: WebSocket) -> None:
-        await stream(websocket, station)
+        await stream(websocket, stations)
 
     @app.get("/metrics", tags=["health"], response_class=Response, summary="Prometheus metrics")
     def _metrics() -> Response:
-        return Response(generate_latest(station.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(stations.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
     def _page() -> FileResponse:
@@ -152,6 +157,10 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(NotTunable)
     async def _not_tunable(_: Request, error: NotTunable) -> JSONResponse:
         return answer(409, str(error))
+
+    @app.exception_handler(UnknownCamera)
+    async def _unknown_camera(_: Request, error: UnknownCamera) -> JSONResponse:
+        return answer(404, str(error))
 
     @app.exception_handler(Busy)
     async def _busy(_: Request, error: Busy) -> JSONResponse:

@@ -26,11 +26,14 @@ _PARAMETERS: dict[str, object] = {
     "recording": "run 1",
     "file": "interferogram.ome.tif",
     "index": 0,
+    "camera": "VC0000",
 }
 _SCHEMAS: dict[str, object] = {
     "NewSideband": {"sideband": "upper"},
     "NewEngine": {"engine": "goldstein"},
     "NewValue": {"value": 2000.0},
+    "NewWindow": {"y": 256, "x": 384, "height": 512, "width": 640, "binning": 1},
+    "Line": {"name": "VC0000", "source": "gentl:#VC0000", "state": "live", "sentence": "Frames are streaming."},
     "Source": {"source": "simulated"},
     "CellChoice": {"finds_cells": True, "alpha_um3_per_pg": 0.19, "least_px": 200},
     "Regions": {"regions": [{"name": "cell 1", "shape": "ellipse", "points": [[100, 120], [180, 210]]}]},

@@ -11,14 +11,25 @@ from qpi_live.service.api import schemas
 from qpi_live.service.api.rendering import FRAME_ANSWER, MASKED, frame_answer
 from qpi_live.service.line.rates import LOOP_STAGE
 from qpi_live.service.station import Station
+from qpi_live.service.stations import Stations
 from qpi_live.service.view import Layer, Masked, View
 from qpi_live.service.viewing.image_formats import Format
 from qpi_live.service.viewing.layers import LayerMissing, check_downscale, layers_of
 
 
-async def _station(request: Request) -> Station:
-    station: Station = request.app.state.station
-    return station
+async def _stations(request: Request) -> Stations:
+    stations: Stations = request.app.state.stations
+    return stations
+
+
+AtStations = Annotated[Stations, Depends(_stations)]
+CameraName = Annotated[
+    str | None, Query(max_length=200, description="whose line is meant, where several cameras run; unset: the first's")
+]
+
+
+async def _station(stations: AtStations, camera: CameraName = None) -> Station:
+    return stations.at(camera)
 
 
 AtStation = Annotated[Station, Depends(_station)]
@@ -49,12 +60,30 @@ async def live() -> schemas.Live:
 
 
 @health.get("/health/ready", summary="Whether frames can be expected", responses={503: {"model": schemas.Ready}})
-async def ready(station: AtStation, response: Response) -> schemas.Ready:
-    """200 once the engine is warm and while the camera is there, else 503."""
-    pipeline = station.pipeline
+async def ready(stations: AtStations, response: Response, camera: CameraName = None) -> schemas.Ready:
+    """200 once the engine is warm and while the camera is there, else 503; of several cameras, of all or the one named.
+
+    The sentence is the first line's that is not ready.
+    """
+    pipelines = [station.pipeline for station in (stations.all if camera is None else [stations.at(camera)])]
+    pipeline = next((one for one in pipelines if not one.is_ready), pipelines[0])
     state, is_ready = pipeline.state, pipeline.is_ready
     response.status_code = 200 if is_ready else 503
     return schemas.Ready(ready=is_ready, state=state.name, sentence=without_folders(state.sentence))
+
+
+@router.get("/cameras", summary="The cameras that run at once")
+async def cameras(stations: AtStations) -> list[schemas.Line]:
+    """By name, which the parameter `camera` of all other requests takes; the first is meant without it."""
+    return [
+        schemas.Line(
+            name=name,
+            source=station.cameras.identity.source,
+            state=station.pipeline.state.name,
+            sentence=station.pipeline.state.sentence,
+        )
+        for name, station in zip(stations.names, stations.all, strict=True)
+    ]
 
 
 @router.get(

@@ -31,6 +31,15 @@ class Live(_Answer):
     status: Literal["live"] = "live"
 
 
+class Line(BaseModel):
+    """One of the cameras that run at once."""
+
+    name: str = Field(description="what the parameter `camera` of other requests takes")
+    source: str = Field(description="the camera that frames come from now")
+    state: str
+    sentence: str
+
+
 class Ready(_Answer):
     """Whether frames can be expected."""
 

@@ -19,6 +19,7 @@ from qpi_live.service.http.websocket_protocol import STUCK, ClientStuck
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.state import State
 from qpi_live.service.station import Station
+from qpi_live.service.stations import Stations, UnknownCamera
 from qpi_live.service.viewing.audience import AudienceFull, Choice, Listener, choose
 from qpi_live.service.viewing.layers import NotShown
 from qpi_live.service.viewing.rate_limit import RateLimit
@@ -32,10 +33,11 @@ _RESTART = 1012  # the close code of a server that stops
 _WARNING_PERIOD_S = 1.0
 # Starlette raises the second to whoever sends after another task has met the first.
 _GONE = (WebSocketDisconnect, RuntimeError)
+_REFUSED = {ValueError: 422, UnknownCamera: 404, AudienceFull: 503}
 _log = logging.getLogger(__name__)
 
 
-async def stream(websocket: WebSocket, station: Station) -> None:
+async def stream(websocket: WebSocket, stations: Stations) -> None:
     """Serve one client until it leaves, gets stuck, or the service stops."""
     loop, arrived = asyncio.get_running_loop(), asyncio.Event()
 
@@ -44,11 +46,14 @@ async def stream(websocket: WebSocket, station: Station) -> None:
             loop.call_soon_threadsafe(arrived.set)
 
     try:
-        choice = choose(dict(websocket.query_params), Choice(), station.camera_shape)
+        wanted: dict[str, object] = dict(websocket.query_params)
+        wanted.pop("camera", None)
+        station = stations.at(websocket.query_params.get("camera"))
+        choice = choose(wanted, Choice(), station.camera_shape)
         address = f"{websocket.client.host}:{websocket.client.port}" if websocket.client else "unknown"
         listener = station.audience.join(address, choice, wake)
-    except (ValueError, AudienceFull) as error:
-        status = 422 if isinstance(error, ValueError) else 503
+    except (ValueError, UnknownCamera, AudienceFull) as error:
+        status = next(status for kind, status in _REFUSED.items() if isinstance(error, kind))
         with suppress(WebSocketDisconnect):
             await websocket.send_denial_response(JSONResponse({"detail": str(error)}, status))
         return

@@ -69,8 +69,9 @@ def _option(name: str, field: FieldInfo) -> Any:
     flags = [f"--{name.replace('_', '-')}"]
     if kind is bool and not name.startswith("no_"):
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
+    given: Any = list[str] if name == "camera" else kind  # several times: they run at once
     default = "" if field.default in (None, (), "") else f" [dim]\\[default: {field.default}][/dim]"
-    return Annotated[kind | None, typer.Option(*flags, help=f"{field.description}{default}", show_default=False)]
+    return Annotated[given | None, typer.Option(*flags, help=f"{field.description}{default}", show_default=False)]
 
 
 @app.command()

@@ -17,7 +17,7 @@ from qpi_live.service.api.app import build_app
 from qpi_live.service.http.server import QuickServer, leave, listen_everywhere, make_server, url
 from qpi_live.service.line.state import State
 from qpi_live.service.names import EVERYWHERE, published_host, published_url
-from qpi_live.service.opening import open_station
+from qpi_live.service.opening import open_stations
 from qpi_live.service.settings import Settings
 from qpi_live.service.settings_file import SettingsError, unknown_variables
 from qpi_live.service.station import Station
@@ -50,13 +50,14 @@ def serve_station(settings: Settings) -> None:
         _log.warning(sentence)
     settings = with_token(settings)
     sockets = listen_everywhere(settings.host, settings.port)
-    station = open_station(settings)
+    stations = open_stations(settings)
     if settings.is_for_others and settings.token is None:
         _say("Warning:", "whoever reaches this machine sees and controls the microscope (--no-token)")
     print(f"Live phase at {link(settings, sockets[0].getsockname()[1])} (stop with Ctrl+C)", flush=True)
-    server = make_server(build_app(station), settings.log_level == "debug")
+    server = make_server(build_app(stations), settings.log_level == "debug")
     refused: list[str] = []
-    Thread(target=_stop_if_it_cannot_start, args=(station, server, refused), daemon=True).start()
+    for station in stations.all:
+        Thread(target=_stop_if_it_cannot_start, args=(station, server, refused), daemon=True).start()
     server.run(sockets=sockets)
     for sentence in refused:
         _say("Cannot serve:", sentence)

@@ -37,15 +37,24 @@ class PhaseClient:
         url: the page's address; the link that `qpi serve` prints, with its token, will do.
         timeout_s: how long an answer may take.
         token: the service's token, where it has one and `url` does not say it.
+        camera: which camera, where several run at once (see `cameras`); None: the one in `url`, or else the first.
 
     Attributes:
         status: the line's, as the stream said it last; None before.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", timeout_s: float = 30.0, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        timeout_s: float = 30.0,
+        token: str | None = None,
+        camera: str | None = None,
+    ) -> None:
         address, _, query = url.partition("?")
         self.url = address.rstrip("/")
-        token = token or dict(parse_qsl(query)).get("token")
+        said = dict(parse_qsl(query))
+        token = token or said.get("token")
+        self._camera_name = camera or said.get("camera")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.status: StreamStatus | None = None
         self._timeout_s = timeout_s
@@ -67,8 +76,14 @@ class PhaseClient:
     @cached_property
     def _rest(self) -> Rest:
         # On demand: a program that only reads frames does without an HTTP client.
-        rest: Rest = import_module("qpi_live.service.client.rest").Rest(self.url, self._timeout_s, self._headers)
+        rest: Rest = import_module("qpi_live.service.client.rest").Rest(
+            self.url, self._timeout_s, self._headers, self._camera_name
+        )
         return rest
+
+    def cameras(self) -> list[dict[str, Any]]:
+        """The cameras that run at once, each with its `name`, which `PhaseClient(camera=…)` takes, and its state."""
+        return list(self._rest.ask("GET", "/cameras").json())
 
     @cached_property
     def recordings(self) -> RecordingControl:
@@ -154,6 +169,8 @@ class PhaseClient:
                 on_status(status)
 
         choice = {"layer": layer, "dtype": dtype, "max_fps": max_fps, "downscale": downscale, "credit": "true"}
+        if self._camera_name:
+            choice["camera"] = self._camera_name
 
         def address() -> str:
             return f"{self._stream_url}?{urlencode(choice)}"

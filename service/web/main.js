@@ -12,6 +12,7 @@ import { CellsPanel } from "./measure/cells.js";
 import { FocusPanel } from "./measure/focus.js";
 import { RegionsPanel } from "./measure/regions.js";
 import { Help } from "./panels/help.js";
+import { offerLines } from "./panels/lines.js";
 import { Picture } from "./picture/picture.js";
 import { Profile } from "./panels/profile.js";
 import { download, fileName, npyParts, pngParts, tiffParts } from "./picture/save.js";
@@ -455,6 +456,7 @@ function start() {
     focusPanel.offer(regionsPanel.regions);
   }).run();
   setInterval(showState, 500);
+  offerLines();
 }
 
 start();

@@ -3,6 +3,7 @@
 //
 // Asked for as float32, an interferogram comes in the camera's own uint8 or uint16: its grey values are exact.
 
+import { addressOf } from "./api.js";
 import { decode } from "./wire.js";
 
 const FIRST_RETRY_MS = 500;
@@ -31,9 +32,9 @@ export class FrameStream {
   open() {
     clearTimeout(this.timer);
     if (this.socket) return;
-    const address = new URL("api/v1/stream", document.baseURI);
+    const address = addressOf("stream");
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-    address.search = String(new URLSearchParams(/** @type {any} */ (this.wanted)));
+    for (const [name, value] of Object.entries(this.wanted)) address.searchParams.set(name, String(value));
     const socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
     this.socket = socket;

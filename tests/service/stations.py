@@ -15,6 +15,7 @@ from qpi_live.service.api.app import build_app
 from qpi_live.service.http.server import listen, make_server, url
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.station import Station
+from qpi_live.service.stations import Stations
 
 from tests.fakes import FakeCamera
 
@@ -80,8 +81,8 @@ class Serving:
     def __init__(self) -> None:
         self._running: list[tuple[uvicorn.Server, Thread]] = []
 
-    def __call__(self, station: Station) -> str:
-        """Serve `station`; the URL, once it answers."""
+    def __call__(self, station: Station | Stations) -> str:
+        """Serve `station`, or several; the URL, once it answers."""
         listening = listen("127.0.0.1", 0)
         server: Any = make_server(build_app(station))
         server.__class__ = _Announcing
