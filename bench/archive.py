@@ -4,8 +4,8 @@
     python bench/archive.py --size 1024 --frames 128 --workers 2 --engine goldstein
 
 - `engine`: the engine by itself, one thread, frame after frame that lie in memory.
-- `archive`: reading, inverting and writing OME-Zarr, by that many processes; each one's own time counts, without the
-  start of its interpreter.
+- `archive`: reading, inverting and writing OME-Zarr, by that many processes; each one's own time counts, once its
+  engine is open.
 
 The last line is the whole result as JSON.
 """

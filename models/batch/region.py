@@ -6,6 +6,7 @@ from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.recording import Recording, open_recording
 from qpi_live.models.batch.job import Job, frame_of, open_job_engine
@@ -15,24 +16,27 @@ from qpi_live.models.errors import InferenceError
 
 
 def run_region(job: Job, number: int) -> float:
-    """Invert and write one region; seconds that it took. Where a frame has no phase, that is noted, and NaN.
+    """Invert and write one region; seconds that it took, once the engine was open.
+
+    Where a frame has no phase, that is noted, and it is NaN.
 
     Raises:
         ImageFileError: the recording is not there.
         EngineError: the engine cannot be opened here.
         OSError: the output cannot be written.
     """
+    recording, engine, buffer = _opened(job)
     began = perf_counter()
-    recording, engine = _opened(job)
     if isinstance(engine, TunableEngine):
         engine.forget_instrument()  # what frames of other regions taught it would depend on who did them
     frames = job.region(number)
-    phase_rad = np.full((len(frames), *job.shape), np.nan, np.float32)
+    phase_rad = buffer[: len(frames)]
     notes = []
     for place, index in enumerate(frames):
         try:
             made = engine.retrieve(frame_of(job, recording, index))
         except (ImageFileError, InferenceError) as error:
+            phase_rad[place] = np.nan
             notes.append(FrameNote(index, failed=str(error)))
             continue
         phase_rad[place] = made.phase_rad
@@ -44,8 +48,8 @@ def run_region(job: Job, number: int) -> float:
 
 
 @lru_cache(maxsize=1)
-def _opened(job: Job) -> tuple[Recording, PhaseEngine]:
-    """The recording and the engine, kept from one region to the next."""
+def _opened(job: Job) -> tuple[Recording, PhaseEngine, NDArray[np.float32]]:
+    """The recording, the engine and room for a region, kept from one to the next."""
     recording, engine = open_recording(job.address, job.channel), open_job_engine(job)
     engine.warm_up(job.shape, job.bit_depth)
-    return recording, engine
+    return recording, engine, np.empty((job.frames_per_region, *job.shape), np.float32)

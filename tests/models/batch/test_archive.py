@@ -123,15 +123,15 @@ def test_frame_that_cannot_be_inverted_is_nan_and_listed_and_nothing_else(tmp_pa
 def test_processes_make_the_same_and_a_killed_one_costs_nothing(
     recording: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    import psutil
+    from multiprocessing import active_children
 
     killed = []
 
     def kill_one(_: int) -> None:
-        children = [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
-        if children and not killed:
-            killed.append(children[0].pid)
-            os.kill(children[0].pid, signal.SIGKILL)
+        pids = [child.pid for child in active_children() if child.pid is not None]
+        if pids and not killed:
+            killed.append(pids[0])
+            os.kill(pids[0], signal.SIGKILL)
 
     summary = process(jobs_of(recording, tmp_path / "out"), Processes(2), kill_one)
     assert killed
