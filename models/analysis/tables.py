@@ -26,11 +26,12 @@ def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_plain(value) for value in row] for row in zip(*columns.values(), strict=True))
+    writer.writerows([plain(value) for value in row] for row in zip(*columns.values(), strict=True))
     return text.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A figure as CSV has it: empty where it is missing or infinite, 0 or 1 for no or yes."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool):
         return int(value)

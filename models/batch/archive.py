@@ -35,7 +35,13 @@ class Summary:
 
 
 def plan(
-    addresses: Sequence[str], out: Path, engine: str, options: EngineOptions, kind: str = output.ZARR, channel: str = ""
+    addresses: Sequence[str],
+    out: Path,
+    engine: str,
+    options: EngineOptions,
+    kind: str = output.ZARR,
+    channel: str = "",
+    focus_um: float = 0.0,
 ) -> list[Job]:
     """One job for each recording, its output ready in the folder `out`.
 
@@ -49,7 +55,7 @@ def plan(
     if twice:
         raise ValueError(f"expected recordings of different names, got {', '.join(twice)} twice; process them apart")
     jobs = [
-        make_job(address, channel, out / name, kind, engine, options)
+        make_job(address, channel, out / name, kind, engine, options, focus_um)
         for address, name in zip(addresses, names, strict=True)
     ]
     for job in jobs:

@@ -15,6 +15,8 @@ from qpi_live.camera.files.writers.manifest import CALIBRATION, is_recording
 from qpi_live.camera.files.writers.ome_zarr import shard_frames
 from qpi_live.camera.frame import Frame, as_pixels
 from qpi_live.camera.optics import Optics
+from qpi_live.models.analysis.refocus import Propagator
+from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.engine import EngineOptions, PhaseEngine, TunableEngine, open_engine
 from qpi_live.models.errors import EngineError, EngineUnavailable, InferenceError
 
@@ -37,6 +39,7 @@ class Job:
         bit_depth: of their grey values.
         frame_rate_hz: None where it is not known.
         frames_per_region: how many of them one task inverts; a shard of the OME-Zarr, a file of the OME-TIFF.
+        focus_um: by how much the focal plane is moved along the light afterwards.
     """
 
     address: str
@@ -50,6 +53,7 @@ class Job:
     bit_depth: int
     frame_rate_hz: float | None
     frames_per_region: int
+    focus_um: float = 0.0
 
     @property
     def regions(self) -> int:
@@ -74,12 +78,15 @@ class Job:
         return known
 
 
-def make_job(address: str, channel: str, out: Path, kind: str, engine: str, options: EngineOptions) -> Job:
+def make_job(
+    address: str, channel: str, out: Path, kind: str, engine: str, options: EngineOptions, focus_um: float = 0.0
+) -> Job:
     """The job for a recording: its first frames tell the carrier and the phase's sign.
 
     Raises:
         ImageFileError: there is no such recording.
         EngineError: there is no such engine, or it takes no such frames.
+        ValueError: the optics are not known well enough to refocus.
     """
     recording = open_recording(address, channel)
     try:
@@ -96,7 +103,10 @@ def make_job(address: str, channel: str, out: Path, kind: str, engine: str, opti
             recording.bit_depth,
             recording.frame_rate_hz,
             shard_frames(recording.shape, np.dtype(np.float32)),
+            focus_um,
         )
+        if focus_um:
+            Propagator(np.ones((8, 8), np.complex64), Scale.of(optics))  # refuses what cannot be refocused
         return job if options.carrier_cycles_per_px else replace(job, options=_found(job, recording))
     finally:
         recording.close()

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.recording import Recording, open_recording
+from qpi_live.models.analysis.refocus import refocus
+from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.batch.job import Job, frame_of, open_job_engine
 from qpi_live.models.batch.output import FrameNote, write
-from qpi_live.models.engine import PhaseEngine, TunableEngine
+from qpi_live.models.engine import PhaseEngine, PhaseFrame, TunableEngine
 from qpi_live.models.errors import InferenceError
 
 
@@ -39,12 +41,22 @@ def run_region(job: Job, number: int) -> float:
             phase_rad[place] = np.nan
             notes.append(FrameNote(index, failed=str(error)))
             continue
-        phase_rad[place] = made.phase_rad
+        phase_rad[place] = _focused(job, made)
         quality = made.quality
         fringes = None if quality.fringes is None else str(quality.fringes)
         notes.append(FrameNote(index, None, fringes, quality.masked_share, quality.warning))
     write(job, number, phase_rad, notes)
     return perf_counter() - began
+
+
+def _focused(job: Job, made: PhaseFrame) -> NDArray[np.float32]:
+    if not job.focus_um:
+        return made.phase_rad
+    optics = job.optics
+    index = optics.refractive_index if optics else None
+    aperture = optics.numerical_aperture if optics else None
+    scale = Scale.of(optics)
+    return refocus(made.phase_rad, job.focus_um, scale, made.amplitude, made.mask, index, aperture).phase_rad
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,9 @@ def process(
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://HOST:8786, instead.")] = None,
     channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
     background_order: Annotated[int | None, typer.Option(min=0, max=6, help="Order of the background.")] = None,
+    focus_um: Annotated[float, typer.Option(help="Move the focal plane so far along the light.")] = 0.0,
+    cells: Annotated[bool, typer.Option(help="Also measure and follow the cells: cells.csv, tracks.xml.")] = False,
+    alpha: Annotated[float, typer.Option(help="α of the cells' dry mass, µm³/pg.")] = 0.19,
 ) -> None:
     """Make the phase of whole recordings, on all cores or a cluster. The same command again goes on where it was.
 
@@ -32,22 +35,33 @@ def process(
     Try:
       qpi process ~/qpi-recordings/* -o phase
       qpi process run1.tif -o phase --to ome-tiff --workers 2
+      qpi process run1.tif -o phase --focus-um -4 --cells
       qpi process /data/* -o /data/phase --scheduler tcp://head:8786
     """
     with one_clear_line("cluster" if scheduler else "files"):
+        from qpi_live.models.analysis.scale import Scale
         from qpi_live.models.batch.archive import plan
         from qpi_live.models.batch.archive import process as run_process
+        from qpi_live.models.batch.cells import TABLE, TRACKS, measure_job
         from qpi_live.models.batch.workers import Cluster, Processes
         from qpi_live.models.engine import EngineOptions
 
         addresses = [address.removeprefix("replay:") for address in recordings]
         who = Cluster(scheduler) if scheduler else Processes(workers or _cores())
-        jobs = plan(addresses, out, engine, EngineOptions(background_order=background_order), to, channel)
+        Scale(alpha_um3_per_pg=alpha)  # refuses what no matter has, before the work
+        jobs = plan(addresses, out, engine, EngineOptions(background_order=background_order), to, channel, focus_um)
         columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         began = perf_counter()
         with Progress(*columns, transient=True) as progress:
             task = progress.add_task("", total=sum(job.frames for job in jobs))
             summary = run_process(jobs, who, lambda frames: progress.advance(task, frames))
+            if cells and not summary.failed:
+                task = progress.add_task("", total=sum(job.frames for job in jobs))
+                for job in jobs:
+                    found = measure_job(job, alpha, None, lambda frames: progress.advance(task, frames))
+                    progress.console.print(
+                        f"{job.out.name}: {found} sightings of cells in {TABLE}, tracks in {TRACKS}."
+                    )
     took_s = perf_counter() - began
     rate = f", {summary.made / took_s:.1f} frames/s" if summary.made else ""
     typer.echo(f"{out}: {summary.frames} frames have a phase, {summary.made} of them made now{rate}.")

@@ -1,0 +1,75 @@
+"""The cells of a recording whose phase was made: a table of all frames, and their tracks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from qpi_live.camera.files.writers.ome_zarr import open_array
+from qpi_live.camera.files.writers.recorded_layer import part_name
+from qpi_live.camera.whole_file import whole_file
+from qpi_live.models.analysis.cells import CELL_COLUMNS, measure_cells
+from qpi_live.models.analysis.scale import USUAL_ALPHA, Scale
+from qpi_live.models.analysis.segmentation import CellSettings
+from qpi_live.models.analysis.tables import plain, trackmate_xml
+from qpi_live.models.analysis.tracking import Tracker
+from qpi_live.models.batch.job import Job
+from qpi_live.models.batch.output import ZARR
+
+TABLE, TRACKS = "cells.csv", "tracks.xml"
+
+
+def measure_job(
+    job: Job,
+    alpha_um3_per_pg: float = USUAL_ALPHA,
+    settings: CellSettings | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Measure the cells of all frames of a finished job, in order; write both files into its output. Their number.
+
+    The table has a row for each cell and frame: the frame's number, its time in s, the cell's id, and `CELL_COLUMNS`.
+    Frames without a phase have no rows; ids go on after them.
+
+    Raises:
+        OSError: the output cannot be read or written.
+    """
+    scale, tracker = Scale.of(job.optics, alpha_um3_per_pg), Tracker()
+    interval_s = 1 / job.frame_rate_hz if job.frame_rate_hz else 1.0
+    rows = 0
+    with whole_file(job.out / TABLE) as path, path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        names: list[str] = []
+        for index, phase_rad in enumerate(phases(job)):
+            seen = np.isfinite(phase_rad)
+            if seen.any():
+                whole = np.where(seen, phase_rad, np.float32(0))
+                cells = measure_cells(whole, None if seen.all() else ~seen, scale, settings)
+                ids = tracker.update(cells, index * interval_s, index)
+                if not names:
+                    names = [name for name in CELL_COLUMNS if name in cells.columns]
+                    writer.writerow(["frame", "time_s", "id", *names])
+                for row in zip(ids, *(cells.columns[name] for name in names), strict=True):
+                    writer.writerow([index, index * interval_s, *(plain(value) for value in row)])
+                rows += len(cells)
+            advance(1)
+    with whole_file(job.out / TRACKS) as path:
+        tracks = trackmate_xml([*tracker.ended, *tracker.tracks], tracker.events, scale, interval_s)
+        path.write_text(tracks, encoding="utf-8")
+    return rows
+
+
+def phases(job: Job) -> Iterator[NDArray[np.float32]]:
+    """The phase of each frame, (H, W) float32 in rad, NaN where there is none."""
+    if job.kind == ZARR:
+        array = open_array(job.out)
+        for index in range(job.frames):
+            yield np.asarray(array[index], np.float32)
+        return
+    for number in range(job.regions):
+        part: Path = job.out / part_name("phase", number)
+        for phase in np.asarray(tifffile.imread(part), np.float32).reshape(-1, *job.shape):
+            yield np.ascontiguousarray(phase)
