@@ -41,6 +41,7 @@ _BY_CONTENT = {
 _BY_SUFFIX = {
     **dict.fromkeys((".tif", ".tiff"), "tiff_file:open_tiff"),
     **dict.fromkeys((".h5", ".hdf5", ".hdf", ".he5", ".nxs", ".ims", ".mat"), "hdf5_file:open_hdf5"),
+    ".ome": "tiff_file:open_companion",
     ".npy": "flat_file:open_npy",
     ".npz": "flat_file:open_npz",
     **dict.fromkeys((".avi", ".mp4", ".mov", ".mkv"), "video_file:open_video"),
@@ -48,6 +49,7 @@ _BY_SUFFIX = {
 }
 Result = TypeVar("Result")
 
+_ZIPPED_ZARR = (".zip", ".ozx")  # .zarr.zip, and OME-Zarr's own name for it
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _EXTRAS = {"zarr": "files", "av": "video"}
 
@@ -156,6 +158,8 @@ def _opener(path: Path) -> Callable[[Path], Contents]:
             begin = file.read(16)
     except OSError as error:
         raise ImageFileError(f"expected a readable file, got: {error.strerror or error}") from error
+    if begin.startswith(b"PK") and path.suffix.lower() in _ZIPPED_ZARR:
+        return _loaded("zarr_store:open_zipped_zarr")
     by_content = next((opener for magic, opener in _BY_CONTENT.items() if begin.startswith(magic)), None)
     chosen = by_content or _BY_SUFFIX.get(path.suffix.lower())
     return _loaded(chosen) if chosen else _open_image

@@ -17,6 +17,7 @@ from qpi_live.camera.files.readers.tiff_pages import TiffPages, shaped_descripti
 
 _MOST_OPEN = 16  # files of one recording that are open at a time
 _FILES_COUNTED = 64  # up to so many files of one recording are opened at once, to count what is missing
+_LARGEST_XML = 64 << 20
 _RESOLUTION_X = 282
 
 
@@ -64,6 +65,22 @@ def open_tiff(path: Path) -> Contents:
             return Contents("Micro-Manager TIFF", stacks, (*sorted(watched), path.parent), files.close)
         kind = "ImageJ TIFF" if pages.is_imagej else "TIFF"
         return Contents(kind, (_plain_stack(pages),), (path,), files.close)
+    except BaseException:
+        files.close()
+        raise
+
+
+def open_companion(path: Path) -> Contents:
+    """What the OME-XML file at `path` (`NAME.companion.ome`) describes: TIFF files that lie beside it.
+
+    Raises:
+        ImageFileError: it cannot be read, or the files that it names are not there.
+    """
+    if path.stat().st_size > _LARGEST_XML:
+        raise ImageFileError(f"expected at most {_LARGEST_XML >> 20} MiB of OME-XML, got more")
+    files = TiffFiles()
+    try:
+        return _ome_contents(files, path, parse_ome(path.read_bytes().decode("utf-8-sig")))
     except BaseException:
         files.close()
         raise
@@ -153,6 +170,8 @@ def _ome_contents(files: TiffFiles, path: Path, images: Iterable[OmeImage]) -> C
         for key, (name, page) in image.planes.items():
             # The file itself, under whatever name it has been given since.
             file = path.parent / Path(name).name if name and Path(name).name in beside else path
+            if path.suffix == ".ome" and file == path:
+                continue  # a file that is not there; what describes it holds no pixels
             if not name or file != path or Path(name).name == path.name or _is_alone(image):
                 planes[key] = (file, page)
         watched |= {file for file, _ in planes.values()}

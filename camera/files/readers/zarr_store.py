@@ -7,8 +7,10 @@ Sources: https://ngff.openmicroscopy.org/0.4 and /0.5 (multiscales, omero).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,12 @@ from qpi_live.camera.files.contents import Channel, Contents, Facts, Stack, Valu
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.flat_file import frame_axes
 from qpi_live.camera.files.readers.ome import metres, seconds
+from zarr.storage import ZipStore
 
 _SIZES = ("t", "c", "z", "y", "x")
 _MOST_GROUPS = 256
+_DESCRIBING = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+Tree = Path | zipfile.Path  # where chunks lie: a folder, or what was packed into a zip file
 
 
 def open_zarr(path: Path) -> Contents:
@@ -29,8 +34,36 @@ def open_zarr(path: Path) -> Contents:
     Raises:
         ImageFileError: it cannot be read, or holds no frames.
     """
+    return _contents(path, lambda: zarr.open(path, mode="r"), _watched(path))
+
+
+def open_zipped_zarr(path: Path) -> Contents:
+    """The images of the Zarr folder that was packed into the zip file at `path`, with a folder around it or without.
+
+    Raises:
+        ImageFileError: it cannot be read, or holds no frames.
+    """
     try:
-        node = zarr.open(path, mode="r")
+        packed = zipfile.Path(path)
+        tops = [packed, *(entry for entry in packed.iterdir() if entry.is_dir())]
+        top = next((one for one in tops if any((one / name).is_file() for name in _DESCRIBING)), None)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ImageFileError(f"expected a readable zip file, got an error ({error})") from error
+    if top is None:
+        raise ImageFileError("expected a Zarr folder in the zip file, got none")
+    store = ZipStore(path, mode="r")
+    contents = _contents(top, lambda: zarr.open(store, mode="r", path=top.at.rstrip("/")), (path,))
+
+    def close() -> None:
+        store.close()
+        top.root.close()
+
+    return replace(contents, close=close)
+
+
+def _contents(path: Tree, opened: Callable[[], Any], watched: tuple[Path, ...]) -> Contents:
+    try:
+        node = opened()
     except Exception as error:  # zarr lets many kinds out
         raise ImageFileError(f"expected a readable Zarr folder, got an error ({error})") from error
     stacks: list[Stack] = []
@@ -41,17 +74,16 @@ def open_zarr(path: Path) -> Contents:
     if not stacks:
         raise ImageFileError("expected an OME-Zarr image, or an array (frames, H, W), got neither")
     is_ome = "ome" in node.attrs or any(key in node.attrs for key in ("multiscales", "bioformats2raw.layout"))
-    return Contents("OME-Zarr" if is_ome else "Zarr", tuple(stacks), _watched(path))
+    return Contents("OME-Zarr" if is_ome else "Zarr", tuple(stacks), watched)
 
 
 def _watched(path: Path) -> tuple[Path, ...]:
     """The folder, and what describes its arrays: that is written again when an array grows."""
-    names = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
-    found = [path / name for name in names] + [path / "0" / name for name in names]
+    found = [path / name for name in _DESCRIBING] + [path / "0" / name for name in _DESCRIBING]
     return (path, *(file for file in found if file.is_file()))
 
 
-def _stacks_of_group(path: Path, group: zarr.Group) -> list[Stack]:
+def _stacks_of_group(path: Tree, group: zarr.Group) -> list[Stack]:
     stacks = []
     nodes: list[tuple[str, zarr.Group]] = [("", group)]
     for name, node in nodes:
@@ -86,7 +118,7 @@ def _omero(node: zarr.Group) -> list[dict[str, Any]]:
     return channels if isinstance(channels, list) else []
 
 
-def _ome_stack(path: Path, name: str, array: Any, described: Mapping[str, Any], omero: list[dict[str, Any]]) -> Stack:
+def _ome_stack(path: Tree, name: str, array: Any, described: Mapping[str, Any], omero: list[dict[str, Any]]) -> Stack:
     axes = described.get("axes") or list(_SIZES[-len(array.shape) :])
     named = [axis if isinstance(axis, dict) else {"name": str(axis)} for axis in axes]
     order = [str(axis["name"]).lower() for axis in named]
@@ -131,7 +163,7 @@ def _scales(described: Mapping[str, Any], axes: int) -> list[float]:
     return scales
 
 
-def _plain_stack(path: Path, name: str, array: Any) -> Stack | None:
+def _plain_stack(path: Tree, name: str, array: Any) -> Stack | None:
     axes = frame_axes(array.shape) if np.dtype(array.dtype).kind in "uif" else None
     if axes is None or min(axes[0][:2]) < 16:
         return None
@@ -152,7 +184,7 @@ def _plain_stack(path: Path, name: str, array: Any) -> Stack | None:
     )
 
 
-def _region(path: Path, array: Any, where: tuple[int, ...]) -> Values:
+def _region(path: Tree, array: Any, where: tuple[int, ...]) -> Values:
     try:
         _check_presence(path, array, where)
         return np.asarray(array[where])
@@ -162,7 +194,7 @@ def _region(path: Path, array: Any, where: tuple[int, ...]) -> Values:
         raise ImageFileError(f"expected sound chunks, got an error ({error})") from error
 
 
-def _is_whole(path: Path, array: Any, where: tuple[int, ...]) -> bool:
+def _is_whole(path: Tree, array: Any, where: tuple[int, ...]) -> bool:
     try:
         _check_presence(path, array, where)
     except ImageFileError:
@@ -170,10 +202,10 @@ def _is_whole(path: Path, array: Any, where: tuple[int, ...]) -> bool:
     return True
 
 
-def _check_presence(path: Path, array: Any, where: tuple[int, ...]) -> None:
+def _check_presence(path: Tree, array: Any, where: tuple[int, ...]) -> None:
     """Refuse a frame of which a chunk is not there."""
     stored = array.shards or array.chunks
-    folder = path / array.path
+    folder = path / _inside(path, array)
     spans = [[at // size] for at, size in zip(where, stored, strict=False)]
     for length, size in zip(array.shape[len(where) :], stored[len(where) :], strict=True):
         spans.append(list(range(-(-length // size))))
@@ -181,3 +213,9 @@ def _check_presence(path: Path, array: Any, where: tuple[int, ...]) -> None:
         key = array.metadata.encode_chunk_key(chunk)
         if not (folder / key).is_file():
             raise ImageFileError(f"expected chunk {key} in the folder, got none; it was not written, or is lost")
+
+
+def _inside(path: Tree, array: Any) -> str:
+    """Where the array lies below `path`."""
+    inside = str(array.path)
+    return inside if isinstance(path, Path) else inside.removeprefix(path.at).lstrip("/")

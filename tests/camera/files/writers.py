@@ -6,8 +6,10 @@ Each function in `WRITERS` writes the frames of a stack (N, H, W) into a folder 
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import uuid
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -353,6 +355,48 @@ def ome_zarr_05_shards(folder: Path, stack: Stack) -> str:
     return ome_zarr(folder, stack, "0.5", shards=(1, 2, 1, 40, 64))
 
 
+def _zipped(folder: Path, written: str, name: str, top: str = "") -> str:
+    """The Zarr folder at `written` as one file, its folder gone."""
+    with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_STORED) as packed:
+        for file in sorted(Path(written).rglob("*")):
+            if file.is_file():
+                packed.write(file, Path(top) / file.relative_to(written))
+    shutil.rmtree(written)
+    return str(folder / name)
+
+
+def ome_zarr_zipped(folder: Path, stack: Stack) -> str:
+    return _zipped(folder, ome_zarr(folder, stack), "image.zarr.zip", "image.ome.zarr")
+
+
+def ome_zarr_05_zipped(folder: Path, stack: Stack) -> str:
+    return _zipped(folder, ome_zarr_05(folder, stack), "image.ozx")
+
+
+def ome_companion(folder: Path, stack: Stack) -> str:
+    """A companion file with the description, and one TIFF a time beside it, which only points to it."""
+    for number, frame in enumerate(stack):
+        pointer = (
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1">'
+            '<BinaryOnly MetadataFile="run.companion.ome" UUID="urn:uuid:2"/></OME>'
+        )
+        tifffile.imwrite(folder / f"run_{number}.ome.tif", frame, description=pointer, metadata=None)
+    height, width = stack.shape[1:]
+    data = "".join(
+        f'<TiffData FirstT="{number}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="run_{number}.ome.tif">urn:x</UUID></TiffData>'
+        for number in range(len(stack))
+    )
+    (folder / "run.companion.ome").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        f'<Image ID="Image:0"><Pixels DimensionOrder="XYZCT" Type="{stack.dtype.name}" SizeX="{width}" '
+        f'SizeY="{height}" SizeZ="1" SizeC="1" SizeT="{len(stack)}" PhysicalSizeX="{PIXEL_M * 1e6}" '
+        f'TimeIncrement="{INTERVAL_S}">{data}</Pixels></Image></OME>',
+        "utf-8",
+    )
+    return str(folder / "run.companion.ome")
+
+
 def plain_zarr(folder: Path, stack: Stack) -> str:
     array = zarr.create_array(str(folder / "plain.zarr"), shape=stack.shape, chunks=(2, 36, 48), dtype=stack.dtype)
     array[:] = stack
@@ -425,6 +469,9 @@ WRITERS: dict[str, Callable[[Path, Stack], str]] = {
     "OME-Zarr 0.4": ome_zarr,
     "OME-Zarr 0.5": ome_zarr_05,
     "OME-Zarr 0.5, shards": ome_zarr_05_shards,
+    "OME-Zarr 0.4, zipped": ome_zarr_zipped,
+    "OME-Zarr 0.5, zipped": ome_zarr_05_zipped,
+    "OME-TIFF by its companion": ome_companion,
     "Zarr": plain_zarr,
     "raw frames": raw,
     "video, FFV1 of 16 bits": _video("ffv1", "gray16le", "video.mkv"),
@@ -438,4 +485,5 @@ EIGHT_BIT_WRITERS: dict[str, Callable[[Path, Stack], str]] = {
 }
 STATED = ["OME-TIFF, two channels", "OME-TIFF over several files", "ImageJ, two channels", "Micro-Manager, split"]
 STATED += ["Micro-Manager, single files", "NDTiff", "HDF5 of qpformat", "OME-Zarr 0.4", "OME-Zarr 0.5", "raw frames"]
+STATED += ["OME-Zarr 0.4, zipped", "OME-Zarr 0.5, zipped", "OME-TIFF by its companion"]
 LIGHT = ["OME-TIFF over several files", "HDF5 of qpformat", "raw frames"]  # those that state the wavelength
