@@ -1,4 +1,4 @@
-"""Says why a picture has no usable carrier."""
+"""The reasons why a picture has no usable carrier, saturation among them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from math import atan2, hypot
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.models.classical.saturation import saturated_share
 from qpi_live.models.classical.spectrum import Spectrum
 from qpi_live.models.engine import FringeState
 from qpi_live.models.errors import InferenceError
@@ -24,6 +23,10 @@ _FRINGED_TILES = 0.6
 _ZERO_ORDER_BINS, _LINE_BINS, _FEWEST_FRINGES = 1.5, 2.0, 4.0  # of a tile
 _ALL_ROUND = 0.5  # mean resultant length of doubled directions; below, fringes point everywhere
 _STRUCTURE = 3.0  # coarse over fine detail; white noise has 1
+_SAMPLED_PX = 1 << 14
+_TOP_PART = 0.998  # of the sampled pixels: what is brighter may be hot pixels
+_WIDTH = 0.01  # of the grey values' range: noise behind a full well spreads the pile
+_PILE = 4.0  # times as many pixels as in the equal range below; the crests of a cosine have 2.4
 
 
 def refusal(
@@ -167,3 +170,23 @@ def _structure(spectrum: Spectrum) -> float:
         for low, high in ((0.03, 0.07), (0.35, 0.45))
     )
     return coarse / max(fine, 1e-30)
+
+
+def saturated_share(pixels: Pixels, bit_depth: int) -> float:
+    """The share of pixels at full scale, or piled up at the top of the grey values where that lies lower, 0 … 1.
+
+    Twelve bits that lie left-justified in sixteen saturate at 65520, and some sensors clip below their full scale. What
+    gives it away is the pile: far more pixels at the top than in an equal range just below.
+    """
+    # An odd step through all pixels, so that no fringes along an axis are always met at the same phase.
+    ordered = np.sort(pixels.reshape(-1)[:: pixels.size // _SAMPLED_PX | 1], kind="stable")
+    number = ordered.size
+    full_scale = 2**bit_depth - 1
+    at_full_scale = number - int(np.searchsorted(ordered, full_scale))
+    top, bottom = int(ordered[int(_TOP_PART * (number - 1))]), int(ordered[0])
+    width = max(1.0, _WIDTH * (top - bottom))
+    below, above = (int(np.searchsorted(ordered, top - levels * width, "right")) for levels in (2, 1))
+    piled, beside = number - above, above - below
+    if bottom == top or piled < _PILE * max(beside, 1):
+        return at_full_scale / number
+    return max(piled, at_full_scale) / number

@@ -8,7 +8,7 @@ import numpy as np
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical.carrier import Carrier
 from qpi_live.models.classical.chain import Inverted
-from qpi_live.models.classical.saturation import saturated_share
+from qpi_live.models.classical.refusal import saturated_share
 from qpi_live.models.engine import FringeState, PhaseQuality
 
 _MOST_SATURATED = 0.01
