@@ -85,6 +85,7 @@ class Station:
         self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
         self.others = OtherPhases(self.baseline)
         self.measurer = Measurer(self.hub, remembered)
+        self.pipeline.leave_out = self.measurer.leave_out
         self.encoders = Encoders(self.others, self.latencies)
         self.board = StatusBoard(self.pipeline, lambda: self.cameras.identity)
         self.tuning = Tuning(cameras.chosen, sideband, remembered, self.engine, beside)

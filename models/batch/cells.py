@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+import zarr
 from numpy.typing import NDArray
-from qpi_live.camera.files.writers.ome_zarr import open_array
+from qpi_live.camera.files.writers.ome_zarr import ARRAY
 from qpi_live.camera.files.writers.recorded_layer import part_name
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.analysis.cells import CELL_COLUMNS, measure_cells
@@ -65,9 +66,10 @@ def measure_job(
 def phases(job: Job) -> Iterator[NDArray[np.float32]]:
     """The phase of each frame, (H, W) float32 in rad, NaN where there is none."""
     if job.kind == ZARR:
-        array = open_array(job.out)
-        for index in range(job.frames):
-            yield np.asarray(array[index], np.float32)
+        array = zarr.open_array(store=job.out, path=ARRAY, mode="r")
+        for number in range(job.regions):
+            frames = job.region(number)  # a shard at a time
+            yield from np.asarray(array[frames.start : frames.stop], np.float32)
         return
     for number in range(job.regions):
         part: Path = job.out / part_name("phase", number)

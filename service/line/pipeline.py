@@ -54,6 +54,7 @@ class Pipeline:
 
     Attributes:
         taps: give every frame, before the queue, to whoever must not miss one.
+        leave_out: takes from a frame, before the engine has it, what a person excluded.
         reconnects: how often a camera that was lost came back.
         last_failure: what went wrong last with a frame, in a sentence; None so far.
     """
@@ -73,6 +74,7 @@ class Pipeline:
         self.account = account
         self.latencies = latencies
         self.taps: Taps[Frame] = Taps()
+        self.leave_out: Callable[[Frame], Frame] = lambda frame: frame
         self.reconnects = 0
         self.last_failure: str | None = None
         self._source = camera.chosen
@@ -314,7 +316,7 @@ class Pipeline:
             return True
         shift.begin()
         try:
-            phase = self.engine.retrieve(frame)
+            phase = self.engine.retrieve(self.leave_out(frame))
         except Exception as error:
             return shift.end() and self._fail(frame, error)
         if not shift.end():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Lock, Thread
 from time import perf_counter
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.account import AccountSnapshot
+from qpi_live.camera.frame import Frame
 from qpi_live.models.analysis.cells import Cells, measure_labels
 from qpi_live.models.analysis.regions import RegionFigures, Role, level_of, measure_region, union
 from qpi_live.models.analysis.scale import Scale
@@ -72,15 +72,11 @@ class Measurer:
     Args:
         hub: where frames come from.
         remembered: where choices are kept, by camera.
-        on_regions: called with a camera's name when its regions have changed.
     """
 
-    def __init__(
-        self, hub: Hub, remembered: RememberedCameras, on_regions: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, hub: Hub, remembered: RememberedCameras) -> None:
         self._hub = hub
         self._remembered = remembered
-        self._on_regions = on_regions
         self._mailbox = hub.subscribe(NAME)
         self._choices: dict[str, Choices] = {}
         self._choosing = Lock()
@@ -131,12 +127,17 @@ class Measurer:
 
     def choose(self, camera: str, choices: Choices) -> None:
         """Measure this from the next frame on, now and after a restart."""
-        before = self.choices(camera)
         with self._choosing:
             self._choices[camera] = choices
         self._remembered.put_measuring(camera, choices.to_json())
-        if before.regions != choices.regions and self._on_regions is not None:
-            self._on_regions(camera)
+
+    def leave_out(self, frame: Frame) -> Frame:
+        """The frame without what a person excluded: no engine unwraps across that, or fits the background to it."""
+        regions = self.choices(frame.source).regions if frame.source else ()
+        excluded = union(regions, Role.EXCLUDED, frame.shape)
+        if excluded is None or excluded.all():
+            return frame
+        return replace(frame, missing=_either(frame.missing, excluded))
 
     def forget(self) -> None:
         """Begin tracks and histories anew."""

@@ -216,3 +216,18 @@ def test_focus_that_cannot_be_looked_for_is_refused_with_a_sentence(bench: Bench
     refused = bench.client.get(f"{API}/focus", params=wrong)
     assert refused.status_code == 422
     assert refused.json()["detail"]
+
+
+def test_regions_excluded_pixels_are_kept_from_the_engine(bench: Bench) -> None:
+    excluded = {"name": "x", "shape": "rectangle", "points": [[110, 150], [240, 300]], "role": "excluded"}
+    [before] = bench.frames(shown=SHOWN)
+    bench.client.put(f"{API}/regions", json={"regions": [excluded]})
+    [after] = bench.frames(shown=SHOWN)
+    assert before.phase.mask is None
+    assert after.phase.mask is not None
+    assert after.phase.mask[110:240, 150:300].all()
+    assert not after.phase.mask[:100].any()
+    everything = {"name": "x", "shape": "rectangle", "points": [[0, 0], [256, 320]], "role": "excluded"}
+    bench.client.put(f"{API}/regions", json={"regions": [everything]})
+    [still] = bench.frames(shown=SHOWN)
+    assert np.isfinite(still.phase.phase_rad).all()
