@@ -134,12 +134,14 @@ def _resident_mib(process: psutil.Process) -> float:
         return 0.0
 
 
-def _course(values: list[float]) -> dict[str, float]:
-    """Medians of the second and the last quarter, so that one look does not decide, and their difference."""
+def _course(values: list[float]) -> dict[str, Any]:
+    """Medians of the second and the last quarter, so that one look does not decide, their difference, and of tenths."""
     quarter = max(1, int(len(values) * _SETTLED))
     settled, end = median(values[quarter : 2 * quarter] or values), median(values[-quarter:])
     course = {"settled": settled, "end": end, "most": max(values), "growth": end - settled}
-    return {name: round(value, 1) for name, value in course.items()}
+    tenth = max(1, len(values) // 10)
+    tenths = [round(median(values[at : at + tenth]), 1) for at in range(0, len(values), tenth)]
+    return {name: round(value, 1) for name, value in course.items()} | {"tenths": tenths}
 
 
 def _faults(url: str, done: Event, did: Counter[str]) -> None:
