@@ -228,7 +228,9 @@ def focus(
     station: AtStation,
     metric: Annotated[str, Query(description=", ".join(METRICS))] = DEFAULT_METRIC,
     range_um: Annotated[float, Query(gt=0, le=1000, description="what to search, in µm around the focus")] = 30.0,
-    region: Annotated[str | None, Query(max_length=80, description="name of the region to look at; null: all")] = None,
+    region: Annotated[
+        str | None, Query(max_length=80, description="name of the region to look at; null: all", examples=["nucleus"])
+    ] = None,
     sample: Annotated[Sample, Query(description="whether the sample shows in phase or in amplitude")] = "phase",
 ) -> schemas.FocusAnswer:
     """What is found is the `focus_um` to show frames at."""

@@ -34,7 +34,7 @@ def examples(language: str) -> list[str]:
 def url(make_station: Callable, serve: Serving) -> Iterator[str]:
     """A service whose camera goes on sending."""
     camera = FakeCamera((64, 80))
-    address = serve(make_station(camera, FakeEngine(), allowed_origins="null"))
+    address = serve(make_station(camera, FakeEngine()))
     timers: list[Timer] = []
 
     def expose() -> None:
