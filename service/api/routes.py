@@ -38,7 +38,7 @@ Downscale = Annotated[int, Query(ge=1, le=64, description="edge of the pixel blo
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors a route may answer with, for OpenAPI."""
-    return {status: {"model": schemas.Problem} for status in (403, *statuses)}
+    return {status: {"model": schemas.Problem} for status in (403, 404, *statuses)}
 
 
 _FOLDERS = re.compile(r"(?<![\w/.\\])(?:[A-Za-z]:)?[\\/](?![\\/])(?:[^\\/'\",;:]*[\\/])*(?=[^\\/\s])")
