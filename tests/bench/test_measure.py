@@ -1,0 +1,18 @@
+"""The bench of measuring as its users run it, on few and small frames."""
+
+from math import isfinite
+
+from tests.bench.test_benches import PERCENTILES, last_line, run
+
+
+def test_measure_compares_cells_tracks_growth_and_focus_with_the_truth() -> None:
+    small = ["--frames", "24", "--size", "384", "--seeds", "1", "--repeats", "2"]
+    document = last_line(run("bench/measure.py", *small))
+    for colony in ("nominal", "dense"):
+        row = document["still"][colony]
+        assert row["count_found"] == row["count_true"]
+        assert row["mass_error_p50"] < 0.05
+    assert document["moving"]["kept"] >= 0.98
+    assert isfinite(document["growing"]["culture_rate_error"])
+    assert document["focus"]["worst_error_um"].keys() == {"variance", "gradient", "spectrum", "edge_sparsity"}
+    assert document["times_ms"]["find and measure cells, follow them"].keys() == PERCENTILES
