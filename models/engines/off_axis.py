@@ -406,7 +406,7 @@ def _sign_in(inverted: Inverted, stream: _Stream) -> int:
         other_rad = stream.background.remove(-inverted.phase_rad, inverted.mask).doubt_rad
         if other_rad is not None and max(doubt_rad, other_rad) > max(_LOST_RAD, _LOST * min(doubt_rad, other_rad)):
             return 1 if doubt_rad < other_rad else -1
-    return sign_of_objects(inverted.phase_rad, inverted.mask, margin_px=_RINGING / stream.retriever.radius)
+    return sign_of_objects(inverted.phase_rad, inverted.mask, _RINGING / stream.retriever.radius, inverted.amplitude)
 
 
 def _resting(stream: _Stream) -> str | None:

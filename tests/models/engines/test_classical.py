@@ -184,3 +184,18 @@ def test_frames_full_of_residues_carry_a_warning_and_a_mask() -> None:
 def test_unknown_sideband_is_refused_at_the_start() -> None:
     with pytest.raises(EngineUnavailable, match="auto, upper or lower, got 'left'"):
         ClassicalEngine(EngineOptions(sideband="left"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_cells_steeper_than_the_pass_band_takes_decide_no_wrong_sign(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape, period_px, angle = (104, 136), rng.uniform(9, 15), rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    cells = np.zeros(shape)
+    for _ in range(6):
+        square = ((y - rng.uniform(10, 94)) ** 2 + (x - rng.uniform(10, 126)) ** 2) / rng.uniform(8, 15) ** 2
+        cells = np.maximum(cells, rng.uniform(5.5, 7.5) * np.sqrt(np.clip(1 - square, 0, None)))
+    carrier = (np.sin(angle) / period_px, np.cos(angle) / period_px)
+    detail = ClassicalEngine(EngineOptions()).retrieve(frame(interferogram(cells, carrier, seed=seed))).engine.detail
+    taken = (float(detail["carrier_fy_cycles_per_px"] or 0), float(detail["carrier_fx_cycles_per_px"] or 0))
+    assert not detail["is_sign_known"] or np.dot(taken, carrier) > 0
