@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import isfinite
 from threading import Lock, RLock
 from time import monotonic_ns
 
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable, FeatureMissing
-from qpi_live.camera.features import CameraListing, Feature, FeatureValue, read_settings
+from qpi_live.camera.features import CameraListing, Feature, FeatureValue
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.genicam.capture_link import REASONS, CameraFacts, CaptureLink, FrameMessage
 from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME, PixelFormat
 from qpi_live.camera.genicam.producers import producer_with, producers_for, require_harvesters, split_address
 from qpi_live.camera.genicam.slots import SlotLayout, Slots
+from qpi_live.camera.genicam.wanted import WINDOW_SIDES, WantedSettings
 from qpi_live.camera.source import CameraIdentity, CameraOptions
 from qpi_live.camera.window import WINDOW_FEATURES, SensorWindow, WindowChange
 
@@ -27,7 +27,6 @@ require_harvesters()  # only the capture process imports it, but without it noth
 _HUNG_NS = 5_000_000_000
 _STOP_S = 2.0  # for requests under way; the line waits 5 s for its camera to stop
 _UNREAD = "stream stopped"
-_WINDOW = ("Width", "Height", "OffsetX", "OffsetY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +72,7 @@ class GenicamCamera:
         self._producers = producers_for(path)
         self._serial = serial
         self._options = options
-        self._wanted: dict[str, FeatureValue] = read_settings(options.settings_file) if options.settings_file else {}
-        self._refused: dict[str, str] = {}  # why, by name, when the camera was opened again
-        self._file_sets_window = not self._wanted.keys().isdisjoint(_WINDOW)
+        self._wanted = WantedSettings(options)
         self._lock = RLock()
         self._link: CaptureLink | None = None
         self._identity: CameraIdentity
@@ -228,9 +225,8 @@ class GenicamCamera:
         with self._lock, self._stopped() as link:
             window: SensorWindow = link.ask("set_window", change)
             for name in WINDOW_FEATURES:
-                feature = self._feature_if_there(name)
-                if feature is not None and feature.stored and feature.value is not None:
-                    self._want(feature)
+                if feature := self._feature_if_there(name):
+                    self._wanted.put(feature)
         return window
 
     @contextmanager
@@ -252,7 +248,7 @@ class GenicamCamera:
         link = CaptureLink()
         try:
             listing: CameraListing = link.ask("open", producer, self._serial)
-            self._set_up(link)
+            self._wanted.set_up(link, was_open=self._was_open)
             self._link = link
             self._producers = [producer]
             self._serial = listing.serial or self._serial  # from now on this camera and no other
@@ -263,35 +259,6 @@ class GenicamCamera:
             link.close()
             link.drop_connections()
             raise
-
-    def _set_up(self, link: CaptureLink) -> None:
-        self._refused = {}
-        rate_hz = self._options.frame_rate_hz
-        if self._options.shape and not self._file_sets_window:
-            link.ask("fit_window", self._options.shape)
-        if rate_hz is not None and not (isfinite(rate_hz) and rate_hz >= 0):
-            raise CameraUnavailable(f"expected a frame rate of 0 or more frames a second, got {rate_hz}")
-        if rate_hz and "AcquisitionFrameRate" not in self._wanted:
-            self._set_rate(link, rate_hz)
-        try:
-            # A camera that was away may be in a mode that locks what was set before it, or in one with other limits.
-            self._refused |= link.ask("load", self._wanted, self._was_open)
-        except CameraLost:
-            raise
-        except CameraError as error:
-            raise CameraUnavailable(f"the camera does not take its settings: {error}") from error
-
-    def _set_rate(self, link: CaptureLink, rate_hz: float) -> None:
-        try:
-            with suppress(FeatureMissing):  # many cameras have no such switch
-                link.ask("set", "AcquisitionFrameRateEnable", True)
-            link.ask("set", "AcquisitionFrameRate", float(rate_hz))
-        except CameraLost:
-            raise
-        except CameraError as error:
-            if not self._was_open:
-                raise CameraUnavailable(f"expected a frame rate that the camera takes: {error}") from error
-            self._refused["AcquisitionFrameRate"] = str(error)
 
     def _stream(self) -> None:
         self._update_identity()
@@ -346,19 +313,9 @@ class GenicamCamera:
         return link
 
     def _remember(self, feature: Feature) -> None:
-        if not feature.stored or feature.value is None:
-            return
-        features = [feature]
-        if feature.name in _WINDOW:  # one side alone would not bring the same window back
-            features = [one for name in _WINDOW if (one := self._feature_if_there(name))]
-        for one in features:
-            self._want(one)
-
-    def _want(self, feature: Feature) -> None:
-        self._refused.pop(feature.name, None)
-        self._wanted.pop(feature.name, None)  # so that all are set again in the order in which they were set last
-        if feature.value is not None:
-            self._wanted[feature.name] = feature.value
+        names = WINDOW_SIDES if feature.name in WINDOW_SIDES else ()  # one alone would not bring the same window back
+        for one in [found for name in names if (found := self._feature_if_there(name))] or [feature]:
+            self._wanted.put(one)
 
     def _feature_if_there(self, name: str) -> Feature | None:
         try:
@@ -380,7 +337,7 @@ class GenicamCamera:
                 frame_rate_hz=facts.frame_rate_hz,
                 optics=self._options.optics.over(None),
                 settings=facts.settings,
-                remark=self._remark(),
+                remark=self._wanted.remark,
             )
             return
         self._identity = replace(
@@ -389,14 +346,8 @@ class GenicamCamera:
             bit_depth=self._format.bit_depth,
             frame_rate_hz=facts.frame_rate_hz,
             settings=facts.settings,
-            remark=self._remark(),
+            remark=self._wanted.remark,
         )
-
-    def _remark(self) -> str:
-        if not self._refused:
-            return ""
-        reasons = "; ".join(self._refused.values())
-        return f"Frames are streaming, but not as set before the camera was lost: {reasons}."
 
     def _collect_losses(self) -> None:
         if self._session is None:
