@@ -646,7 +646,8 @@ def test_rate_that_the_camera_does_not_take_when_it_comes_back_is_left_and_said(
     with pytest.raises(CameraLost):
         camera.set_feature("FaultCrash", True)
     camera.stop()
-    monkeypatch.setattr(camera._wanted, "_options", CameraOptions(SHAPE, frame_rate_hz=1e6))  # as if the limit had come down
+    # As if the limit had come down meanwhile.
+    monkeypatch.setattr(camera._wanted, "_options", CameraOptions(SHAPE, frame_rate_hz=1e6))
     camera.start()
     read(camera)
     assert "expected AcquisitionFrameRate between" in camera.identity.remark
