@@ -25,7 +25,7 @@ Lit = NDArray[np.bool_]
 
 _TRIAL_ROUNDS, _MOST_ROUNDS, _STEP_ROUNDS = 3, 10, 7
 _JUDGED_SHARE = 0.25  # of the blocks: the flattest ones, whose spread tells the orders apart
-_WORTH_AN_ORDER = 0.9  # a higher order must bring the likely error below this part of a lower one's
+_WORTH_AN_ORDER = 0.95  # a higher order must bring the likely error below this part of a lower one's
 _BLOCKS_A_TERM = 4
 _ALIKE_BLOCKS = 0.3  # neighbours err alike, so that so many count as one sample
 _LEVERAGE_POINTS = 8  # along an edge
