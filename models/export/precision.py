@@ -12,7 +12,7 @@ import onnx_ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx_ir.passes import Sequential
-from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, TopologicalSortPass
+from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -74,9 +74,16 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def stamped(model: onnx.ModelProto, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """A copy of which `metadata` is all it says of itself: exporters also write stack traces with machines' paths."""
-    cleared = ClearMetadataAndDocStringPass()(onnx_ir.from_proto(model)).model
-    cleared.metadata_props.update(metadata)
-    return onnx_ir.to_proto(cleared)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    # onnx_ir's pass that clears metadata leaves the model's own, and those of values and constants.
+    for part in (copy, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+    for key, value in metadata.items():
+        entry = copy.metadata_props.add()
+        entry.key, entry.value = key, value
+    return copy
 
 
 def _undo_round_trips(graph: onnx.GraphProto, constants: Mapping[str, NDArray[Any]]) -> None:

@@ -128,6 +128,21 @@ def test_compile_of_what_the_network_is_not_is_refused(
         compile_network(plan(tmp_path, small, precision, Sizes.parse(size)), OnnxLibrary(), None, quiet)
 
 
+def test_stamped_network_says_nothing_but_the_stamp() -> None:
+    model = onnx.shape_inference.infer_shapes(small_network())
+
+    def parts(of: onnx.ModelProto) -> list:
+        graph = of.graph
+        return [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+
+    for part in [model, *parts(model)]:
+        entry = part.metadata_props.add()
+        entry.key, entry.value = "trace", "/home/somebody"
+    clean = stamped(model, {"a": "b"})
+    assert [(entry.key, entry.value) for entry in clean.metadata_props] == [("a", "b")]
+    assert not any(part.metadata_props for part in parts(clean))
+
+
 def test_compile_of_a_file_that_qpi_export_did_not_write_is_refused(tmp_path: Path) -> None:
     model = small_network()
     model = stamped(model, {})
