@@ -38,6 +38,11 @@ class Anchor:
         self._trusted: Mapped | None = None
         self._newest: Values = np.zeros(len(grid.orthonormal))
 
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a map that is trusted."""
+        return self._trusted is not None
+
     def follow(self, frame: Mapped) -> Values | None:
         """The values of the polynomial to be taken off a frame.
 

@@ -26,6 +26,7 @@ from qpi_live.models.sideband import Sideband
 _CPU = "cpu"
 _RESTS = 3.0  # times as long as it took the network rests afterwards, so that the line keeps its cores
 _MOST_DISAGREEMENT_RAD = 0.4  # above which a person should be told
+_MOST_FAILURES = 3
 _NEGATIVE = -0.5  # correlation of phase and picture below which the phase is upside down
 
 
@@ -53,6 +54,12 @@ class _Stream:
     looked: Looked | None = None
     look: _Look | None = None
     rests_until: float = 0.0
+    has_waited: bool = False
+    failures: int = 0
+
+    def leave_place(self) -> None:
+        """Forget what was seen of a part of the sample: it says nothing of another."""
+        self.look = self.picture_rad = self.looked = None
 
 
 class FusedEngine:
@@ -178,10 +185,12 @@ class FusedEngine:
         return _Stream(frame.stream, grid, Anchor(grid), RowBands(frame.shape[0], self._options.threads), why)
 
     def _fuse(self, stream: _Stream, measured: PhaseFrame) -> PhaseFrame:
-        began = perf_counter()
-        mask = measured.mask
+        began, anchor, mask = perf_counter(), stream.anchor, measured.mask
         mapped = Mapped(*stream.grid.means(measured.phase_rad, None if mask is None else ~mask))
-        taken_off = stream.anchor.follow(mapped)
+        had_place = anchor.is_set
+        taken_off = anchor.follow(mapped)
+        if had_place and taken_off is None:
+            stream.leave_place()
         doubt_rad = measured.quality.background_doubt_rad or 0.0
         look = self._finished_look(stream, measured.frame, _Look(mapped, taken_off, doubt_rad, Future(), began))
         waited_s, is_seen = 0.0, False
@@ -190,10 +199,12 @@ class FusedEngine:
             try:
                 picture = look.picture.result()
             except EngineError as error:
-                stream.why_alone = f"it failed: {error}"
+                stream.failures += 1
+                if stream.failures == _MOST_FAILURES:
+                    stream.why_alone = f"it failed {_MOST_FAILURES} times: {error}"
                 return replace(measured, engine=self._named(measured.engine, stream))
             waited_s = perf_counter() - began if is_seen else 0.0
-            if stream.picture_rad is None and _correlation(measured.phase_rad, picture) < _NEGATIVE:
+            if is_seen and _correlation(measured.phase_rad, picture) < _NEGATIVE:
                 stream.why_alone = "the phase has the other sign than what it was trained for"
                 return replace(measured, engine=self._named(measured.engine, stream))
             taken_off = self._weigh(stream, look, picture, mapped)
@@ -226,11 +237,15 @@ class FusedEngine:
             stream.anchor.begin(look.measured, found.values)
         else:
             stream.anchor.draw(look.measured, look.followed, found.values)
-        return stream.anchor.follow(mapped)
+        followed = stream.anchor.follow(mapped)
+        if followed is None:  # the stage has moved on meanwhile
+            stream.leave_place()
+        return followed
 
     def _finished_look(self, stream: _Stream, frame: Frame, now: _Look) -> _Look | None:
         """A look that is finished, or that this frame waits for; in between one is begun when it is time."""
-        if self._sees_all or not self._follows or stream.picture_rad is None:
+        if self._sees_all or not self._follows or not stream.has_waited:
+            stream.has_waited = True
             return self._begin_look(frame, now)
         look = stream.look
         if look is None:

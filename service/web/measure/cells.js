@@ -26,6 +26,8 @@ export class CellsPanel {
     this.order = { column: "id", falls: false };
     this.isAsking = false;
     this.history = null;
+    /** @type {any} */
+    this.chart = null; // of the selected cell's mass
     this.lines = new Map(); // of the table, by id
     for (const picture of pictures) picture.extras.push((on) => this.marks(on));
     $("cells-find").addEventListener("change", ({ target }) => this.choose({ finds_cells: target.checked }));
@@ -112,6 +114,7 @@ export class CellsPanel {
     if (this.selected !== null) this.weigh();
   }
 
+  /** @param {any[]} column */
   head([name, title]) {
     const cell = document.createElement("th");
     cell.scope = "col";

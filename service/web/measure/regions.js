@@ -29,6 +29,10 @@ export class RegionsPanel {
     this.drawn = null; // what is being drawn: {shape, points}
     this.times = [];
     this.values = new Map();
+    /** @type {any} */
+    this.chart = null; // of the figures over time
+    /** @type {any} */
+    this.bars = null; // of the last region's histogram
     this.isAsking = false;
     for (const picture of pictures) picture.extras.push((on) => this.marks(on));
     for (const button of all("[data-region]")) button.addEventListener("click", () => this.take(button));

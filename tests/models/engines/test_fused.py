@@ -122,6 +122,14 @@ def test_stream_that_moves_to_another_place_is_not_held_to_the_place_before(
     measured.retrieve(crowded[0].frame)
     assert np.array_equal(elsewhere.phase_rad, measured.retrieve(crowded[1].frame).phase_rad)
     assert "network" not in elsewhere.stages_ms
+    assert elsewhere.network_rad is None
+    deadline, number = monotonic() + 30, 2
+    while (there := live.retrieve(replace(crowded[1].frame, sequence=number))).network_rad is None:
+        assert monotonic() < deadline, "the network never looked at the new place"
+        number += 1
+        sleep(0.01)
+    alone = FusedEngine(OPTIONS).retrieve(crowded[1].frame)
+    assert rms(there.phase_rad - alone.phase_rad) < 0.05
 
 
 def test_network_for_another_instrument_rests_and_says_so(fused: FusedEngine) -> None:
