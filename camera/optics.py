@@ -65,8 +65,13 @@ class StatedOptics:
     na: float | None = None
     refractive_index: float | None = None
 
-    def over(self, known: Optics | None) -> Optics | None:
+    def over(self, known: Optics | None, binning: tuple[int, int] = (1, 1)) -> Optics | None:
         """`known` with what was said in place of its own; None where nothing is said or known.
+
+        Args:
+            known: of the frames as they come.
+            binning: the sensor's pixels to one of the frame's. The pitch that is said is the sensor's; where the two
+                sides differ, no one pitch is the frame's.
 
         Raises:
             ValueError: see `Optics`.
@@ -76,8 +81,13 @@ class StatedOptics:
         base = known or Optics(None)
         return Optics(
             base.wavelength_m if self.wavelength_nm is None else self.wavelength_nm * 1e-9,
-            base.pixel_pitch_m if self.pixel_um is None else self.pixel_um * 1e-6,
+            base.pixel_pitch_m if self.pixel_um is None else _binned(self.pixel_um * 1e-6, binning),
             base.magnification if self.magnification is None else self.magnification,
             base.numerical_aperture if self.na is None else self.na,
             base.refractive_index if self.refractive_index is None else self.refractive_index,
         )
+
+
+def _binned(pitch_m: float, binning: tuple[int, int]) -> float | None:
+    along_y, along_x = binning
+    return pitch_m * along_x if along_y == along_x else None

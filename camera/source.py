@@ -24,6 +24,7 @@ class CameraIdentity:
         frame_rate_hz: None where the consumer or a trigger sets the pace.
         settings: the features of a camera that has any, as read back from it.
         remark: a sentence on what is not as it was set; empty where all is.
+        binning: the sensor's pixels to one of the frame's, along y and x: binning times decimation.
     """
 
     source: str
@@ -36,6 +37,7 @@ class CameraIdentity:
     optics: Optics | None
     settings: Mapping[str, FeatureValue] = field(default_factory=dict, hash=False)
     remark: str = ""
+    binning: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class CameraSwitch:
         """See `Camera.identity`: the current camera's, with the optics that a user has set for it."""
         identity = self._current.identity
         stated = self._optics.get(identity.source)
-        return identity if stated is None else replace(identity, optics=stated.over(identity.optics))
+        return identity if stated is None else replace(identity, optics=stated.over(identity.optics, identity.binning))
 
     @property
     def stated_optics(self) -> StatedOptics:

@@ -326,6 +326,7 @@ class GenicamCamera:
     def _update_identity(self, listing: CameraListing | None = None) -> None:
         facts: CameraFacts = self._opened().ask("facts")
         self._format = FORMATS_BY_NAME[facts.pixel_format].of_depth(facts.bit_depth)
+        binning = _binning_in(facts.settings)
         if listing is not None:
             self._identity = CameraIdentity(
                 source=self._source,
@@ -335,9 +336,10 @@ class GenicamCamera:
                 shape=facts.shape,
                 bit_depth=self._format.bit_depth,
                 frame_rate_hz=facts.frame_rate_hz,
-                optics=self._options.optics.over(None),
+                optics=self._options.optics.over(None, binning),
                 settings=facts.settings,
                 remark=self._wanted.remark,
+                binning=binning,
             )
             return
         self._identity = replace(
@@ -345,8 +347,10 @@ class GenicamCamera:
             shape=facts.shape,
             bit_depth=self._format.bit_depth,
             frame_rate_hz=facts.frame_rate_hz,
+            optics=self._options.optics.over(None, binning),
             settings=facts.settings,
             remark=self._wanted.remark,
+            binning=binning,
         )
 
     def _collect_losses(self) -> None:
@@ -365,6 +369,17 @@ class GenicamCamera:
                 self._lost[_UNREAD] += 1
         except CameraLost:
             pass
+
+
+def _binning_in(settings: Mapping[str, FeatureValue]) -> tuple[int, int]:
+    """The sensor's pixels to one of the frame's, along y and x, by the features of SFNC 2.7."""
+
+    def number(name: str) -> int:
+        value = settings.get(name, 1)
+        return int(value) if isinstance(value, int | float) else 1
+
+    along_y, along_x = (number(f"Binning{side}") * number(f"Decimation{side}") for side in ("Vertical", "Horizontal"))
+    return along_y, along_x
 
 
 def _pixels(slots: Slots, slot: int) -> Pixels:

@@ -134,9 +134,12 @@ def _inside(area: tuple[int, int, int, int], full: SensorWindow) -> tuple[int, i
 
 
 def _restore(nodes: GentlNodes, before: SensorWindow) -> None:
-    nodes.set("PixelFormat", before.pixel_format)
+    if nodes.feature("PixelFormat").value != before.pixel_format:
+        with suppress(FeatureMissing, FeatureRefused):
+            nodes.set("PixelFormat", before.pixel_format)
     if len(before.binnings) > 1:
-        _set_binning(nodes, before.binning)
+        with suppress(FeatureMissing, FeatureRefused):
+            _set_binning(nodes, before.binning)
     _reset_offsets(nodes)
     _set_area(nodes, (before.y, before.x, before.height, before.width), read_window(nodes))
 

@@ -21,6 +21,13 @@ def test_optics_that_are_stated_replace_their_own_part_only() -> None:
     assert changed == Optics(532e-9, 3.5 * 1e-6, 20.0, 0.4, 1.4)
 
 
+def test_pitch_that_is_stated_is_the_sensors_and_grows_with_binning() -> None:
+    known = Optics(532e-9, 8e-6, 20.0)
+    assert StatedOptics(pixel_um=4).over(known, (2, 2)) == Optics(532e-9, 4 * 1e-6 * 2, 20.0)
+    assert StatedOptics(magnification=40).over(known, (2, 2)) == Optics(532e-9, 8e-6, 40.0)
+    assert StatedOptics(pixel_um=4).over(known, (2, 1)) == Optics(532e-9, None, 20.0)
+
+
 @pytest.mark.parametrize(
     "stated",
     [StatedOptics(wavelength_nm=5), StatedOptics(pixel_um=1e6), StatedOptics(na=2), StatedOptics(refractive_index=0.5)],

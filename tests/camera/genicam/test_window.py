@@ -11,6 +11,7 @@ from qpi_live.camera.errors import CameraTimeout, FeatureRefused
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.genicam.camera import GenicamCamera
 from qpi_live.camera.genicam.window import _span
+from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import CameraOptions
 from qpi_live.camera.switch import CameraSwitch
 from qpi_live.camera.window import WindowChange
@@ -150,3 +151,19 @@ def test_span_holds_what_was_asked_for_on_every_step() -> None:
         assert first <= start
         if first + rounded < start + size:  # the chip's end is off the steps
             assert full - (start + size) < step + size_step
+
+
+def test_binning_makes_the_pixels_of_the_optics_larger(
+    virtual_producer: Path, recording: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIRTUAL_GENTL_BUS", str(tmp_path))
+    stated = StatedOptics(wavelength_nm=532, pixel_um=4, magnification=20)
+    camera = GenicamCamera.open(f"{virtual_producer}#VC0000", CameraOptions(optics=stated))
+    switch = CameraSwitch([camera])
+    assert switch.identity.optics is not None
+    assert switch.identity.optics.object_pixel_m == pytest.approx(0.2e-6)
+    camera.set_window(WindowChange(binning=2))
+    assert switch.identity.optics.object_pixel_m == pytest.approx(0.4e-6)
+    switch.state_optics(switch.identity.source, StatedOptics(pixel_um=5))
+    assert switch.identity.optics.object_pixel_m == pytest.approx(0.5e-6)
+    switch.stop()
