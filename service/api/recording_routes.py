@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Request, Response
@@ -109,18 +110,19 @@ def one(station: AtStation, recording: Recording) -> OneRecording:
     return _one(station, recording)
 
 
-@router.delete("/{recording}", summary="Stop a recording, or delete it")
-def stop_or_delete(station: AtStation, recording: Recording) -> OneRecording:
-    """One that is made now is stopped, and answered once it is closed. One that is not is deleted.
+@router.post("/{recording}/stop", summary="Stop a recording")
+def stop(station: AtStation, recording: Recording) -> OneRecording:
+    """With the frames that came until now; answered once it is closed. One that is over stays as it is."""
+    with suppress(RecordingMissing):  # one that is only on the disk is over already
+        station.recordings.stop(recording)
+    return _one(station, recording)
 
-    What was deleted can be had back for an hour.
-    """
-    recordings = station.recordings
-    if recordings.is_running(recording):
-        recordings.stop(recording)
-        return _one(station, recording)
+
+@router.delete("/{recording}", summary="Delete a recording")
+def delete(station: AtStation, recording: Recording) -> OneRecording:
+    """It can be had back for an hour. One that is made now is not deleted: stop it first."""
     station.player.forget(recording)
-    recordings.delete(recording)
+    station.recordings.delete(recording)
     return OneRecording(running=None, kept=None)
 
 

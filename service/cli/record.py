@@ -56,7 +56,8 @@ def record(
             with Live(console=Console(stderr=True), transient=True) as live:
                 ended = client.recordings.wait(name, on_status=lambda status: live.update(_line(status)))
         except (KeyboardInterrupt, typer.Abort):
-            ended = client.recordings.stop(name)["running"]
+            stopped = client.recordings.stop(name)
+            ended = stopped["running"] or stopped["kept"]
     typer.echo(f"{name}: {ended['frames']} frames, {ended['bytes'] / 1e6:.1f} MB. {ended['sentence']}")
     if ended["state"] == "failed":
         raise typer.Exit(1)

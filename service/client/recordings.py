@@ -36,15 +36,8 @@ class RecordingControl:
         return dict(self._rest.ask("GET", _at(name)).json())
 
     def stop(self, name: str) -> dict[str, Any]:
-        """End a recording; as `one`, once it is closed.
-
-        Raises:
-            ServiceError: it is not made any more.
-        """
-        running = self.one(name)["running"]
-        if running is None or running["state"] not in _UNFINISHED:
-            raise ServiceError(f"expected a recording that is made now, got {name!r}; `delete` deletes it")
-        return dict(self._rest.ask("DELETE", _at(name)).json())
+        """End a recording; as `one`, once it is closed. One that is over stays as it is."""
+        return dict(self._rest.ask("POST", f"{_at(name)}/stop").json())
 
     def trigger(self, name: str) -> dict[str, Any]:
         """Let a recording begin that waits for it, with the seconds before now."""
@@ -54,11 +47,8 @@ class RecordingControl:
         """Delete a recording; `restore` brings it back within an hour.
 
         Raises:
-            ServiceError: it is still made.
+            ServiceError: it is still made: `stop` it first.
         """
-        running = self.one(name)["running"]
-        if running is not None and running["state"] in _UNFINISHED:
-            raise ServiceError(f"expected a recording that is over, got {name!r}; `stop` it first")
         self._rest.ask("DELETE", _at(name))
 
     def restore(self, name: str) -> dict[str, Any]:
@@ -80,10 +70,11 @@ class RecordingControl:
         """
         until = None if timeout_s is None else monotonic() + timeout_s
         while True:
-            status = dict(self.one(name)["running"] or {})
-            if on_status is not None and status:
-                on_status(status)
-            if status.get("state") not in _UNFINISHED:
+            one = self.one(name)
+            if on_status is not None and one["running"]:
+                on_status(one["running"])
+            status = dict(one["running"] or one["kept"])  # on the disk alone, where the service started again
+            if status["state"] not in _UNFINISHED:
                 return status
             if until is not None and monotonic() > until:
                 raise ServiceError(f"expected {name!r} to end within {timeout_s:g} s, and it has not")

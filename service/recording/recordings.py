@@ -136,10 +136,16 @@ class Recordings:
         """Take a recording that is not made any more away, for `restore` to bring back within an hour.
 
         Raises:
+            RecordingTaken: it is made now.
             RecordingError: there is none of that name, or it cannot be deleted.
         """
-        self.shelf.delete(name)
-        with self._lock:
+        with self._lock:  # no recording of that name begins meanwhile
+            if self.is_running(name):
+                raise RecordingTaken(
+                    f"expected a recording that is over, got {name!r}, which is made now; stop it first "
+                    f"(POST /recordings/NAME/stop)"
+                )
+            self.shelf.delete(name)
             self._recorders.pop(name, None)
 
     def free_bytes(self) -> int | None:

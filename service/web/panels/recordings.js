@@ -73,7 +73,7 @@ export class RecordingsPanel {
 
   async startOrStop() {
     if (this.current) {
-      await call(at(this.current.name), { method: "DELETE" });
+      await call(`${at(this.current.name)}/stop`, { method: "POST" });
       return;
     }
     /** @type {Record<string, any>} */

@@ -75,9 +75,31 @@ def test_recording_of_n_frames_has_the_next_n_whatever_the_queue_drops(bench: Be
 def test_recording_that_is_stopped_has_every_frame_until_then(bench: Bench, tmp_path: Path) -> None:
     name = begin(bench)
     bench.frames(12)
-    answer = bench.client.delete(f"{RECORDINGS}/{name}").json()
+    answer = bench.client.post(f"{RECORDINGS}/{name}/stop").json()
     assert (answer["running"]["state"], answer["kept"]["frames"]) == ("stopped", 12)
     assert len(pages(tmp_path / "kept" / name)) == 12
+
+
+def test_stop_that_comes_late_or_twice_leaves_the_recording(bench: Bench, tmp_path: Path) -> None:
+    name = begin(bench, name="late", frames=3)
+    bench.frames(3)
+    ended(bench, name)
+    for _ in range(2):
+        answer = bench.client.post(f"{RECORDINGS}/{name}/stop")
+        assert (answer.status_code, answer.json()["kept"]["frames"]) == (200, 3)
+        assert answer.json()["running"]["state"] == "done"
+    assert len(pages(tmp_path / "kept" / name)) == 3
+    assert bench.client.post(f"{RECORDINGS}/nobody/stop").status_code == 404
+
+
+def test_delete_of_a_recording_that_is_made_is_refused_and_it_goes_on(bench: Bench) -> None:
+    name = begin(bench)
+    bench.frames(2)
+    refused = bench.client.delete(f"{RECORDINGS}/{name}")
+    assert refused.status_code == 409
+    assert "stop it first (POST /recordings/NAME/stop)" in refused.json()["detail"]
+    bench.frames(2)
+    assert bench.client.post(f"{RECORDINGS}/{name}/stop").json()["kept"]["frames"] == 4
 
 
 def test_recording_with_phase_pairs_each_phase_with_its_interferogram(bench: Bench, tmp_path: Path) -> None:
@@ -152,7 +174,7 @@ def test_frames_that_fall_out_before_the_trigger_are_counted(make: Callable[...,
 def test_time_lapse_takes_one_frame_an_interval_and_counts_the_others(bench: Bench, tmp_path: Path) -> None:
     name = begin(bench, every_s=3600, frames=2)
     bench.frames(6)
-    bench.client.delete(f"{RECORDINGS}/{name}")
+    bench.client.post(f"{RECORDINGS}/{name}/stop")
     status = ended(bench, name)
     assert (status["frames"], status["lost"], status["left_out"]) == (1, {}, {"between intervals": 5})
 
@@ -170,7 +192,7 @@ def test_frames_lost_before_the_service_are_said(bench: Bench) -> None:
     bench.frames(2)
     bench.camera.lose("camera gap", 3)
     bench.frames(2)
-    status = bench.client.delete(f"{RECORDINGS}/{name}").json()["running"]
+    status = bench.client.post(f"{RECORDINGS}/{name}/stop").json()["running"]
     assert status["lost"] == {"camera gap": 3}
     assert "3 (camera gap)" in status["sentence"]
 
@@ -203,7 +225,7 @@ def test_disk_that_is_too_slow_loses_frames_counted_and_holds_nobody(
     status = bench.client.get(f"{RECORDINGS}/{name}").json()["running"]
     assert "the disk is too slow" in status["sentence"]
     disk.set()
-    status = bench.client.delete(f"{RECORDINGS}/{name}").json()["running"]
+    status = bench.client.post(f"{RECORDINGS}/{name}/stop").json()["running"]
     assert status["frames"] + status["lost"]["tap full"] == 120
     assert status["account"]["in_flight"] == 0
     kept = pages(tmp_path / "kept" / name)
