@@ -65,8 +65,8 @@ def _check(folder: Path, closes: bool) -> None:
     layers = repair(folder) if closes else check(folder)
     for one in layers:
         torn = f", {one.torn} torn" if one.torn else ""
-        typer.echo(f"{folder.name}: {one.frames} frames of {one.layer} are whole{torn}.")
-    if not closes and any(one.torn for one in layers):
+        typer.echo(f"{folder.name}: {one.frames} frames of {one.layer} are whole{torn}. {one.missing}".rstrip())
+    if not closes and any(one.torn or one.missing for one in layers):
         raise typer.Exit(1)
 
 

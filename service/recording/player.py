@@ -13,7 +13,7 @@ from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.recording import Recording, open_recording
 from qpi_live.camera.files.writers.frame_list import FrameEntry, read_entries
 from qpi_live.camera.files.writers.manifest import Manifest
-from qpi_live.camera.files.writers.recorded_layer import list_name
+from qpi_live.camera.files.writers.recorded_layer import list_name, parts_of
 from qpi_live.camera.frame import Frame, as_pixels
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.service.recording.errors import RecordingMissing, RecordingTaken
@@ -131,7 +131,9 @@ class Player:
             raise RecordingTaken(f"{name} cannot be played: {error}") from error
         while len(self._open) >= _MOST_OPEN:
             self._open.popitem(last=False)[1].recording.close()
-        one = self._open[name] = _Open(recording, manifest, list(read_entries(folder / list_name(_LAYER))))
+        parts = parts_of(folder, _LAYER)  # frames of a file that is missing are not counted
+        entries = [entry for entry in read_entries(folder / list_name(_LAYER)) if entry.part in parts]
+        one = self._open[name] = _Open(recording, manifest, entries)
         return one
 
 

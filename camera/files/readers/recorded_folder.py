@@ -11,7 +11,7 @@ from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.tiff_pages import TiffPages
 from qpi_live.camera.files.writers.frame_list import FrameEntry, read_entries
 from qpi_live.camera.files.writers.manifest import NAME, Manifest
-from qpi_live.camera.files.writers.recorded_layer import list_name, parts_of
+from qpi_live.camera.files.writers.recorded_layer import list_name, missing_parts, parts_of, said_missing
 
 _MOST_OPEN = 16
 
@@ -24,7 +24,8 @@ def open_recorded(folder: Path) -> Contents:
     """
     manifest = Manifest.read(folder)
     layer = "interferogram" if "interferogram" in manifest.layers else manifest.layers[0]
-    paths = parts_of(folder, layer)
+    numbered = parts_of(folder, layer)
+    paths = list(numbered.values())
     if not paths:
         raise ImageFileError("expected a recording with frames, got one without; nothing was recorded")
     parts = _Parts(paths)
@@ -36,6 +37,7 @@ def open_recorded(folder: Path) -> Contents:
         manifest.bit_depth if layer == "interferogram" else None,
     )
     cut = "It was not closed; `qpi files --repair` does that." if manifest.ended_ns is None else ""
+    missing = said_missing(layer, missing_parts(numbered, entries))
     stack = Stack(
         name="",
         shape=parts.shape,
@@ -44,7 +46,7 @@ def open_recorded(folder: Path) -> Contents:
         plane=lambda frame, _: parts.read(frame),
         facts=facts,
         promised=max(frames, len(entries)),
-        remark=cut,
+        remark=f"{missing} {cut}".strip(),
     )
     watched = (folder / NAME, *paths, folder)
     return Contents("recording", (stack,), watched, parts.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,6 +17,7 @@ from qpi_live.camera.files.writers.ome_text import MOST_PLANES, ome_text
 from qpi_live.camera.files.writers.page_file import CLASSIC_END, PageFile, PageLayout
 from qpi_live.camera.frame import Frame
 
+_MOST_NAMED = 3
 _LAST_TEXT_BYTES = 320  # of the description that closes a file, for each frame
 
 
@@ -30,10 +31,30 @@ def list_name(layer: str) -> str:
     return f"{layer}.frames.jsonl"
 
 
-def parts_of(folder: Path, layer: str) -> list[Path]:
-    """The files of a layer that are there, in order."""
-    found = [folder / part_name(layer, 0)] if (folder / part_name(layer, 0)).is_file() else []
-    return found + sorted(folder.glob(f"{layer}-[0-9][0-9][0-9][0-9]*.ome.tif"))
+def parts_of(folder: Path, layer: str) -> dict[int, Path]:
+    """The files of a layer that are there, by the number in their name, in order; one may be missing."""
+    found = {}
+    for path in (folder / part_name(layer, 0), *folder.glob(f"{layer}-*.ome.tif")):
+        digits = path.name.removeprefix(layer).removesuffix(".ome.tif").removeprefix("-") or "0"
+        if digits.isdecimal() and path.name == part_name(layer, int(digits)) and path.is_file():
+            found[int(digits)] = path
+    return dict(sorted(found.items()))
+
+
+def missing_parts(parts: Iterable[int], entries: Iterable[FrameEntry]) -> list[int]:
+    """Numbers of the files that a layer should have, of which there are `parts`, and has not."""
+    there, listed = set(parts), {entry.part for entry in entries}
+    last = max(there | listed, default=-1)
+    return [number for number in range(last + 1) if number not in there]
+
+
+def said_missing(layer: str, missing: Sequence[int]) -> str:
+    """The missing files, in a sentence; "" where there are none."""
+    if not missing:
+        return ""
+    names = ", ".join(part_name(layer, number) for number in missing[:_MOST_NAMED])
+    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    return f"{names}{more} {'is' if len(missing) == 1 else 'are'} missing."
 
 
 class RecordedLayer:

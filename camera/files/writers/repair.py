@@ -15,7 +15,7 @@ from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry, re
 from qpi_live.camera.files.writers.manifest import RESERVE, Manifest
 from qpi_live.camera.files.writers.ome_text import ome_text
 from qpi_live.camera.files.writers.page_file import PageFile, PageLayout
-from qpi_live.camera.files.writers.recorded_layer import list_name, parts_of
+from qpi_live.camera.files.writers.recorded_layer import list_name, missing_parts, parts_of, said_missing
 from qpi_live.camera.whole_file import whole_file
 
 _BIG = b"II+\0"
@@ -23,11 +23,12 @@ _BIG = b"II+\0"
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What became of one layer: frames that are whole, and those that were torn."""
+    """What became of one layer: frames that are whole, those that were torn, and which files are missing, if any."""
 
     layer: str
     frames: int
     torn: int
+    missing: str = ""
 
 
 def is_open(manifest: Manifest) -> bool:
@@ -48,8 +49,8 @@ def check(folder: Path) -> list[Repaired]:
 def _counted(folder: Path, layer: str) -> Repaired:
     parts = _parts(folder, layer)
     entries = _known(folder, layer, parts)
-    sound = sum(entry.part < len(parts) and parts[entry.part].is_sound(entry) for entry in entries)
-    return Repaired(layer, sound, len(entries) - sound)
+    sound = sum(entry.part in parts and parts[entry.part].is_sound(entry) for entry in entries)
+    return Repaired(layer, sound, len(entries) - sound, said_missing(layer, missing_parts(parts, entries)))
 
 
 def repair(folder: Path) -> list[Repaired]:
@@ -66,7 +67,8 @@ def repair(folder: Path) -> list[Repaired]:
     frames = ", ".join(f"{one.frames} of {one.layer}" for one in repaired)
     manifest.ended_ns, manifest.state = time_ns(), "repaired"
     (folder / RESERVE).unlink(missing_ok=True)
-    manifest.sentence = f"The recording was cut off; these frames are whole: {frames}."
+    missing = " ".join(one.missing for one in repaired if one.missing)
+    manifest.sentence = f"The recording was cut off; these frames are whole: {frames}. {missing}".strip()
     manifest.write(folder)
     return repaired
 
@@ -75,7 +77,7 @@ def _repair_layer(folder: Path, layer: str, manifest: Manifest) -> Repaired:
     parts = _parts(folder, layer)
     entries = _known(folder, layer, parts)
     kept: list[FrameEntry] = []
-    for number, part in enumerate(parts):
+    for number, part in parts.items():
         sound = [entry for entry in entries if entry.part == number and part.is_sound(entry)]
         _close_part(part, layer, manifest, sound)
         kept += sound
@@ -83,7 +85,7 @@ def _repair_layer(folder: Path, layer: str, manifest: Manifest) -> Repaired:
         file.writelines(replace(entry, frame=at).line() for at, entry in enumerate(kept))
         file.flush()
         os.fsync(file.fileno())
-    return Repaired(layer, len(kept), len(entries) - len(kept))
+    return Repaired(layer, len(kept), len(entries) - len(kept), said_missing(layer, missing_parts(parts, entries)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +105,15 @@ class _Part:
             return False
 
 
-def _parts(folder: Path, layer: str) -> list[_Part]:
-    return [_Part(path, _layout_of(path)) for path in parts_of(folder, layer)]
+def _parts(folder: Path, layer: str) -> dict[int, _Part]:
+    return {number: _Part(path, _layout_of(path)) for number, path in parts_of(folder, layer).items()}
 
 
-def _known(folder: Path, layer: str, parts: list[_Part]) -> list[FrameEntry]:
+def _known(folder: Path, layer: str, parts: dict[int, _Part]) -> list[FrameEntry]:
     """The entries of a layer: those of its list, and those that stand in pages alone."""
     entries = list(read_entries(folder / list_name(layer)))
     listed = {(entry.part, entry.offset) for entry in entries}
-    for part in parts:
+    for part in parts.values():
         entries += [entry for entry in _in_pages(part.path) if (entry.part, entry.offset) not in listed]
     return sorted(entries, key=lambda entry: entry.frame)
 
@@ -142,8 +144,11 @@ def _layout_of(path: Path) -> PageLayout | None:
 
 
 def _close_part(part: _Part, layer: str, manifest: Manifest, sound: list[FrameEntry]) -> None:
-    if part.layout is None or not sound:
-        part.path.unlink()
+    if not sound:
+        if part.layout is None:  # not even a first page; a file that has pages stays, whatever is known of them
+            part.path.unlink()
+        return
+    if part.layout is None:
         return
     layout = replace(part.layout, object_pixel_m=manifest.object_pixel_m)
     file = PageFile.reopen(part.path, layout, ome_text(manifest, layer, layout, 0))

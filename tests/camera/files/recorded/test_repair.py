@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 from qpi_live.camera.files.recording import open_recording
+from qpi_live.camera.files.writers.frame_list import read_entries
 from qpi_live.camera.files.writers.manifest import Manifest
+from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, parts_of
 from qpi_live.camera.files.writers.repair import check, repair
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
-from tests.camera.files.recorded.recordings import record
+from tests.camera.files.recorded.recordings import frame_of, manifest_of, record
 
 PIXELS, LIST = "interferogram.ome.tif", "interferogram.frames.jsonl"
 
@@ -82,6 +84,57 @@ def test_repair_after_a_broken_chain_finds_the_images_behind_it_by_the_list(tmp_
     (repaired,) = repair(tmp_path / "run")
     assert (repaired.frames, repaired.torn) == (10, 0)
     assert (opened(tmp_path / "run") == np.stack(recorded)).all()
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_repair_with_one_file_missing_keeps_every_frame_of_the_others_and_says_it(tmp_path: Path, gone: int) -> None:
+    recorded = record(tmp_path / "run", 12, 110_000, closes=False)
+    parts = parts_of(tmp_path / "run", "interferogram")
+    entries = list(read_entries(tmp_path / "run" / LIST))
+    assert len(parts) == 4
+    parts[gone].unlink()
+    left = [entry.frame for entry in entries if entry.part != gone]
+    (checked,) = check(tmp_path / "run")
+    (repaired,) = repair(tmp_path / "run")
+    assert (repaired.frames, checked.frames) == (len(left), len(left))
+    assert f"{parts[gone].name} is missing" in repaired.missing
+    assert f"{parts[gone].name} is missing" in Manifest.read(tmp_path / "run").sentence
+    played = open_recording(str(tmp_path / "run"))
+    assert f"{parts[gone].name} is missing" in played.remark
+    assert played.frames == len(left)
+    for number, frame in enumerate(left):
+        assert (played.read(number).pixels == recorded[frame]).all()
+    played.close()
+
+
+def test_repair_beyond_9999_files_keeps_every_frame(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    layer = RecordedLayer(folder, "interferogram", manifest_of(folder), 110_000)
+    layer._part = 9_998  # as after so many files
+    frames = [frame_of(number) for number in range(12)]
+    for frame in frames:
+        layer.append(frame, frame.pixels)
+    layer.restate()
+    assert list(parts_of(folder, "interferogram")) == [9_998, 9_999, 10_000, 10_001]
+    (repaired,) = repair(folder)
+    assert (repaired.frames, repaired.torn) == (12, 0)
+    played = open_recording(str(folder))
+    assert [bool((played.read(n).pixels == frames[n].pixels).all()) for n in range(12)] == [True] * 12
+    played.close()
+
+
+def test_repair_leaves_a_file_whose_frames_are_all_unknown(tmp_path: Path) -> None:
+    record(tmp_path / "run", 12, 110_000, closes=False)
+    last = max(parts_of(tmp_path / "run", "interferogram").values())
+    (tmp_path / "run" / LIST).write_bytes(b"")
+    last_bytes = last.read_bytes()
+    damaged = bytearray(last_bytes)
+    with tifffile.TiffFile(last) as tiff:
+        for page in tiff.pages:
+            damaged[page.dataoffsets[0]] ^= 1
+    last.write_bytes(damaged)
+    repair(tmp_path / "run")
+    assert last.read_bytes() == bytes(damaged)
 
 
 def test_repair_twice_and_of_a_closed_recording_changes_nothing(tmp_path: Path) -> None:
