@@ -11,6 +11,7 @@ import logging
 import shutil
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -41,6 +42,7 @@ _OTHER_SIZE, _NO_DISK, _NOT_WANTED, _SKIPPED = (
     "frame not recorded",
     "engine skipped the frame",
 )
+_REPAIR = "`qpi files --repair` does that."
 _FULL_DISK = 28  # ENOSPC
 _log = logging.getLogger(__name__)
 
@@ -414,6 +416,17 @@ class Recorder:
     # ---- the end -------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
+        try:
+            self._close()
+        except Exception:
+            _log.exception("the recording %s could not be closed", self._manifest.name)
+        finally:
+            if self._manifest.state == "recording":
+                self._manifest.state, self._manifest.sentence = "failed", f"It could not be closed. {_REPAIR}"
+            self._took_s = monotonic() - self._began
+            self._over.set()
+
+    def _close(self) -> None:
         self._close_taps()
         if self._broken is not None:
             self._fail(self._broken)
@@ -421,13 +434,12 @@ class Recorder:
             self._let_go()
             self._tap.account.dropped(BEFORE)
         self._tap.drop_waiting(AFTER if self._plan.is_full else _NO_DISK)
-        (self._folder / RESERVE).unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that takes nothing any more is found out by what follows
+            (self._folder / RESERVE).unlink(missing_ok=True)
         last_words = [self._guarded(layer.close) for layer in self._layers.values()]
         if self._broken is not None and self._ending is None:
             self._fail(self._broken)
         self._write_manifest(all(last_words))
-        self._took_s = monotonic() - self._began
-        self._over.set()
 
     def _write_manifest(self, is_whole: bool) -> None:
         ending, manifest = self._ending or _Ending("failed", "The recording ended unexpectedly."), self._manifest
@@ -450,6 +462,7 @@ class Recorder:
             manifest.write(self._folder)
         except OSError as error:
             _log.warning("the recording %s could not be closed: %s", manifest.name, error)
+            manifest.state, manifest.sentence = "failed", f"{manifest.sentence} It could not be closed. {_REPAIR}"
 
     def _account_of(self, layer: str) -> dict[str, Any]:
         tap = self._lives if layer == "phase" and self._lives is not None else self._tap

@@ -306,6 +306,30 @@ def test_folder_that_is_gone_ends_the_recording_with_a_sentence_and_nothing_else
     bench.assert_exact()
 
 
+def test_reserve_that_cannot_be_removed_leaves_the_recording_closed(bench: Bench, tmp_path: Path) -> None:
+    name = begin(bench, name="run")
+    bench.frames(4)
+    reserve = tmp_path / "kept" / "run" / ".reserve"
+    reserve.unlink()
+    reserve.mkdir()  # which `unlink` does not take off
+    answer = bench.client.post(f"{RECORDINGS}/{name}/stop").json()
+    assert (answer["running"]["state"], answer["kept"]["frames"]) == ("stopped", 4)
+    assert Manifest.read(tmp_path / "kept" / "run").ended_ns is not None
+    assert len(pages(tmp_path / "kept" / "run")) == 4
+
+
+def test_manifest_that_cannot_be_written_ends_the_recording_as_failed(bench: Bench, tmp_path: Path) -> None:
+    name = begin(bench, name="run")
+    bench.frames(4)
+    (tmp_path / "kept" / "run" / "recording.json").unlink()
+    (tmp_path / "kept" / "run" / "recording.json").mkdir()
+    bench.station.recordings.stop(name)
+    status = ended(bench, name)
+    assert status["state"] == "failed"
+    assert "could not be closed" in str(status["sentence"])
+    assert len(pages(tmp_path / "kept" / "run")) == 4
+
+
 def test_name_that_is_taken_is_refused_and_the_recording_of_that_name_stays(bench: Bench, tmp_path: Path) -> None:
     name = begin(bench, name="mine", frames=2)
     bench.frames(2)
