@@ -119,13 +119,23 @@ class PageFile:
         Raises:
             OSError: the disk is full, gone, or fails.
         """
-        at = self.next_offset
+        at, self._before = self.next_offset, (self.pages, self.end, self._link_at, self._entry_at)
         try:
             _write(self._file, at, image.data.cast("B"))
             self.adopt(at, description)
         except OSError:
-            self._cut_back()
+            self.take_back()
             raise
+
+    def take_back(self) -> None:
+        """Take the page that was appended last off again.
+
+        Raises:
+            OSError: the disk is gone, or fails.
+        """
+        self.pages, self.end, self._link_at, self._entry_at = self._before
+        _write(self._file, self._link_at, self._form.offset.pack(0))
+        self._cut_back()
 
     def adopt(self, image_at: int, description: bytes) -> None:
         """Make a page of an image that lies in the file already, behind all pages.

@@ -104,7 +104,11 @@ class RecordedLayer:
         line = entry.line()
         file.append(image, line.rstrip())
         if self._list is not None:
-            self._list.append(line)
+            try:
+                self._list.append(line)
+            except OSError:  # a frame is in both or in neither
+                file.take_back()
+                raise
         self._settings = frame.settings or {}
         if len(self._entries) > MOST_PLANES:
             self._entries[1:] = []
@@ -180,7 +184,7 @@ class RecordedLayer:
         if file is None:
             return
         file.restate(ome_text(self._manifest, self._layer, file.layout, file.pages))  # should there be no room for more
-        known = entries if len(entries) == file.pages else [entries[0], entries[-1]]
+        known = entries if len(entries) == file.pages else [*entries[:1], *entries[-1:]]
         text = ome_text(self._manifest, self._layer, file.layout, file.pages, known)
         file.close(text)
 

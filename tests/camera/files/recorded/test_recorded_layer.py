@@ -130,3 +130,43 @@ def test_phase_is_recorded_as_float32(tmp_path: Path) -> None:
     layer.close()
     with tifffile.TiffFile(tmp_path / "run" / "phase.ome.tif") as tiff:
         assert (tiff.series[0].asarray() == np.stack([phase_rad, phase_rad + 1, phase_rad + 2])).all()
+
+
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_frame_that_the_list_does_not_take_is_in_neither(tmp_path: Path, before: int) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no disk here that is always full")
+    layer = RecordedLayer(tmp_path / "run", "interferogram", manifest_of(tmp_path / "run"), 4 << 30)
+    frames = [frame_of(number) for number in range(before + 3)]
+    for frame in frames[:before]:
+        layer.append(frame, frame.pixels)
+    assert layer._list is not None
+    real = layer._list._file
+    with open("/dev/full", "wb", buffering=0) as full:
+        layer._list._file = full
+        with pytest.raises(OSError, match=r"No space left|Invalid argument"):
+            layer.append(frames[before], frames[before].pixels)
+    layer._list._file = real
+    assert layer.frames == before
+    for frame in frames[before + 1 :]:
+        layer.append(frame, frame.pixels)
+    layer.close()
+    with tifffile.TiffFile(tmp_path / "run" / "interferogram.ome.tif") as tiff:
+        assert len(tiff.pages) == before + 2
+        kept = np.stack([page.asarray() for page in tiff.pages])
+    assert (kept == np.stack([frame.pixels for frame in (*frames[:before], *frames[before + 1 :])])).all()
+
+
+def test_layer_whose_only_frame_the_list_did_not_take_closes_without_a_file(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no disk here that is always full")
+    layer = RecordedLayer(tmp_path / "run", "interferogram", manifest_of(tmp_path / "run"), 4 << 30)
+    assert layer._list is not None
+    real = layer._list._file
+    with open("/dev/full", "wb", buffering=0) as full:
+        layer._list._file = full
+        with pytest.raises(OSError, match=r"No space left|Invalid argument"):
+            layer.append(frame_of(0), frame_of(0).pixels)
+    layer._list._file = real
+    layer.close()
+    assert not (tmp_path / "run" / "interferogram.ome.tif").exists()
