@@ -12,7 +12,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic, monotonic_ns, time_ns
@@ -24,6 +24,7 @@ from qpi_live.camera.account import AccountSnapshot
 from qpi_live.camera.files.writers.manifest import RESERVE, Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.frame import Frame
+from qpi_live.camera.source import CameraIdentity
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.state import State
@@ -36,8 +37,9 @@ _SOON_S = 0.005  # where a phase waits for its frame to be looked at
 _SYNC_S = 0.4  # what was written is on the disk after this and what the disk takes for it
 _PHASE_PATIENCE_S = 3.0  # for the engine to come to the last interferogram
 _DRAIN_S = 1.0  # for what waits when the service ends
-_OTHER_SIZE, _NO_DISK, _NOT_WANTED, _SKIPPED = (
+_OTHER_SIZE, _OTHER_CAMERA, _NO_DISK, _NOT_WANTED, _SKIPPED = (
     "another size",
+    "another camera or format",
     "not written",
     "frame not recorded",
     "engine skipped the frame",
@@ -122,6 +124,7 @@ class Recorder:
         self._folder, self._wanted, self._manifest = folder, wanted, manifest
         self._pipeline, self._limits = pipeline, limits
         self._plan = Plan(wanted)
+        self._taken_as: tuple[object, ...] | None = None  # by the first frame
         self._began = monotonic()
         self._took_s: float | None = None
         self._held: deque[Frame | LiveFrame] = deque()
@@ -332,6 +335,8 @@ class Recorder:
         """Write one image; the reason where it cannot be."""
         if self._broken is not None:
             return _NO_DISK
+        if not self._is_of_this_camera(frame):
+            return _OTHER_CAMERA
         if not layer.takes(image):
             return _OTHER_SIZE
         room = self.free_bytes
@@ -342,6 +347,23 @@ class Recorder:
         if not self._guarded(lambda: layer.append(frame, image, made_by)):
             return _NO_DISK
         return None
+
+    def _is_of_this_camera(self, frame: Frame) -> bool:
+        """Whether a frame was taken as the first one was: by this camera, in this format, through these optics."""
+        if self._taken_as is None:
+            self._taken_as = _taken_as(frame)
+            self._put_down_camera(frame)
+        return _taken_as(frame) == self._taken_as
+
+    def _put_down_camera(self, frame: Frame) -> None:
+        """Correct the manifest where another camera, or its format, was chosen before the first frame came."""
+        manifest, optics = self._manifest, asdict(frame.optics) if frame.optics else {}
+        if (manifest.camera["source"], manifest.bit_depth, manifest.optics) == (frame.source, frame.bit_depth, optics):
+            return
+        if manifest.camera["source"] != frame.source:
+            describe_camera(manifest, self._pipeline.camera.identity)
+        manifest.bit_depth, manifest.optics = frame.bit_depth, optics
+        self._guarded(lambda: manifest.write(self._folder))
 
     def _restate(self) -> None:
         for layer in self._layers.values():
@@ -485,6 +507,23 @@ class Recorder:
 
 def _frame(item: Frame | LiveFrame) -> Frame:
     return item if isinstance(item, Frame) else item.frame
+
+
+def _taken_as(frame: Frame) -> tuple[object, ...]:
+    return frame.source, frame.bit_depth, frame.optics
+
+
+def describe_camera(manifest: Manifest, camera: CameraIdentity) -> None:
+    """Put down who takes the frames, how, and through what."""
+    manifest.camera = {
+        "source": camera.source,
+        "vendor": camera.vendor,
+        "model": camera.model,
+        "serial": camera.serial,
+        "settings": dict(camera.settings),
+    }
+    manifest.bit_depth = camera.bit_depth
+    manifest.optics = asdict(camera.optics) if camera.optics else {}
 
 
 def _made_by(live: LiveFrame) -> dict[str, Any]:

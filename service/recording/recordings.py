@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep, time_ns
@@ -22,7 +21,7 @@ from qpi_live.service.recording.errors import (
     RecordingRefused,
     RecordingTaken,
 )
-from qpi_live.service.recording.recorder import Limits, Recorder, Status
+from qpi_live.service.recording.recorder import Limits, Recorder, Status, describe_camera
 from qpi_live.service.recording.shelf import Shelf
 from qpi_live.service.recording.wanted import Wanted, name_of_now
 
@@ -207,19 +206,12 @@ class Recordings:
     def _manifest(self, name: str, wanted: Wanted) -> Manifest:
         camera, engine = self._pipeline.camera.identity, self._pipeline.engine.identity
         calibration = self._calibration()
-        return Manifest(
+        manifest = Manifest(
             name=name,
             started_ns=time_ns(),
             layers=list(wanted.layers),
-            camera={
-                "source": camera.source,
-                "vendor": camera.vendor,
-                "model": camera.model,
-                "serial": camera.serial,
-                "settings": dict(camera.settings),
-            },
+            camera={},
             bit_depth=camera.bit_depth,
-            optics=asdict(camera.optics) if camera.optics else {},
             engine={
                 "name": engine.name,
                 "kind": engine.kind,
@@ -230,6 +222,8 @@ class Recordings:
             calibration_ns=calibration.captured_ns if calibration else None,
             wanted=wanted.model_dump(exclude_none=True, exclude={"name"}),
         )
+        describe_camera(manifest, camera)
+        return manifest
 
     def _write_beside(self, folder: Path, manifest: Manifest) -> None:
         calibration = self._calibration()
