@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from time import time
+from time import time, time_ns
 
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry
@@ -21,6 +21,7 @@ UNDO_S = 3600.0
 """How long a deleted recording can be had back."""
 
 _DELETED = ".deleted"
+_AT = "@"  # between a deleted recording's name, which has none, and when it was deleted
 _MOST_LISTED = 2000
 _LAST_LINE_BYTES = 1 << 16
 
@@ -138,27 +139,31 @@ class Shelf:
         try:
             away = self.folder / _DELETED
             away.mkdir(exist_ok=True)
-            shutil.rmtree(away / name, ignore_errors=True)  # one of the same name that was deleted before
-            os.replace(folder, away / name)
-            os.utime(away / name)
+            os.utime(folder)  # before it is there to be forgotten: its hour begins now
+            os.replace(folder, away / f"{folder.name}{_AT}{time_ns()}")
         except OSError as error:
             raise RecordingHasNoRoom(f"{name} cannot be deleted: {error.strerror or error}") from error
 
     def restore(self, name: str) -> None:
-        """Bring back what was deleted.
+        """Bring back what was deleted; of several of one name, the latest.
 
         Raises:
             RecordingMissing: nothing of that name was deleted within the last hour.
             RecordingTaken: there is a new one of that name.
         """
         with suppress(ValueError):
-            deleted = self.folder / _DELETED / check_name(name)
-            if is_recording(deleted):
-                if (self.folder / name).exists():
+            plain = check_name(name)
+            for deleted in self._deleted(plain):
+                if (self.folder / plain).exists():
                     raise RecordingTaken(f"expected no recording called {name!r}, and there is a new one; rename it")
-                os.replace(deleted, self.folder / name)
+                os.replace(deleted, self.folder / plain)
                 return
         raise RecordingMissing(f"expected a recording that was deleted within the last hour, got {name!r}")
+
+    def _deleted(self, name: str) -> list[Path]:
+        """What was deleted under this name, the latest first."""
+        found = [path for path in (self.folder / _DELETED).glob("*") if path.name.rpartition(_AT)[0] == name]
+        return sorted((path for path in found if is_recording(path)), key=lambda path: path.name, reverse=True)
 
     def _forget_deleted(self) -> None:
         with suppress(OSError):

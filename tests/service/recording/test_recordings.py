@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,8 +17,9 @@ from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.files.writers.repair import check
 from qpi_live.camera.optics import StatedOptics
+from qpi_live.service.recording.shelf import Shelf
 
-from tests.camera.files.recorded.recordings import frame_of, manifest_of
+from tests.camera.files.recorded.recordings import frame_of, manifest_of, record
 from tests.fakes import FakeCamera, FakeEngine, fringes
 from tests.service.conftest import Bench
 from tests.service.stations import PATIENCE_S, until
@@ -426,6 +428,37 @@ def test_deleted_recording_is_gone_and_comes_back(bench: Bench, tmp_path: Path) 
     assert bench.client.post(f"{RECORDINGS}/gone/restore").json()["kept"]["frames"] == 2
     assert len(pages(tmp_path / "kept" / "gone")) == 2
     assert bench.client.post(f"{RECORDINGS}/gone/restore").status_code == 404
+
+
+def test_second_deleted_recording_of_a_name_leaves_the_first_to_be_brought_back(bench: Bench, tmp_path: Path) -> None:
+    for frames in (2, 3):
+        name = begin(bench, name="twice", frames=frames)
+        bench.frames(frames)
+        ended(bench, name)
+        assert bench.client.delete(f"{RECORDINGS}/twice").status_code == 200
+    assert bench.client.post(f"{RECORDINGS}/twice/restore").json()["kept"]["frames"] == 3
+    assert bench.client.post(f"{RECORDINGS}/twice/restore").status_code == 409
+    (tmp_path / "kept" / "twice").rename(tmp_path / "kept" / "renamed")
+    assert bench.client.post(f"{RECORDINGS}/twice/restore").json()["kept"]["frames"] == 2
+
+
+def test_old_recording_that_is_deleted_while_others_look_can_be_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(tmp_path / "old", 2)
+    os.utime(tmp_path / "old", (1, 1))
+    shelf = Shelf(tmp_path)
+    real = os.replace
+
+    def replace_and_look(source: Path, target: Path) -> None:
+        real(source, target)
+        shelf.all()  # a listing at the worst moment, which forgets what was deleted long ago
+
+    monkeypatch.setattr(os, "replace", replace_and_look)
+    shelf.delete("old")
+    shelf.all()
+    shelf.restore("old")
+    assert shelf.one("old").frames == 2
 
 
 def test_files_of_a_recording_can_be_downloaded_and_nothing_else(bench: Bench, tmp_path: Path) -> None:
