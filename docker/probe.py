@@ -25,7 +25,7 @@ def page(url: str) -> None:
     while waiting:
         address = waiting.pop()
         seen.add(address)
-        answer = httpx.get(address).raise_for_status()
+        answer = httpx.get(address, timeout=30).raise_for_status()
         if not answer.content:
             sys.exit(f"expected {address} to have a content, got none")
         waiting += {urljoin(address, link) for link in LINKS.findall(answer.text)} - seen - set(waiting)
