@@ -41,6 +41,7 @@ class RunningRecording(BaseModel):
     bytes: int = Field(description="of images")
     elapsed_s: float
     lost: dict[str, int] = Field(description="frames that are missing, by reason")
+    phase_lost: dict[str, int] = Field(description="recorded frames without their phase, by reason")
     left_out: dict[str, int] = Field(description="frames that are not in it on purpose, by reason")
     account: Account
     free_bytes: int | None = Field(description="what may still be recorded; null where the disk does not tell")

@@ -56,6 +56,11 @@ class LiveFrame:
         return int(self.phase.phase_rad.nbytes) + self.frame.nbytes
 
     @property
+    def sequence(self) -> int:
+        """Of the frame."""
+        return self.frame.sequence
+
+    @property
     def frame(self) -> Frame:
         """The interferogram."""
         return self.phase.frame

@@ -336,8 +336,10 @@ class Pipeline:
     def _fail(self, frame: Frame, error: Exception) -> bool:
         if isinstance(error, InferenceError):
             self._note_failure(str(error), error.reason)
+            self.hub.taps.was_not_made(frame.sequence, f"engine failed: {error.reason}")
         else:
             self._note_failure(repr(error), "internal error")
+            self.hub.taps.was_not_made(frame.sequence, "engine failed: internal error")
             self._failures.note(f"the engine failed on frame {frame.sequence}", error)
         return True
 

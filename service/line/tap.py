@@ -13,7 +13,11 @@ CLOSED = "tap closed"
 
 
 class Weighed(Protocol):
-    """Something that says how many bytes it holds."""
+    """A frame, or what was made of one, that says which and how many bytes it holds."""
+
+    @property
+    def sequence(self) -> int:
+        """Of the frame."""
 
     @property
     def nbytes(self) -> int:
@@ -32,10 +36,13 @@ class Tap(Generic[Item]):
 
     Args:
         most_bytes: pixels that may wait; one frame may always.
+        notes_absent: whether to note which frames are not in it, for a reader that fetches the notes (`take_absent`).
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, *, notes_absent: bool = False) -> None:
         self.account = FrameAccount()
+        self._notes_absent = notes_absent
+        self._absent: dict[int, str] = {}
         self._most_bytes = most_bytes
         self._waiting_bytes = 0
         self._frames: deque[Item] = deque()
@@ -50,6 +57,7 @@ class Tap(Generic[Item]):
             self.account.captured()
             if self._frames and self._waiting_bytes + frame.nbytes > self._most_bytes:
                 self.account.dropped(FULL)
+                self._note_absent(frame.sequence, FULL)
                 return
             self._frames.append(frame)
             self._waiting_bytes += frame.nbytes
@@ -60,6 +68,22 @@ class Tap(Generic[Item]):
         with self._changed:
             if not self._closed:
                 self.account.never_arrived(reason, frames)
+
+    def was_not_made(self, sequence: int, reason: str) -> None:
+        """Note that nothing will come of a frame, which the engine failed on."""
+        with self._changed:
+            if not self._closed:
+                self._note_absent(sequence, reason)
+
+    def take_absent(self) -> dict[int, str]:
+        """The frames since the last call that are not in the tap and never will be, and why."""
+        with self._changed:
+            absent, self._absent = self._absent, {}
+        return absent
+
+    def _note_absent(self, sequence: int, reason: str) -> None:
+        if self._notes_absent:
+            self._absent[sequence] = reason
 
     def take(self, timeout_s: float) -> Item | None:
         """The oldest frame waiting, in flight with the caller now; None after `timeout_s` without one.
@@ -101,9 +125,9 @@ class Taps(Generic[Item]):
         self._lock = Lock()
         self._open: tuple[Tap[Item], ...] = ()
 
-    def open(self, most_bytes: int = 1 << 28) -> Tap[Item]:
+    def open(self, most_bytes: int = 1 << 28, *, notes_absent: bool = False) -> Tap[Item]:
         """A tap that every frame from now on goes into; see `Tap`."""
-        tap: Tap[Item] = Tap(most_bytes)
+        tap: Tap[Item] = Tap(most_bytes, notes_absent=notes_absent)
         with self._lock:
             self._open = (*self._open, tap)
         return tap
@@ -128,3 +152,8 @@ class Taps(Generic[Item]):
         """Count in every tap's account frames that never came out of the camera."""
         for tap in self._open:
             tap.never_arrived(reason, frames)
+
+    def was_not_made(self, sequence: int, reason: str) -> None:
+        """Note in every tap that nothing will come of a frame."""
+        for tap in self._open:
+            tap.was_not_made(sequence, reason)

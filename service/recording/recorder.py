@@ -28,7 +28,7 @@ from qpi_live.camera.source import CameraIdentity
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.line.state import State
-from qpi_live.service.line.tap import Tap
+from qpi_live.service.line.tap import FULL, Tap
 from qpi_live.service.recording.plan import AFTER, BEFORE, BETWEEN, ON_PURPOSE, Plan, Verdict
 from qpi_live.service.recording.wanted import Wanted
 
@@ -75,6 +75,7 @@ class Status:
         bytes: of images.
         elapsed_s: since it was begun.
         lost: frames that are missing, by reason.
+        phase_lost: recorded frames whose phase is missing, where both are recorded, by reason.
         left_out: frames that are not in it on purpose, by reason.
         account: of the layer that leads.
         free_bytes: on the disk, beyond what is kept free; None where it cannot be told.
@@ -88,6 +89,7 @@ class Status:
     bytes: int
     elapsed_s: float
     lost: dict[str, int]
+    phase_lost: dict[str, int]
     left_out: dict[str, int]
     account: AccountSnapshot
     free_bytes: int | None
@@ -103,9 +105,10 @@ class _Ending:
 class _Phases:
     """The phase that goes with recorded interferograms: it comes later, and not for all of them."""
 
-    awaited: set[int] = field(default_factory=set)
+    awaited: deque[int] = field(default_factory=deque)  # the oldest first, as they come
+    absent: dict[int, str] = field(default_factory=dict)
     decided: int = -1  # up to this sequence it is known which frames are recorded
-    seen: int = -1
+    all_decided: bool = False  # no further frame is recorded
     early: LiveFrame | None = None
 
 
@@ -141,8 +144,10 @@ class Recorder:
         self._lead = self._layers["interferogram" if leads else "phase"]
         self._frames: Tap[Frame] | None = pipeline.taps.open(limits.memory_bytes) if leads else None
         has_phase = "phase" in wanted.layers
-        self._lives: Tap[LiveFrame] | None = pipeline.hub.taps.open(limits.memory_bytes) if has_phase else None
         self._phases = _Phases() if leads and has_phase else None
+        self._lives: Tap[LiveFrame] | None = None
+        if has_phase:
+            self._lives = pipeline.hub.taps.open(limits.memory_bytes, notes_absent=self._phases is not None)
         tap: Tap[Frame] | Tap[LiveFrame] | None = self._frames or self._lives
         if tap is None:
             raise ValueError(f"expected a layer to record, got {wanted.layers}")
@@ -184,8 +189,7 @@ class Recorder:
     def status(self) -> Status:
         """How it stands now."""
         account = self._tap.account.snapshot()
-        missing = {**account.dropped, **account.failed}
-        lost = {reason: count for reason, count in missing.items() if reason not in ON_PURPOSE}
+        missing, lost = _missing(account), _lost(account)
         left_out = {reason: count for reason, count in missing.items() if reason in ON_PURPOSE}
         state = self._manifest.state if self.is_over else "waiting" if self._is_waiting else "recording"
         return Status(
@@ -197,6 +201,7 @@ class Recorder:
             sum(layer.bytes for layer in self._layers.values()),
             monotonic() - self._began if self._took_s is None else self._took_s,
             lost,
+            self._phase_lost(),
             left_out,
             account,
             self.free_bytes,
@@ -213,7 +218,10 @@ class Recorder:
     def _sentence(self, lost: dict[str, int]) -> str:
         if self._is_waiting:
             return f"Waiting for the trigger, with the last {self._wanted.before_trigger_s:g} s at hand."
-        return _said_of(lost) or "Recording."
+        return f"{_said_of(lost)} {_said_of_phase(self._phase_lost())}".strip() or "Recording."
+
+    def _phase_lost(self) -> dict[str, int]:
+        return _lost(self._lives.account.snapshot()) if self._phases and self._lives else {}
 
     def _end(self, state: str, sentence: str) -> None:
         with self._ended_lock:
@@ -318,15 +326,14 @@ class Recorder:
         frame = _frame(item)
         image, made_by = (item.pixels, None) if isinstance(item, Frame) else (item.phase.phase_rad, _made_by(item))
         if self._phases is not None:
-            self._phases.awaited.add(frame.sequence)
             self._phases.decided = frame.sequence
         reason = self._append(self._lead, frame, image, made_by)
         if reason is None:
             self._tap.account.delivered()
+            if self._phases is not None:
+                self._phases.awaited.append(frame.sequence)
         else:
             self._tap.account.failed(reason)
-            if self._phases is not None:
-                self._phases.awaited.discard(frame.sequence)
         return reason is None
 
     def _append(
@@ -401,39 +408,63 @@ class Recorder:
         phases, lives = self._phases, self._lives
         if phases is None or lives is None:
             return
+        phases.absent |= lives.take_absent()
+        passed = max((at for at in phases.absent if at <= phases.decided), default=-1)  # by the engine
         while True:
             live = phases.early or lives.take(0.0)
             phases.early = None
             if live is None:
+                self._give_up_phases(passed + 1)
                 return
             sequence = live.frame.sequence
-            if sequence > phases.decided and not self._tap.is_closed:
+            if sequence > phases.decided and not phases.all_decided:
                 phases.early = live
                 return
-            phases.seen = sequence
-            if sequence not in phases.awaited:
+            phases.absent |= lives.take_absent()
+            self._give_up_phases(sequence)
+            if not phases.awaited or phases.awaited[0] != sequence:
                 lives.account.dropped(_NOT_WANTED)
                 continue
-            phases.awaited.discard(sequence)
+            phases.awaited.popleft()
             reason = self._append(self._layers["phase"], live.frame, live.phase.phase_rad, _made_by(live))
             if reason is None:
                 lives.account.delivered()
             else:
                 lives.account.failed(reason)
 
+    def _give_up_phases(self, before: int) -> None:
+        """Count the recorded frames before this one, whose phases the engine did not make or nobody had room for."""
+        phases, lives = self._phases, self._lives
+        if phases is None or lives is None:
+            return
+        while phases.awaited and phases.awaited[0] < before:
+            reason = phases.absent.get(phases.awaited.popleft())
+            if reason == FULL:
+                continue  # the tap has counted it
+            lives.account.captured()
+            if reason is None:
+                lives.account.dropped(_SKIPPED)
+            else:
+                lives.account.failed(reason)
+        phases.absent = {at: reason for at, reason in phases.absent.items() if at >= before}
+
     def _await_phases(self) -> None:
         phases, lives = self._phases, self._lives
         if phases is None or lives is None:
             return
+        phases.all_decided = True
         until = monotonic() + (_DRAIN_S if self._hurry.is_set() else _PHASE_PATIENCE_S)
-        last = max(phases.awaited, default=-1)
-        while phases.seen < last and monotonic() < until and self._broken is None and not lives.is_closed:
+        while phases.awaited and monotonic() < until and self._broken is None and not lives.is_closed:
             live = lives.take(_POLL_S)
             if live is not None:
                 phases.early = live
             self._write_phases()
         self._pipeline.hub.taps.close(lives)
+        if phases.early is not None:
+            lives.account.dropped(_NOT_WANTED)
         lives.drop_waiting(_NOT_WANTED)
+        phases.absent |= lives.take_absent()
+        self._give_up_phases(phases.decided + 1)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -465,19 +496,13 @@ class Recorder:
 
     def _write_manifest(self, is_whole: bool) -> None:
         ending, manifest = self._ending or _Ending("failed", "The recording ended unexpectedly."), self._manifest
-        account = self._tap.account.snapshot()
-        missing = {**account.dropped, **account.failed}
-        lost = _said_of({reason: count for reason, count in missing.items() if reason not in ON_PURPOSE})
+        lost = f"{_said_of(_lost(self._tap.account.snapshot()))} {_said_of_phase(self._phase_lost())}"
         manifest.state = ending.state
         engine = self._pipeline.engine.identity
         if engine.name == manifest.engine.get("name"):  # by now it knows the carrier
             manifest.engine["detail"] = dict(engine.detail)
         manifest.account = {name: self._account_of(name) for name in self._layers}
-        behind = len(self._phases.awaited) if self._phases else 0
-        if behind:
-            manifest.account["phase"]["dropped"][_SKIPPED] = behind
-            lost = f"{lost} {behind} frames have no phase: the engine skipped them to stay live.".strip()
-        manifest.sentence = f"{ending.sentence} {lost}".strip()
+        manifest.sentence = f"{ending.sentence} {lost.strip()}".strip()
         if is_whole:  # else it is left open, for `qpi files --repair`
             manifest.ended_ns = time_ns()
         try:
@@ -544,6 +569,29 @@ def _said_of(lost: dict[str, int]) -> str:
     """What is missing, in a sentence; "" where nothing is."""
     if not lost:
         return ""
-    why = {"tap full": "the disk is too slow", _OTHER_SIZE: "their size is not the first one's"}
+    why = {FULL: "the disk is too slow", _OTHER_SIZE: "their size is not the first one's"}
     reasons = ", ".join(f"{count} ({why.get(reason, reason)})" for reason, count in lost.items())
     return f"Frames that are missing: {reasons}."
+
+
+def _said_of_phase(lost: dict[str, int]) -> str:
+    """Which phases are missing, in a sentence; "" where none is."""
+    if not lost:
+        return ""
+    why = {FULL: "the disk is too slow", _SKIPPED: "the engine skipped it to stay live"}
+    frames = sum(lost.values())
+    reasons = ", ".join(f"{count} ({why.get(reason, reason)})" for reason, count in lost.items())
+    return f"{frames} {'frame has' if frames == 1 else 'frames have'} no phase: {reasons}."
+
+
+def _missing(account: AccountSnapshot) -> dict[str, int]:
+    """Frames that are not in the file, by reason."""
+    return {
+        reason: account.dropped.get(reason, 0) + account.failed.get(reason, 0)
+        for reason in (*account.dropped, *account.failed)
+    }
+
+
+def _lost(account: AccountSnapshot) -> dict[str, int]:
+    """Those of them that should be."""
+    return {reason: count for reason, count in _missing(account).items() if reason not in ON_PURPOSE | {_NOT_WANTED}}

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
@@ -16,7 +18,10 @@ from qpi_live.camera.files.recording import open_recording
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.files.writers.repair import check
+from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import StatedOptics
+from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.errors import InferenceError
 from qpi_live.service.recording.shelf import Shelf
 
 from tests.camera.files.recorded.recordings import frame_of, manifest_of, record
@@ -54,6 +59,26 @@ def ended(bench: Bench, name: str) -> dict[str, object]:
     """How a recording ended, once it has."""
     assert bench.station.recordings._recorder(name).wait(PATIENCE_S)
     return dict(bench.client.get(f"{RECORDINGS}/{name}").json()["running"])
+
+
+def send_one(bench: Bench) -> None:
+    """A frame through the line, whether or not there is a phase of it."""
+    before = bench.station.pipeline.account.snapshot()
+    bench.camera.send()
+    until(
+        lambda: (
+            bench.station.pipeline.account.snapshot().in_flight == 0
+            and bench.station.pipeline.account.snapshot().captured > before.captured
+        )
+    )
+
+
+class SlowEngine(FakeEngine):
+    """Needs as long as ten frames take."""
+
+    def retrieve(self, frame: Frame) -> PhaseFrame:
+        sleep(0.02)
+        return super().retrieve(frame)
 
 
 def pages(folder: Path, layer: str = "interferogram") -> np.ndarray:
@@ -122,24 +147,51 @@ def test_recording_with_phase_pairs_each_phase_with_its_interferogram(bench: Ben
 
 def test_recording_says_which_frames_have_no_phase(make: Callable[..., Bench], tmp_path: Path) -> None:
     engine = FakeEngine()
-    from qpi_live.models.errors import InferenceError
-
     engine.failures = {2: InferenceError("dark", "no light"), 5: InferenceError("dark", "no light")}
     bench = make(engine=engine)
     name = begin(bench, layers=["interferogram", "phase"], frames=8)
     for _ in range(8):
-        before = bench.station.pipeline.account.snapshot()
-        bench.camera.send()
-        until(
-            lambda b=before: (
-                bench.station.pipeline.account.snapshot().in_flight == 0  # type: ignore[misc]
-                and bench.station.pipeline.account.snapshot().captured > b.captured
-            )
-        )
+        send_one(bench)
     status = ended(bench, name)
     assert status["frames"] == 8
-    assert "2 frames have no phase" in str(status["sentence"])
+    assert "2 frames have no phase: 2 (engine failed: dark)." in str(status["sentence"])
+    assert (status["lost"], status["phase_lost"]) == ({}, {"engine failed: dark": 2})
     assert len(pages(tmp_path / "kept" / name, "phase")) == 6
+    account = Manifest.read(tmp_path / "kept" / name).account["phase"]
+    assert (account["captured"], account["delivered"], account["failed"]) == (8, 6, {"engine failed: dark": 2})
+
+
+def test_one_frame_without_phase_is_said_in_the_singular_at_once(make: Callable[..., Bench]) -> None:
+    engine = FakeEngine()
+    engine.failures = {1: InferenceError("dark", "no light")}
+    bench = make(engine=engine)
+    name = begin(bench, layers=["interferogram", "phase"])
+    for _ in range(3):
+        send_one(bench)
+    until(lambda: bench.client.get(f"{RECORDINGS}/{name}").json()["running"]["phase_lost"] != {})
+    status = bench.client.get(f"{RECORDINGS}/{name}").json()["running"]
+    assert status["sentence"] == "1 frame has no phase: 1 (engine failed: dark)."
+
+
+def test_phases_that_a_slow_engine_skips_are_counted_as_the_recording_goes(
+    make: Callable[..., Bench], tmp_path: Path
+) -> None:
+    engine = SlowEngine()
+    bench = make(engine=engine)
+    bench.frames(1)
+    name = begin(bench, layers=["interferogram", "phase"], frames=60)
+    for _ in range(60):
+        bench.camera.send()
+        sleep(0.002)
+    status = ended(bench, name)
+    account = Manifest.read(tmp_path / "kept" / name).account["phase"]
+    skipped = account["dropped"]["engine skipped the frame"]
+    assert skipped > 0
+    assert status["phase_lost"] == {"engine skipped the frame": skipped}
+    others = sum(account["dropped"].values()) + sum(account["failed"].values())
+    assert account["captured"] == account["delivered"] + others
+    assert account["delivered"] + skipped == 60
+    assert bench.station.recordings._recorder(name)._phases.awaited == deque()  # type: ignore[union-attr]
 
 
 def test_phase_alone_is_recorded_as_the_engine_makes_it(bench: Bench, tmp_path: Path) -> None:
