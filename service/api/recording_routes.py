@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from qpi_live.service.api.routes import AtStation, problems
+from qpi_live.service.api.routes import AtStation, AtStations, problems
 from qpi_live.service.api.schemas import Account
 from qpi_live.service.recording.errors import (
     RecordingError,
@@ -53,7 +53,9 @@ class KeptRecording(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     name: str
-    state: str = Field(description="done, stopped, failed, repaired, or cut off")
+    state: str = Field(
+        description="done, stopped, failed, repaired, cut off, or recording: by another camera or service"
+    )
     sentence: str
     layers: tuple[str, ...]
     frames: int
@@ -81,6 +83,14 @@ class OneRecording(BaseModel):
 
 
 Recording = Annotated[str, Path(max_length=300, description="the recording's name")]
+
+
+async def _making(stations: AtStations, station: AtStation, recording: Recording) -> Station:
+    """The line that makes a recording now, whichever it is; else the one that is asked."""
+    return next((one for one in stations.all if one.recordings.is_running(recording)), station)
+
+
+Making = Annotated[Station, Depends(_making)]
 File = Annotated[str, Path(max_length=300, description="one of its `files`")]
 
 router = APIRouter(prefix="/recordings", tags=["recordings"], responses=problems(404, 409, 422, 507))
@@ -106,17 +116,20 @@ def listing(station: AtStation) -> RecordingsAnswer:
 
 
 @router.get("/{recording}", summary="One recording")
-def one(station: AtStation, recording: Recording) -> OneRecording:
+def one(making: Making, recording: Recording) -> OneRecording:
     """How it stands, and what of it is on the disk."""
-    return _one(station, recording)
+    return _one(making, recording)
 
 
 @router.post("/{recording}/stop", summary="Stop a recording")
-def stop(station: AtStation, recording: Recording) -> OneRecording:
+def stop(making: Making, recording: Recording) -> OneRecording:
     """With the frames that came until now; answered once it is closed. One that is over stays as it is."""
     with suppress(RecordingMissing):  # one that is only on the disk is over already
-        station.recordings.stop(recording)
-    return _one(station, recording)
+        making.recordings.stop(recording)
+    answer = _one(making, recording)
+    if answer.running is None and answer.kept is not None and answer.kept.state == "recording":
+        raise RecordingTaken(f"expected a recording of this service, got {recording!r}, which another service makes")
+    return answer
 
 
 @router.delete("/{recording}", summary="Delete a recording")
@@ -128,9 +141,9 @@ def delete(station: AtStation, recording: Recording) -> OneRecording:
 
 
 @router.post("/{recording}/trigger", summary="Give a recording its trigger")
-def trigger(station: AtStation, recording: Recording) -> RunningRecording:
+def trigger(making: Making, recording: Recording) -> RunningRecording:
     """It begins, with the seconds before now."""
-    return RunningRecording.model_validate(station.recordings.trigger(recording))
+    return RunningRecording.model_validate(making.recordings.trigger(recording))
 
 
 @router.post("/{recording}/restore", summary="Bring back a deleted recording")

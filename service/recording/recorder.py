@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.account import AccountSnapshot
+from qpi_live.camera.files.writers.lock import RecordingLock
 from qpi_live.camera.files.writers.manifest import RESERVE, Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.frame import Frame
@@ -121,9 +122,19 @@ class Recorder:
         manifest: written into the folder already.
         pipeline: where the frames come from.
         limits: see `Limits`.
+        lock: of the folder; from now on the recorder's, which lets go of it.
     """
 
-    def __init__(self, folder: Path, wanted: Wanted, manifest: Manifest, pipeline: Pipeline, limits: Limits) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wanted: Wanted,
+        manifest: Manifest,
+        pipeline: Pipeline,
+        limits: Limits,
+        lock: RecordingLock,
+    ) -> None:
+        self._lock = lock
         self._folder, self._wanted, self._manifest = folder, wanted, manifest
         self._pipeline, self._limits = pipeline, limits
         self._plan = Plan(wanted)
@@ -477,6 +488,7 @@ class Recorder:
             if self._manifest.state == "recording":
                 self._manifest.state, self._manifest.sentence = "failed", f"It could not be closed. {_REPAIR}"
             self._took_s = monotonic() - self._began
+            self._lock.release()
             self._over.set()
 
     def _close(self) -> None:

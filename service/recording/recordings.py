@@ -10,6 +10,7 @@ from threading import Lock
 from time import monotonic, sleep, time_ns
 
 import tifffile
+from qpi_live.camera.files.writers.lock import RecordingLock
 from qpi_live.camera.files.writers.manifest import CALIBRATION, RESERVE, RESERVE_BYTES, Manifest
 from qpi_live.camera.files.writers.recorded_layer import names_to_disk
 from qpi_live.camera.frame import Frame
@@ -22,7 +23,7 @@ from qpi_live.service.recording.errors import (
     RecordingTaken,
 )
 from qpi_live.service.recording.recorder import Limits, Recorder, Status, describe_camera
-from qpi_live.service.recording.shelf import Shelf
+from qpi_live.service.recording.shelf import Shelf, made_now
 from qpi_live.service.recording.wanted import Wanted, name_of_now
 
 MOST_AT_ONCE = 8
@@ -71,11 +72,15 @@ class Recordings:
             if len(self.running) >= MOST_AT_ONCE:
                 raise RecordingTaken(f"expected at most {MOST_AT_ONCE} recordings at once; stop one first")
             name, folder = self._folder(wanted)
+            lock: RecordingLock | None = None
             try:
+                lock = RecordingLock(folder)
                 manifest = self._manifest(name, wanted)
                 self._write_beside(folder, manifest)
-                recorder = Recorder(folder, wanted, manifest, self._pipeline, self._limits)
+                recorder = Recorder(folder, wanted, manifest, self._pipeline, self._limits, lock)
             except OSError as error:
+                if lock is not None:
+                    lock.release()
                 shutil.rmtree(folder, ignore_errors=True)
                 raise RecordingHasNoRoom(
                     f"expected a disk that takes files, got {self.shelf.folder}: {error.strerror or error}"
@@ -140,10 +145,7 @@ class Recordings:
         """
         with self._lock:  # no recording of that name begins meanwhile
             if self.is_running(name):
-                raise RecordingTaken(
-                    f"expected a recording that is over, got {name!r}, which is made now; stop it first "
-                    f"(POST /recordings/NAME/stop)"
-                )
+                raise RecordingTaken(made_now(name))
             self.shelf.delete(name)
             self._recorders.pop(name, None)
 

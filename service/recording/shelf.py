@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from time import time, time_ns
 
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry
+from qpi_live.camera.files.writers.lock import is_written
 from qpi_live.camera.files.writers.manifest import Manifest, is_recording
 from qpi_live.camera.files.writers.recorded_layer import list_name
 from qpi_live.service.recording.errors import RecordingHasNoRoom, RecordingMissing, RecordingTaken
@@ -20,6 +21,7 @@ from qpi_live.service.recording.wanted import check_name
 UNDO_S = 3600.0
 """How long a deleted recording can be had back."""
 
+CUT_OFF = "cut off"
 _DELETED = ".deleted"
 _AT = "@"  # between a deleted recording's name, which has none, and when it was deleted
 _MOST_LISTED = 2000
@@ -32,7 +34,7 @@ class Shelved:
 
     Attributes:
         name: its folder's.
-        state: `done`, `stopped`, `failed`, `repaired`, or `cut off`.
+        state: `done`, `stopped`, `failed`, `repaired`, `cut off`, or `recording`, by another camera or service.
         sentence: how it ended, for people.
         layers: what it has.
         frames: in its first layer.
@@ -133,9 +135,12 @@ class Shelf:
 
         Raises:
             RecordingMissing: there is none of that name.
+            RecordingTaken: it is made now, by whomever.
             RecordingHasNoRoom: the folder cannot be written to.
         """
         folder = self.path(name)
+        if is_written(folder):
+            raise RecordingTaken(made_now(name))
         try:
             away = self.folder / _DELETED
             away.mkdir(exist_ok=True)
@@ -172,6 +177,12 @@ class Shelf:
                     shutil.rmtree(entry.path, ignore_errors=True)
 
     def _look_at(self, name: str) -> Shelved | None:
+        found = self._found(name)
+        if found is not None and found.state == CUT_OFF and is_written(self.folder / name):
+            return replace(found, state="recording", sentence="It is made now, by another camera or service.")
+        return found
+
+    def _found(self, name: str) -> Shelved | None:
         folder = self.folder / name
         try:
             files = _files(folder)
@@ -187,6 +198,14 @@ class Shelf:
         return found
 
 
+def made_now(name: str) -> str:
+    """Why a recording cannot be deleted yet, for people."""
+    return (
+        f"expected a recording that is over, got {name!r}, which is made now; stop it first "
+        "(POST /recordings/NAME/stop)"
+    )
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
@@ -198,7 +217,7 @@ def _shelved(folder: Path, files: list[Path]) -> Shelved:
     is_cut = manifest.ended_ns is None
     return Shelved(
         name=folder.name,
-        state="cut off" if is_cut else manifest.state,
+        state=CUT_OFF if is_cut else manifest.state,
         sentence=f"{manifest.sentence} `qpi files --repair` closes it.".strip() if is_cut else manifest.sentence,
         layers=tuple(manifest.layers),
         frames=last.frame + 1 if last else 0,

@@ -12,6 +12,7 @@ from qpi_live.camera.files.bounded_file import read_exactly
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.tiff_pages import TiffPages
 from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry, read_entries
+from qpi_live.camera.files.writers.lock import RecordingIsWritten, RecordingLock
 from qpi_live.camera.files.writers.manifest import RESERVE, Manifest
 from qpi_live.camera.files.writers.ome_text import ome_text
 from qpi_live.camera.files.writers.page_file import PageFile, PageLayout
@@ -57,12 +58,22 @@ def repair(folder: Path) -> list[Repaired]:
     """Close a recording that was cut off; one that was closed stays as it is.
 
     Raises:
-        ImageFileError: it is no recording, or cannot be read.
+        ImageFileError: it is no recording, cannot be read, or is being written.
         OSError: it cannot be written.
     """
-    manifest = Manifest.read(folder)
-    if not is_open(manifest):
+    if not is_open(Manifest.read(folder)):
         return check(folder)
+    try:
+        lock = RecordingLock(folder)
+    except RecordingIsWritten as error:
+        raise ImageFileError(str(error)) from error
+    try:
+        return _repair(folder, Manifest.read(folder))
+    finally:
+        lock.release()
+
+
+def _repair(folder: Path, manifest: Manifest) -> list[Repaired]:
     repaired = [_repair_layer(folder, layer, manifest) for layer in manifest.layers]
     frames = ", ".join(f"{one.frames} of {one.layer}" for one in repaired)
     manifest.ended_ns, manifest.state = time_ns(), "repaired"

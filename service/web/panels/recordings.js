@@ -135,7 +135,7 @@ function itemOf(kept) {
   if (kept.state === "cut off" || kept.state === "failed") facts.classList.add("bad");
   about.append(title, facts, filesOf(kept));
   const buttons = document.createElement("p");
-  buttons.append(button("play", "Play", !hasPicture), button("delete", "Delete", false));
+  buttons.append(button("play", "Play", !hasPicture), button("delete", "Delete", kept.state === "recording"));
   item.append(picture, about, buttons);
   return item;
 }
