@@ -38,7 +38,6 @@ class Plan:
         self._began_ns: int | None = None
         self._due_ns = 0
         self._frames = 0
-        self._bytes = 0
         self.is_full = False
 
     def begin(self, now_ns: int) -> None:
@@ -59,13 +58,12 @@ class Plan:
             self._due_ns += every_ns * ((captured_ns - self._due_ns) // every_ns + 1)  # never two for one that was late
         return Verdict.WRITE
 
-    def wrote(self, nbytes: int) -> None:
-        """Count a frame that is in the recording, of so many bytes."""
+    def wrote(self, recording_bytes: int) -> None:
+        """Count a frame that is in the recording, whose layers have so many bytes with it."""
         self._frames += 1
-        self._bytes += nbytes
         wanted = self._wanted
         self.is_full = (wanted.frames is not None and self._frames >= wanted.frames) or (
-            wanted.megabytes is not None and self._bytes >= wanted.megabytes * 1e6
+            wanted.megabytes is not None and recording_bytes >= wanted.megabytes * 1e6
         )
 
     def is_over(self, now_ns: int) -> bool:

@@ -46,6 +46,7 @@ _OTHER_SIZE, _OTHER_CAMERA, _NO_DISK, _NOT_WANTED, _SKIPPED = (
     "engine skipped the frame",
 )
 _REPAIR = "`qpi files --repair` does that."
+PHASE_BYTES = 4  # of a pixel
 _FULL_DISK = 28  # ENOSPC
 _log = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class Recorder:
         self._held: deque[Frame | LiveFrame] = deque()
         self._held_bytes = 0
         self._trigger = Event()
+        self._triggered_ns = 0
         self._is_waiting = wanted.before_trigger_s is not None
         self._ending: _Ending | None = None
         self._ended_lock = Lock()
@@ -175,7 +177,9 @@ class Recorder:
 
     def trigger(self) -> None:
         """Record from so many seconds before now on; no more than once."""
-        self._trigger.set()
+        if not self._trigger.is_set():
+            self._triggered_ns = monotonic_ns()  # from here on, however long it takes to write what was held
+            self._trigger.set()
 
     def stop(self) -> None:
         """End with the frames that came until now. Doing it twice is harmless."""
@@ -209,7 +213,7 @@ class Recorder:
             self._manifest.sentence if self.is_over else self._sentence(lost),
             self._wanted.layers,
             self._lead.frames,
-            sum(layer.bytes for layer in self._layers.values()),
+            self._bytes,
             monotonic() - self._began if self._took_s is None else self._took_s,
             lost,
             self._phase_lost(),
@@ -217,6 +221,15 @@ class Recorder:
             account,
             self.free_bytes,
         )
+
+    @property
+    def _bytes(self) -> int:
+        """Of images, in all layers."""
+        return sum(layer.bytes for layer in self._layers.values())
+
+    def _bytes_to_come(self, frame: Frame) -> int:
+        """Of the phases of frames that are recorded, which the engine has not made yet."""
+        return len(self._phases.awaited) * frame.pixels.size * PHASE_BYTES if self._phases else 0
 
     @property
     def free_bytes(self) -> int | None:
@@ -302,7 +315,7 @@ class Recorder:
         verdict = self._plan.judge(frame.captured_monotonic_ns)
         if verdict is Verdict.WRITE:
             if self._write(item):
-                self._plan.wrote(item.nbytes)
+                self._plan.wrote(self._bytes + self._bytes_to_come(frame))
         else:
             self._leave_out(frame, BETWEEN if verdict is Verdict.LEAVE_OUT else AFTER)
         if self._plan.is_full:
@@ -327,7 +340,7 @@ class Recorder:
         self._is_waiting = False
         while self._held:
             self._write(self._let_go())
-        self._plan.begin(monotonic_ns())
+        self._plan.begin(self._triggered_ns)
         if self._wanted.frames is None and self._wanted.seconds is None and self._wanted.megabytes is None:
             self._end("done", "The seconds before the trigger are recorded.")
             self._tap.drop_waiting(AFTER)

@@ -22,7 +22,7 @@ from qpi_live.service.recording.errors import (
     RecordingRefused,
     RecordingTaken,
 )
-from qpi_live.service.recording.recorder import Limits, Recorder, Status, describe_camera
+from qpi_live.service.recording.recorder import PHASE_BYTES, Limits, Recorder, Status, describe_camera
 from qpi_live.service.recording.shelf import Shelf, made_now
 from qpi_live.service.recording.wanted import Wanted, name_of_now
 
@@ -30,7 +30,6 @@ MOST_AT_ONCE = 8
 _MOST_REMEMBERED = 20  # that ended, whether or not they could be written
 _STOP_S = 10.0
 _LEAST_ROOM_BYTES = 4 * RESERVE_BYTES  # with less, a recording would end as it begins
-_PHASE_BYTES = 4
 
 
 class Recordings:
@@ -187,7 +186,7 @@ class Recordings:
         height, width = identity.shape
         rate_hz = self._rate_hz() or identity.frame_rate_hz or 0.0
         per_px = (identity.bit_depth + 7) // 8 if "interferogram" in wanted.layers else 0
-        per_px += _PHASE_BYTES if "phase" in wanted.layers else 0
+        per_px += PHASE_BYTES if "phase" in wanted.layers else 0
         needed = wanted.before_trigger_s * rate_hz * height * width * per_px
         if needed > self._limits.memory_bytes:
             held_s = wanted.before_trigger_s * self._limits.memory_bytes / needed

@@ -51,7 +51,9 @@ class Wanted(BaseModel):
     )
     frames: int | None = Field(default=None, ge=1, le=10**9, description="how many frames; null: no limit")
     seconds: float | None = Field(default=None, gt=0, le=10**8, description="how long, in s; null: no limit")
-    megabytes: float | None = Field(default=None, gt=0, description="how many megabytes (10⁶); null: no limit")
+    megabytes: float | None = Field(
+        default=None, gt=0, description="how many megabytes (10⁶) of images, all layers together; null: no limit"
+    )
     every_s: float | None = Field(
         default=None, gt=0, le=10**7, description="time-lapse: one frame in so many seconds; null: every frame"
     )

@@ -227,6 +227,35 @@ def test_frames_that_fall_out_before_the_trigger_are_counted(make: Callable[...,
     assert (pages(tmp_path / "kept" / name)[0] == fringes(SHAPE, 19)).all()
 
 
+@pytest.mark.parametrize("layers", [["interferogram"], ["phase"], ["interferogram", "phase"]])
+def test_megabytes_are_those_of_the_layers_that_are_recorded(bench: Bench, tmp_path: Path, layers: list[str]) -> None:
+    frame_bytes = SHAPE[0] * SHAPE[1] * sum({"interferogram": 1, "phase": 4}[layer] for layer in layers)
+    name = begin(bench, layers=layers, megabytes=6 * frame_bytes / 1e6)
+    bench.frames(9)
+    status = ended(bench, name)
+    assert (status["state"], status["frames"], status["bytes"]) == ("done", 6, 6 * frame_bytes)
+
+
+def test_seconds_after_a_trigger_count_from_it_however_long_the_held_frames_take(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = RecordedLayer.append
+
+    def slow(*arguments: object, **named: object) -> None:
+        sleep(0.1)
+        real(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RecordedLayer, "append", slow)
+    name = begin(bench, before_trigger_s=600, seconds=0.4)
+    bench.frames(20)
+    until(lambda: bench.client.get(f"{RECORDINGS}/{name}").json()["running"]["account"]["in_flight"] == 20)
+    bench.client.post(f"{RECORDINGS}/{name}/trigger")
+    until(lambda: bench.client.get(f"{RECORDINGS}/{name}").json()["running"]["frames"] >= 6)  # the time is over
+    bench.frames(3)
+    status = ended(bench, name)
+    assert (status["state"], status["frames"]) == ("done", 20)
+
+
 def test_time_lapse_takes_one_frame_an_interval_and_counts_the_others(bench: Bench, tmp_path: Path) -> None:
     name = begin(bench, every_s=3600, frames=2)
     bench.frames(6)

@@ -52,7 +52,7 @@ def verdicts(wanted: Wanted, times_s: list[float]) -> list[Verdict]:
     for at_s in times_s:
         judged.append(plan.judge(round(at_s * S)))
         if judged[-1] is Verdict.WRITE:
-            plan.wrote(100)
+            plan.wrote(100 * judged.count(Verdict.WRITE))
     return judged
 
 
