@@ -11,7 +11,6 @@ from qpi_live.models.classical.block_map import BlockMap
 Map = NDArray[np.float32]
 Values = NDArray[np.float64]
 
-_GAIN = 0.3  # of what is found later: the rest of the way is left to what is found after that
 _ELSEWHERE_RAD = 0.15  # median of what is left between two maps of different places; 0.02 to 0.05 from frame to frame
 
 
@@ -26,8 +25,9 @@ class Mapped:
 class Anchor:
     """Follows a polynomial from frame to frame, while the sample hardly changes.
 
-    What a frame differs by from the map that is trusted is the polynomial, but for what has moved; a robust fit leaves
-    that out. What is found of a frame by other means draws the map towards itself.
+    What a frame differs by from the frame before is the polynomial, but for what has moved; a robust fit leaves that
+    out. So a stage that moves slowly is followed, too. What is found of a frame by other means draws all later ones
+    towards itself, or the small errors from frame to frame would add up.
 
     Args:
         grid: the blocks and the terms.
@@ -37,11 +37,6 @@ class Anchor:
         self._grid = grid
         self._trusted: Mapped | None = None
         self._newest: Values = np.zeros(len(grid.orthonormal))
-
-    @property
-    def is_set(self) -> bool:
-        """Whether there is a map that is trusted."""
-        return self._trusted is not None
 
     def follow(self, frame: Mapped) -> Values | None:
         """The values of the polynomial to be taken off a frame.
@@ -59,20 +54,30 @@ class Anchor:
         if rest.size == 0 or np.median(rest) > _ELSEWHERE_RAD:
             self._trusted = None
             return None
-        self._newest = self._newest + step
+        self.begin(frame, self._newest + step)
         return self._newest
 
     def begin(self, frame: Mapped, values: Values) -> None:
         """Trust a frame without this polynomial, whatever was before."""
         self._newest = values
-        self._trust(frame, values)
-
-    def draw(self, frame: Mapped, followed: Values, found: Values) -> None:
-        """Draw the map towards what was found of a frame of which `followed` was taken off."""
-        self._trust(frame, followed + _GAIN * (found - followed))
-
-    def _trust(self, frame: Mapped, values: Values) -> None:
         self._trusted = Mapped(self._grid.without(frame.means_rad, values), frame.valid)
+
+    def draw(self, followed: Values, found: Values, gain: float) -> Values:
+        """Draw the map towards what was found of a frame of which `followed` was taken off.
+
+        Args:
+            followed: what `follow` gave for that frame.
+            found: what should have been taken off it.
+            gain: part of the way to go.
+
+        Returns:
+            What is to be taken off the newest frame now.
+        """
+        step = gain * (found - followed)
+        self._newest = self._newest + step
+        if self._trusted is not None:
+            self._trusted = Mapped(self._grid.without(self._trusted.means_rad, step), self._trusted.valid)
+        return self._newest
 
 
 def nearest(grid: BlockMap, off_rad: Map, log_weight: Map, valid: Map) -> Values:

@@ -26,6 +26,7 @@ from qpi_live.models.sideband import Sideband
 _CPU = "cpu"
 _RESTS = 3.0  # times as long as it took the network rests afterwards, so that the line keeps its cores
 _MOST_DISAGREEMENT_RAD = 0.4  # above which a person should be told
+_GAIN = 0.3  # of a later picture: the rest of the way is left to those after it
 _MOST_FAILURES = 3
 _NEGATIVE = -0.5  # correlation of phase and picture below which the phase is upside down
 
@@ -35,7 +36,7 @@ class _Look:
     """A frame that the network is looking at, or has looked at."""
 
     measured: Mapped
-    followed: Values | None
+    followed: Values
     doubt_rad: float
     picture: Future[Map]
     began: float
@@ -187,10 +188,11 @@ class FusedEngine:
     def _fuse(self, stream: _Stream, measured: PhaseFrame) -> PhaseFrame:
         began, anchor, mask = perf_counter(), stream.anchor, measured.mask
         mapped = Mapped(*stream.grid.means(measured.phase_rad, None if mask is None else ~mask))
-        had_place = anchor.is_set
         taken_off = anchor.follow(mapped)
-        if had_place and taken_off is None:
+        if taken_off is None:  # the first frame, or another part of the sample: nothing is known of it yet
             stream.leave_place()
+            taken_off = np.zeros(len(stream.grid.orthonormal))
+            anchor.begin(mapped, taken_off)
         doubt_rad = measured.quality.background_doubt_rad or 0.0
         look = self._finished_look(stream, measured.frame, _Look(mapped, taken_off, doubt_rad, Future(), began))
         waited_s, is_seen = 0.0, False
@@ -207,10 +209,9 @@ class FusedEngine:
             if is_seen and _correlation(measured.phase_rad, picture) < _NEGATIVE:
                 stream.why_alone = "the phase has the other sign than what it was trained for"
                 return replace(measured, engine=self._named(measured.engine, stream))
-            taken_off = self._weigh(stream, look, picture, mapped)
+            taken_off = self._weigh(stream, look, picture)
         phase_rad = measured.phase_rad.copy()
-        if taken_off is not None:
-            stream.bands.run(subtract_polynomial, stream.grid.matrix(taken_off), phase_rad)
+        stream.bands.run(subtract_polynomial, stream.grid.matrix(taken_off), phase_rad)
         picture_rad = stream.picture_rad
         if is_seen and picture_rad is not None and measured.disputed_mask is not None:
             _settle_turns(phase_rad, picture_rad, measured.disputed_mask)
@@ -222,25 +223,18 @@ class FusedEngine:
             phase_rad=phase_rad,
             engine=self._named(measured.engine, stream),
             stages_ms={**measured.stages_ms, **network_ms, "fuse": (perf_counter() - began - waited_s) * 1e3},
-            quality=_with_doubt(measured.quality, None if taken_off is None else stream.looked),
+            quality=_with_doubt(measured.quality, stream.looked),
             network_rad=picture_rad,
         )
 
-    def _weigh(self, stream: _Stream, look: _Look, picture_rad: Map, mapped: Mapped) -> Values | None:
-        """Learn from a finished look; what is to be taken off the frame at hand, whose map is `mapped`."""
+    def _weigh(self, stream: _Stream, look: _Look, picture_rad: Map) -> Values:
+        """Learn from a finished look; what is to be taken off the newest frame."""
         range_rad = self._network.network.phase_range_rad
-        stream.picture_rad = picture_rad
+        is_first, stream.picture_rad = stream.picture_rad is None, picture_rad
         stream.looked = found = look_at(stream.grid, look.measured, picture_rad, range_rad, look.doubt_rad)
-        if look.measured is mapped and not self._follows:
+        if not self._follows:
             return found.values
-        if look.followed is None:
-            stream.anchor.begin(look.measured, found.values)
-        else:
-            stream.anchor.draw(look.measured, look.followed, found.values)
-        followed = stream.anchor.follow(mapped)
-        if followed is None:  # the stage has moved on meanwhile
-            stream.leave_place()
-        return followed
+        return stream.anchor.draw(look.followed, found.values, gain=1.0 if is_first else _GAIN)
 
     def _finished_look(self, stream: _Stream, frame: Frame, now: _Look) -> _Look | None:
         """A look that is finished, or that this frame waits for; in between one is begun when it is time."""

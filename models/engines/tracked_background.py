@@ -14,6 +14,7 @@ from qpi_live.models.engines.anchor import Anchor, Mapped, Values
 from qpi_live.models.engines.learned_background import LearnedBackground
 from qpi_live.models.errors import EngineError
 
+_GAIN = 0.3  # of what is found later: the rest of the way is left to what is found after that
 _RESTS = 3.0  # times as long as a look took nobody looks again, so that the line keeps its cores
 
 
@@ -21,7 +22,6 @@ _RESTS = 3.0  # times as long as a look took nobody looks again, so that the lin
 class _Look:
     """A frame whose background is being found, or has been found."""
 
-    mapped: Mapped
     followed: Values
     found: Future[Aberration]
     began: float
@@ -66,7 +66,7 @@ class TrackedBackground(Background):
             return found
         if self._look is None and now >= self._rests_until:
             kept = means_rad.copy(), None if lit is None else lit.copy()
-            self._look = _Look(mapped, followed, _looker().submit(self._learned.fit, *kept), now)
+            self._look = _Look(followed, _looker().submit(self._learned.fit, *kept), now)
         newest = self._newest
         return Aberration(self._map.matrix(followed), newest.order, newest.spread_rad, newest.doubt_rad)
 
@@ -81,7 +81,7 @@ class TrackedBackground(Background):
         except EngineError:
             return  # the next look may find it
         self._newest = found
-        self._anchor.draw(look.mapped, look.followed, self._map.values_of(found.coefficients))
+        self._anchor.draw(look.followed, self._map.values_of(found.coefficients), _GAIN)
 
 
 @cache

@@ -151,6 +151,7 @@ function engineRows(engine, quality, calibrationNs) {
   const calibration = calibrationNs ? `of ${clock(calibrationNs).slice(0, 8)}` : "none";
   return [
     ...(engine.detail.chosen ? [row("Chosen", engine.detail.chosen, "", engine.detail.chosen)] : []),
+    ...(engine.detail.network ? [row("Network", engine.detail.network, "", engine.detail.network)] : []),
     row("Fringes", fringesText(quality), isDoubtful(quality) ? "warn" : "", "What they are like, and their contrast"),
     row("Carrier strength", fixed(quality?.carrier_strength, 0), "", "Spectral peak over what lies around it"),
     row("Sign", signText(engine.detail), "", "Which way the phase of cells counts, and what decided it"),
