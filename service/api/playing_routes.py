@@ -14,6 +14,7 @@ from qpi_live.service.api.routes import AtStation, problems
 from qpi_live.service.recording.player import Played
 from qpi_live.service.sent.task import AskedEngine, Task
 from qpi_live.service.view import Layer, View
+from qpi_live.service.viewing.frame_file import FrameFile
 from qpi_live.service.wire import EngineField, FrameHeader, pack
 from starlette.concurrency import run_in_threadpool
 
@@ -58,17 +59,25 @@ async def frame(
     """As it was recorded, or what an engine makes of it, beside the live line."""
     played = await run_in_threadpool(station.player.frame, recording, index)
     if layer == "interferogram":
-        header, values = _recorded(played, downscale)
-    else:
-        view = View(Layer(layer), "float32", downscale)
-        asked = AskedEngine(engine or station.settings.engine, may_be_file=engine is None)
-        options = station.settings.engine_options(played.camera.optics, station.tuning.now.sideband)
-        if played.carrier_cycles_per_px is not None:
-            options = replace(options, carrier_cycles_per_px=played.carrier_cycles_per_px)
-        async with station.on_demand.slot():
-            file = await station.on_demand.retrieve(asked, Task(played.frame, options, played.camera), view, "npy")
-        header = FrameHeader.model_validate_json(file.header)
-        values = np.load(BytesIO(file.body), allow_pickle=False)
+        return await run_in_threadpool(lambda: _answer(*_recorded(played, downscale), image_format))
+    view = View(Layer(layer), "float32", downscale)
+    asked = AskedEngine(engine or station.settings.engine, may_be_file=engine is None)
+    options = station.settings.engine_options(played.camera.optics, station.tuning.now.sideband)
+    if played.carrier_cycles_per_px is not None:
+        options = replace(options, carrier_cycles_per_px=played.carrier_cycles_per_px)
+    task = Task(played.frame, options, played.camera, played.calibration, is_offered=True)
+    async with station.on_demand.slot():
+        file = await station.on_demand.retrieve(asked, task, view, "npy")
+    return await run_in_threadpool(lambda: _answer(*_read(file), image_format))
+
+
+def _read(file: FrameFile) -> tuple[FrameHeader, np.ndarray]:
+    """What is in a file that an engine's work came as."""
+    return FrameHeader.model_validate_json(file.header), np.load(BytesIO(file.body), allow_pickle=False)
+
+
+def _answer(header: FrameHeader, values: np.ndarray, image_format: PlayedFormat) -> Response:
+    """Values in the format that was asked for."""
     if image_format == "qpif":
         return Response(bytes(pack(lambda: header, values)), media_type=_MEDIA["qpif"])
     body = BytesIO()

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from io import BytesIO
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from PIL import Image
 from qpi_live.camera.files.image_bounds import ImageFileError
+from qpi_live.camera.files.image_file import read_image
 from qpi_live.camera.files.recording import Recording, open_recording
 from qpi_live.camera.files.writers.frame_list import FrameEntry, read_entries
-from qpi_live.camera.files.writers.manifest import Manifest
+from qpi_live.camera.files.writers.manifest import CALIBRATION, Manifest
 from qpi_live.camera.files.writers.recorded_layer import list_name, parts_of
 from qpi_live.camera.frame import Frame, as_pixels
 from qpi_live.camera.source import CameraIdentity
@@ -26,11 +28,19 @@ _MOST_OPEN = 3
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A frame of a recording, with who took it, and the carrier that it was recorded with, where one was known."""
+    """A frame of a recording, with who took it, and what it was recorded with, where that is known.
+
+    Attributes:
+        frame: as it was recorded.
+        camera: that took it.
+        carrier_cycles_per_px: (fy, fx) that the live engine had found.
+        calibration: the calibration frame that was in force.
+    """
 
     frame: Frame
     camera: CameraIdentity
     carrier_cycles_per_px: tuple[float, float] | None
+    calibration: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class _Open:
     recording: Recording
     manifest: Manifest
     entries: list[FrameEntry]
+    calibration: Frame | None
 
 
 class Player:
@@ -88,7 +99,7 @@ class Player:
                 device_timestamp_ns=entry.device_timestamp_ns,
                 settings={key: value for key, value in settings.items() if value is not None},
             )
-        return Played(frame, camera, _carrier(manifest))
+        return Played(frame, camera, _carrier(manifest), one.calibration)
 
     def thumbnail(self, name: str) -> bytes:
         """A small grey picture of the middle frame, as PNG; raises as `frame` does."""
@@ -126,6 +137,7 @@ class Player:
             manifest = Manifest.read(folder)
             if _LAYER not in manifest.layers:
                 raise RecordingTaken(f"expected a recording with interferograms, got {name}, which has phase alone")
+            calibration = _calibration(folder, manifest)
             recording = open_recording(str(folder))
         except ImageFileError as error:
             raise RecordingTaken(f"{name} cannot be played: {error}") from error
@@ -133,8 +145,18 @@ class Player:
             self._open.popitem(last=False)[1].recording.close()
         parts = parts_of(folder, _LAYER)  # frames of a file that is missing are not counted
         entries = [entry for entry in read_entries(folder / list_name(_LAYER)) if entry.part in parts]
-        one = self._open[name] = _Open(recording, manifest, entries)
+        one = self._open[name] = _Open(recording, manifest, entries, calibration)
         return one
+
+
+def _calibration(folder: Path, manifest: Manifest) -> Frame | None:
+    if not (folder / CALIBRATION).is_file():
+        return None
+    pixels = read_image(folder / CALIBRATION).pixels
+    try:
+        return Frame(as_pixels(pixels, manifest.bit_depth), manifest.bit_depth, 0, 0, 0)
+    except ValueError as error:
+        raise ImageFileError(f"{CALIBRATION}: {error}") from error
 
 
 def _carrier(manifest: Manifest) -> tuple[float, float] | None:

@@ -117,7 +117,7 @@ def _check_demodulation(asked: AskedEngine, engine: PhaseEngine, task: Decoded) 
     """That nothing the task asks for would be left undone in silence."""
     options, calibration = task.options, task.calibration
     is_asked_for = options.sideband is not Sideband.AUTO or options.carrier_cycles_per_px or calibration
-    if is_asked_for and not isinstance(engine, TunableEngine):
+    if is_asked_for and not task.is_offered and not isinstance(engine, TunableEngine):
         raise SentRefused(
             f"expected no sideband, carrier or calibration frame for the engine {asked.name!r}, which has none; leave "
             "them out, or take goldstein"

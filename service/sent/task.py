@@ -83,12 +83,15 @@ class Task:
             that are sent may come from any instrument.
         camera: who took it; None: whoever sent it, with the optics of `options`.
         calibration: a sample-free interferogram to divide out, or None.
+        is_offered: whether an engine that takes no sideband, carrier or calibration frame may do without; else it is
+            refused.
     """
 
     image: SentImage | Frame
     options: EngineOptions
     camera: CameraIdentity | None = None
     calibration: SentImage | Frame | None = None
+    is_offered: bool = False
 
     def decoded(self) -> Decoded:
         """The task with its images decoded.
@@ -102,7 +105,8 @@ class Task:
         camera = self.camera or CameraIdentity(
             "sent", "", "", "", frame.shape, frame.bit_depth, None, self.options.optics
         )
-        return Decoded(frame, camera, self.options, None if self.calibration is None else _frame(self.calibration))
+        calibration = None if self.calibration is None else _frame(self.calibration)
+        return Decoded(frame, camera, self.options, calibration, self.is_offered)
 
     def for_sending(self) -> Task:
         """The same task without what belongs to this process: a device's memory, a simulation behind a frame."""
@@ -119,6 +123,7 @@ class Decoded:
     camera: CameraIdentity
     options: EngineOptions
     calibration: Frame | None = None
+    is_offered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from threading import current_thread
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.service.wire import unpack
@@ -62,3 +64,29 @@ def test_thumbnail_is_a_small_picture_with_contrast(played: Bench) -> None:
     picture = np.asarray(Image.open(BytesIO(answer.content)))
     assert max(picture.shape) <= 96
     assert np.ptp(picture) > 200
+
+
+def test_played_phase_has_the_calibration_that_was_in_force(played: Bench, tmp_path: Path) -> None:
+    empty = fringes((128, 160), 3)
+    tifffile.imwrite(tmp_path / "kept" / "run" / "calibration.tif", empty)
+    asked = {"format": "npy", "engine": "goldstein"}
+    answer = played.client.get(f"{RECORDINGS}/run/frames/2", params=asked)  # the very same interferogram
+    assert answer.status_code == 200, answer.text
+    assert np.abs(np.load(BytesIO(answer.content))).max() < 0.05
+    other = played.client.get(f"{RECORDINGS}/run/frames/5", params=asked)
+    assert np.abs(np.load(BytesIO(other.content))).max() > 0.5
+
+
+def test_played_frame_is_packed_beside_the_event_loop(played: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, real = [], np.save
+
+    def noted(*arguments: object, **named: object) -> None:
+        threads.append(current_thread().name)
+        real(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(np, "save", noted)
+    for layer in ("interferogram", "phase"):
+        params = {"layer": layer, "engine": "goldstein"}
+        assert played.client.get(f"{RECORDINGS}/run/frames/1", params=params).status_code == 200
+    assert len(threads) == 2
+    assert all("AnyIO worker" in name for name in threads)
