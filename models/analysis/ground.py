@@ -12,6 +12,9 @@ _BINS = 2048
 _ROUNDS = 3
 _ENOUGH = 30_000  # of more values, every fourth tells as much
 _NOISES_AROUND = 3.0  # values farther below the level than so many times the noise say nothing about it
+_LEAST_VALUES = 8
+_QUARTER_WIDTH = 0.637  # of a Gaussian's shortest interval with a quarter of it, in standard deviations
+_COVERED = 10.0  # times the frame's noise above its ground: a region there is covered
 _LEAST_NOISE_RAD = 1e-4  # a simulated background may have none
 
 
@@ -45,6 +48,32 @@ def find_ground(phase_rad: NDArray[np.float32], left_out: NDArray[np.bool_] | No
     values = phase_rad.ravel() if left_out is None or left_out.all() else phase_rad[~left_out]
     level, noise = _densest(np.ascontiguousarray(values))
     return Ground(float(level), max(float(noise), _LEAST_NOISE_RAD))
+
+
+def ground_of_region(phase_rad: NDArray[np.float32], frame: Ground) -> Ground:
+    """The background's level and noise where a person says that there is nothing, though a cell may have wandered in.
+
+    The shortest interval with a quarter of the values is the background's (Rousseeuw & Leroy, Stat. Neerl. 42, 103,
+    1988, on the half), as a cell spreads over many radians. Cells lie above the background: a region that lies above
+    the densest values of its frame is covered, and the frame's own ground is taken.
+
+    Args:
+        phase_rad: (n,) float32 in rad, the values in the region.
+        frame: the ground of the whole frame.
+    """
+    if phase_rad.size == 0:
+        return frame
+    values = np.sort(phase_rad.astype(np.float64))
+    inside = min(values.size, max(_LEAST_VALUES, values.size // 4))
+    widths = values[inside - 1 :] - values[: values.size - inside + 1]
+    first = int(widths.argmin())
+    deviation = max(float(widths[first]) / _QUARTER_WIDTH, _LEAST_NOISE_RAD)
+    level = float(np.median(values[first : first + inside]))
+    level = float(np.median(values[np.abs(values - level) <= 2 * deviation]))
+    if level > frame.level_rad + _COVERED * frame.noise_rad:
+        return frame
+    below = values[(values <= level) & (values >= level - _NOISES_AROUND * deviation)]
+    return Ground(level, max(float(np.sqrt(np.mean((below - level) ** 2))), _LEAST_NOISE_RAD))
 
 
 @numba.njit(nogil=True, cache=True)

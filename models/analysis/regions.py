@@ -139,7 +139,7 @@ def measure_region(
         region: where.
         scale: the optics; None: pixels and rad alone.
         left_out: (H, W) bool, True on pixels without a phase, or that a person excluded.
-        level_rad: the phase that counts as 0, such as `level_of` gives.
+        level_rad: the phase that counts as 0, such as `level_between_cells` gives.
     """
     scale = scale or Scale()
     shape = phase_rad.shape[0], phase_rad.shape[1]
@@ -188,16 +188,6 @@ def union(regions: Iterable[Region], role: Role, shape: tuple[int, int]) -> NDAr
     """(H, W) bool, True inside of all regions of a role; None where there is none."""
     masks = [region.inside(shape) for region in regions if region.role is role]
     return np.logical_or.reduce(masks) if masks else None
-
-
-def level_of(
-    phase_rad: NDArray[np.float32], background: NDArray[np.bool_] | None, left_out: NDArray[np.bool_] | None = None
-) -> float:
-    """The background's level in rad: the median where a person says that there is nothing; 0 where nobody does."""
-    if background is None:
-        return 0.0
-    seen = background if left_out is None else background & ~left_out
-    return float(np.median(phase_rad[seen])) if seen.any() else 0.0
 
 
 def line_profile(

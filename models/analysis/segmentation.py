@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.analysis.basins import depth_px, split_hills
-from qpi_live.models.analysis.ground import find_ground
+from qpi_live.models.analysis.ground import Ground, find_ground, ground_of_region
 from qpi_live.models.classical.bands import RowBands
 
 _COARSE_ALONG = 256  # blocks along the frame's shorter edge, about
@@ -103,16 +103,8 @@ def segment(
     for name, layer in (("mask", mask), ("background", background)):
         if layer is not None and layer.shape != phase_rad.shape:
             raise ValueError(f"expected a {name} of the phase's shape {phase_rad.shape}, got {layer.shape}")
-    block_px = max(1, min(_LARGEST_BLOCK_PX, round(min(phase_rad.shape) / _COARSE_ALONG)))
     no_mask = np.zeros((1, 1), np.bool_)
-    coarse, dark = _block_means(phase_rad, no_mask if mask is None else mask, mask is not None, block_px)
-    _mend_edge(coarse, -(-_EDGE_PX // block_px))
-    smooth = _smoothed(coarse)
-    ground = find_ground(smooth, dark if mask is not None else None)
-    if background is not None:
-        _, nothing = _block_means(phase_rad, background, True, block_px)
-        if nothing.any():
-            ground = find_ground(smooth, ~nothing | dark)
+    ground, smooth, dark, block_px = _landscape(phase_rad, mask, background)
     rise = ground.noise_rad * settings.noises if settings.threshold_rad is None else settings.threshold_rad
     is_hill = (smooth > ground.level_rad + rise) & ~dark
     least = max(1, round(settings.least_px / block_px**2))
@@ -139,6 +131,31 @@ def segment(
         labels,
     )
     return Segmentation(labels, count, ground.level_rad, ground.noise_rad, rise, block_px, basins)
+
+
+def level_between_cells(
+    phase_rad: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    background: NDArray[np.bool_] | None = None,
+) -> float:
+    """The level in rad that `segment` counts from, without looking for cells; arguments as there."""
+    return _landscape(np.ascontiguousarray(phase_rad, np.float32), mask, background)[0].level_rad
+
+
+def _landscape(
+    phase_rad: NDArray[np.float32], mask: NDArray[np.bool_] | None, background: NDArray[np.bool_] | None
+) -> tuple[Ground, NDArray[np.float32], NDArray[np.bool_], int]:
+    """The ground, the smoothed means over blocks, which blocks are masked, and a block's edge in pixels."""
+    block_px = max(1, min(_LARGEST_BLOCK_PX, round(min(phase_rad.shape) / _COARSE_ALONG)))
+    no_mask = np.zeros((1, 1), np.bool_)
+    coarse, dark = _block_means(phase_rad, no_mask if mask is None else mask, mask is not None, block_px)
+    _mend_edge(coarse, -(-_EDGE_PX // block_px))
+    smooth = _smoothed(coarse)
+    ground = find_ground(smooth, dark if mask is not None else None)
+    if background is not None:
+        _, nothing = _block_means(phase_rad, background, True, block_px)
+        ground = ground_of_region(smooth[nothing & ~dark], ground)
+    return ground, smooth, dark, block_px
 
 
 @numba.njit(nogil=True, cache=True)

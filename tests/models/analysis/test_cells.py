@@ -9,7 +9,7 @@ from qpi_live.camera.simulation.colony import Colony, ColonySpecimen
 from qpi_live.models.analysis.cells import CELL_COLUMNS, measure_cells, measure_labels
 from qpi_live.models.analysis.ground import find_ground
 from qpi_live.models.analysis.scale import Scale
-from qpi_live.models.analysis.segmentation import CellSettings, Segmentation, segment
+from qpi_live.models.analysis.segmentation import CellSettings, Segmentation, level_between_cells, segment
 from skimage.measure import regionprops
 
 from tests.models.analysis.discs import cap_sum, caps
@@ -186,3 +186,14 @@ def test_cells_anything_finite_is_measured_without_a_fault(height: int, width: i
     cells = measure_cells(phase, rng.random((height, width)) < 0.2, Scale.of(_OPTICS), CellSettings(least_px=5))
     assert all(np.isfinite(column.astype(float)).all() for column in cells.columns.values())
     assert np.array_equal(np.unique(cells.segmentation.labels[cells.segmentation.labels > 0]), cells.columns["label"])
+
+
+@pytest.mark.parametrize("x", range(20, 80, 6))
+def test_cell_that_wanders_through_a_background_region_leaves_level_and_cells_as_they_are(x: int) -> None:
+    phase = caps((256, 320), [(80.0, 190.0, 40.0, 3.0), (170.0, 250.0, 30.0, 2.0), (200.0, float(x), 25.0, 3.0)], 0.02)
+    nothing = np.zeros(phase.shape, np.bool_)
+    nothing[180:220, 20:60] = True
+    cells = measure_cells(phase, background=nothing)
+    assert len(cells) == 3
+    assert cells.segmentation.level_rad == pytest.approx(0, abs=0.01)
+    assert level_between_cells(phase, background=nothing) == cells.segmentation.level_rad

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from qpi_live.camera.optics import Optics
 from qpi_live.models.analysis.outlines import outlines
-from qpi_live.models.analysis.regions import Region, Role, Shape, level_of, line_profile, measure_region, union
+from qpi_live.models.analysis.regions import Region, Role, Shape, line_profile, measure_region, union
 from qpi_live.models.analysis.scale import Scale
-from qpi_live.models.analysis.segmentation import segment
+from qpi_live.models.analysis.segmentation import level_between_cells, segment
 from skimage.draw import polygon2mask
 
 from tests.models.analysis.discs import cap_sum, caps
@@ -88,13 +88,13 @@ def test_line_profile_is_linear_on_a_ramp() -> None:
     assert length == pytest.approx(50 * 3.45 / 40)
 
 
-def test_level_of_a_background_region_is_its_median() -> None:
+def test_level_of_a_background_region_is_its_own() -> None:
     phase = caps(_SHAPE, [(100.0, 150.0, 40.0, 3.0)], noise_rad=0.02, level_rad=0.7)
     regions = [
         Region("empty", Shape.RECTANGLE, ((0, 0), (40, 300)), Role.BACKGROUND),
         Region("dirt", Shape.RECTANGLE, ((180, 0), (200, 300)), Role.EXCLUDED),
     ]
-    assert level_of(phase, union(regions, Role.BACKGROUND, _SHAPE)) == pytest.approx(0.7, abs=0.01)
+    assert level_between_cells(phase, None, union(regions, Role.BACKGROUND, _SHAPE)) == pytest.approx(0.7, abs=0.01)
     excluded = union(regions, Role.EXCLUDED, _SHAPE)
     assert excluded is not None
     assert excluded.sum() == 20 * 300
