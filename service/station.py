@@ -80,6 +80,8 @@ class Station:
         self.pipeline = Pipeline(cameras, self._queue, self.engine, self.hub, account, self.latencies)
         self.audience = Audience(self.hub)
         self.camera_requests = BoundedThreads("the camera", threads=4, most=8)
+        self.measuring_requests = BoundedThreads("the measuring", threads=1, most=8)
+        self.focus_requests = BoundedThreads("the search for the focus", threads=1, most=2)
         self.rates = Rates(account, self.latencies)
         beside = EngineSwitch(baseline) if baseline else None
         self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
@@ -201,6 +203,8 @@ class Station:
         self.measurer.stop(_STOP_S)
         self.on_demand.close()
         self.camera_requests.close()
+        self.measuring_requests.close()
+        self.focus_requests.close()
         self.others.close()
         self.encoders.close()
         self.pipeline.stop(_STOP_S)

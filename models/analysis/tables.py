@@ -55,7 +55,7 @@ def parquet_bytes(columns: Mapping[str, Sequence[Any]], notes: Mapping[str, str]
     return file.getvalue()
 
 
-def trackmate_xml(tracks: Iterable[Track], events: Iterable[Event], scale: Scale, interval_s: float) -> str:
+def trackmate_xml(tracks: Iterable[Track], events: Iterable[Event], scale: Scale, is_timed: bool = True) -> str:
     """Tracks as TrackMate 7 reads them (Fiji: Plugins, Tracking, Load a TrackMate file).
 
     Positions are in µm where the scale is known, else in pixels; a spot's radius is that of a disc of the cell's area.
@@ -65,11 +65,12 @@ def trackmate_xml(tracks: Iterable[Track], events: Iterable[Event], scale: Scale
         tracks: with their histories.
         events: divisions among them.
         scale: the optics.
-        interval_s: time between frames, in s.
+        is_timed: whether the histories have times in s; else their frames are the times.
     """
     pixel = scale.pixel_um or 1.0
     root = Xml.Element("TrackMate", version="7.11.1")
-    model = Xml.SubElement(root, "Model", spatialunits="micron" if scale.pixel_um else "pixel", timeunits="sec")
+    units = {"spatialunits": "micron" if scale.pixel_um else "pixel", "timeunits": "sec" if is_timed else "frame"}
+    model = Xml.SubElement(root, "Model", units)
     _declare_features(model, scale)
     kept = [track for track in tracks if len(track.history)]
     ids: dict[tuple[int, int], int] = {}
@@ -78,7 +79,7 @@ def trackmate_xml(tracks: Iterable[Track], events: Iterable[Event], scale: Scale
         for row, point in enumerate(track.history):
             ids[track.id, row] = len(ids)
             by_frame.setdefault(int(point[0]), []).append((ids[track.id, row], track, point))
-    _write_spots(model, by_frame, scale, pixel)
+    _write_spots(model, by_frame, scale, pixel, is_timed)
     all_tracks = Xml.SubElement(model, "AllTracks")
     filtered = Xml.SubElement(model, "FilteredTracks")
     for number, family in enumerate(_families(kept, events)):
@@ -104,7 +105,7 @@ def trackmate_xml(tracks: Iterable[Track], events: Iterable[Event], scale: Scale
         pixelwidth=str(pixel),
         pixelheight=str(pixel),
         voxeldepth="1",
-        timeinterval=str(interval_s),
+        timeinterval=repr(_interval_s(by_frame) if is_timed else 1.0),
     )
     Xml.indent(root)
     return Xml.tostring(root, "unicode", xml_declaration=True)
@@ -140,6 +141,7 @@ def _write_spots(
     by_frame: Mapping[int, list[tuple[int, Track, np.ndarray[Any, Any]]]],
     scale: Scale,
     pixel: float,
+    is_timed: bool,
 ) -> None:
     spots = Xml.SubElement(model, "AllSpots", nspots=str(sum(len(found) for found in by_frame.values())))
     for frame in sorted(by_frame):
@@ -154,13 +156,19 @@ def _write_spots(
                 "POSITION_X": repr(float(x * pixel)),
                 "POSITION_Y": repr(float(y * pixel)),
                 "POSITION_Z": "0",
-                "POSITION_T": repr(float(time_s)),
+                "POSITION_T": repr(float(time_s if is_timed else frame)),
                 "RADIUS": repr(float(sqrt(area / pi) * pixel)),
                 "PHASE": repr(float(phase)),
             }
             if scale.pg_per_rad_px is not None:
                 described["DRY_MASS"] = repr(float(phase * scale.pg_per_rad_px))
             Xml.SubElement(of_frame, "Spot", described)
+
+
+def _interval_s(by_frame: Mapping[int, list[tuple[int, Track, np.ndarray[Any, Any]]]]) -> float:
+    """The mean time between frames, by the first and the last that has a spot; 1 where there are not two."""
+    first, last = min(by_frame, default=0), max(by_frame, default=0)
+    return float(by_frame[last][0][2][1] - by_frame[first][0][2][1]) / (last - first) if last > first else 1.0
 
 
 def _families(tracks: list[Track], events: Iterable[Event]) -> list[list[Track]]:

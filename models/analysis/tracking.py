@@ -85,6 +85,9 @@ class Track:
 
     def note(self, point: tuple[float, ...]) -> None:
         """Add a row to the history."""
+        if len(self._points) and tuple(self._points[-len(HISTORY) :][:2]) == tuple(map(float, point[:2])):
+            self._points[-len(HISTORY) :] = array("d", point)
+            return
         if self._seen % self._stride == 0:
             self._points.extend(point)
             if len(self._points) >= _MOST_POINTS * len(HISTORY):
@@ -121,6 +124,7 @@ class Tracker:
         self.ended: deque[Track] = deque(maxlen=_MOST_ENDED)
         self._tracks: list[Track] = []
         self._next_id = 1
+        self._last: tuple[int, float] | None = None
 
     @property
     def tracks(self) -> list[Track]:
@@ -130,11 +134,16 @@ class Tracker:
     def update(self, cells: Cells, time_s: float, frame: int = 0) -> NDArray[np.int64]:
         """The ids of a frame's cells, (n,), in the order of its table.
 
+        The same frame once more, measured by other choices, takes the place of what it said before.
+
         Args:
             cells: what was measured of the frame.
             time_s: when it was taken, in s of any clock; frames come in order.
             frame: its number, for the history.
         """
+        is_again, self._last = (frame, time_s) == self._last, (frame, time_s)
+        if is_again:  # what began in this very frame begins anew
+            self._tracks = [track for track in self._tracks if track.since_s < time_s or track.parent]
         columns = cells.columns
         y, x, area = columns["y_px"], columns["x_px"], columns["area_px"]
         phase, error = columns["integrated_phase_rad_px"], columns["integrated_phase_error_rad_px"]
@@ -146,14 +155,15 @@ class Tracker:
             _follow(self._tracks[t], float(y[c]), float(x[c]), float(area[c]), float(phase[c]), time_s)
             of_cell[c] = self._tracks[t]
         lost = [track for t, track in enumerate(self._tracks) if t not in set(taken)]
-        self._note_merges(lost, cells, of_cell, before, time_s)
+        if not is_again:
+            self._note_merges(lost, cells, of_cell, before, time_s)
         for c in range(len(cells)):
             if c not in of_cell:
                 of_cell[c] = self._begin(c, cells, of_cell, before, time_s)
         for c in range(len(cells)):
             of_cell[c].note((frame, time_s, y[c], x[c], area[c], phase[c], error[c]))
             ids[c] = of_cell[c].id
-        for track in lost:
+        for track in () if is_again else lost:
             track.missed += 1
         self.ended.extend(track for track in self._tracks if track.missed > self.patience)
         self._tracks = [track for track in self._tracks if track.missed <= self.patience]

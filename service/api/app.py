@@ -17,10 +17,12 @@ from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.camera_window import router as window_router
 from qpi_live.service.api.description import describe_further
+from qpi_live.service.api.focus_routes import router as focus_router
 from qpi_live.service.api.measure_routes import router as measure_router
 from qpi_live.service.api.playing_routes import router as playing_router
 from qpi_live.service.api.recording_routes import answer_recording_errors
 from qpi_live.service.api.recording_routes import router as recording_router
+from qpi_live.service.api.region_routes import router as region_router
 from qpi_live.service.api.routes import health, router
 from qpi_live.service.api.sent_frames import CLIENT_GONE, TAKE_FILES
 from qpi_live.service.api.sent_frames import router as sent_frames
@@ -104,6 +106,8 @@ def build_app(lines: Station | Stations) -> FastAPI:
     app.include_router(router, prefix=API)
     app.include_router(camera_router, prefix=API)
     app.include_router(measure_router, prefix=API)
+    app.include_router(region_router, prefix=API)
+    app.include_router(focus_router, prefix=API)
     app.include_router(recording_router, prefix=API)
     app.include_router(window_router, prefix=API)
     app.include_router(playing_router, prefix=API)

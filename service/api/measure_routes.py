@@ -1,13 +1,17 @@
-"""Cells and regions over REST: their figures now, their tables as files, what is measured."""
+"""Cells and regions over REST: their figures now, their tables as files, what is measured.
+
+No answer waits long: what is not measured in time goes on being measured, and the newest table there is answers.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
-from qpi_live.models.analysis.autofocus import DEFAULT_METRIC, METRICS, Sample
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from qpi_live.models.analysis.cells import CELL_COLUMNS
 from qpi_live.models.analysis.label_image import label_tiff
 from qpi_live.models.analysis.outlines import outlines
@@ -15,14 +19,16 @@ from qpi_live.models.analysis.tables import TableError, csv_text, parquet_bytes,
 from qpi_live.service.api import measure_schemas as schemas
 from qpi_live.service.api.routes import AtStation, problems
 from qpi_live.service.api.schemas import Account
+from qpi_live.service.http.bounded_threads import Busy
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.measuring.focusing import find_focus
 from qpi_live.service.measuring.measurer import Measured, cell_table, source_of
-from qpi_live.service.measuring.region_table import region_history
 from qpi_live.service.station import Station
 
 router = APIRouter(tags=["measure"], responses=problems(422, 503))
 _NEWEST_EVENTS = 50
+_PATIENCE_S = 1.0  # the first frame may wait for the compiler far longer
+_AT_WORK = "expected measured cells, and the frame is still being measured; ask again in a moment"
+Done = TypeVar("Done")
 _TRACK_COLUMNS = {
     "id": "which it keeps from frame to frame",
     "parent": "id of the cell that divided into it; 0: none",
@@ -35,18 +41,21 @@ _GROWTH_COLUMNS = {
 }
 
 
-def _file(kind: str) -> dict[int | str, dict[str, object]]:
+def file_answer(kind: str) -> dict[int | str, dict[str, object]]:
+    """How a file is described."""
     return {200: {"description": "the file", "content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-def _newest(station: Station) -> LiveFrame:
+def newest_of(station: Station) -> LiveFrame:
+    """The newest frame; 503 where none has come."""
     newest = station.hub.latest
     if newest is None:
         raise HTTPException(503, f"expected a frame, and none has come yet: {station.pipeline.state.sentence}")
     return newest
 
 
-def _frame(station: Station, measured: Measured) -> schemas.Frame:
+def frame_answer(station: Station, measured: Measured) -> schemas.Frame:
+    """Which frame was measured, and how."""
     return schemas.Frame(
         sequence=measured.sequence,
         captured_ns=measured.captured_ns,
@@ -55,17 +64,55 @@ def _frame(station: Station, measured: Measured) -> schemas.Frame:
         level_rad=measured.level_rad,
         took_ms=measured.took_ms,
         missing=list(measured.scale.missing),
+        resting=_resting(station, measured.source),
         account=Account.of(station.measurer.account),
     )
 
 
-def _cells_now(station: Station) -> Measured:
+def _resting(station: Station, camera: str) -> str | None:
+    newest = station.hub.latest
+    if newest is None or source_of(newest) != camera:
+        return None
+    return station.measurer.choices(camera).resting(newest.frame) or None
+
+
+async def soon(station: Station, work: Callable[[], Done]) -> Done | None:
+    """What `work` returns, done beside the other requests; None where it takes long, and it goes on then."""
+    try:
+        return await asyncio.wait_for(station.measuring_requests.run(work), _PATIENCE_S)
+    except (TimeoutError, Busy):
+        return None
+
+
+async def _cells_now(station: AtStation) -> Measured:
     """The cells measured last, or those of the newest frame where they are not looked for all the time."""
-    newest, latest = _newest(station), station.measurer.latest
-    is_running = station.measurer.choices(source_of(newest)).finds_cells
-    if is_running and latest is not None and latest.cells is not None and latest.epoch == newest.frame.epoch:
+    newest, latest = newest_of(station), station.measurer.latest_cells
+    choices = station.measurer.choices(source_of(newest))
+    if latest is not None and (latest.epoch, latest.source) != (newest.frame.epoch, source_of(newest)):
+        latest = None
+    if choices.finds_cells and latest is not None and latest.choices == choices:
         return latest
-    return station.measurer.measure(newest, finds_cells=True)
+    measured = await soon(station, lambda: station.measurer.measure(newest, finds_cells=True)) or latest
+    if measured is None or measured.cells is None:
+        raise HTTPException(503, _AT_WORK, {"retry-after": "1"})
+    return measured
+
+
+CellsNow = Annotated[Measured, Depends(_cells_now)]
+
+
+async def _outlines_now(
+    station: AtStation,
+    measured: CellsNow,
+    with_outlines: Annotated[bool, Query(alias="outlines", description="whether to send their outlines")] = False,
+) -> list[list[list[int]]] | None:
+    found = measured.cells
+    if not with_outlines or found is None:
+        return None
+    traced = await soon(station, lambda: [corners.tolist() for corners in outlines(found.segmentation)])
+    if traced is None:
+        raise HTTPException(503, _AT_WORK, {"retry-after": "1"})
+    return traced
 
 
 def _choice(station: Station, camera: str) -> schemas.CellChoice:
@@ -85,27 +132,30 @@ def _choice(station: Station, camera: str) -> schemas.CellChoice:
 @router.get("/cells", summary="The cells of the newest frame that was measured")
 def cells(
     station: AtStation,
-    with_outlines: Annotated[bool, Query(alias="outlines", description="whether to send their outlines")] = False,
+    measured: CellsNow,
+    traced: Annotated[list[list[list[int]]] | None, Depends(_outlines_now)],
 ) -> schemas.CellsAnswer:
-    """Where cells are not looked for all the time, those of the newest frame, measured now."""
-    measured = _cells_now(station)
+    """Where cells are not looked for all the time, those of the newest frame, measured now.
+
+    Where that takes more than a second, the table measured last, or 503 before the first.
+    """
     found = measured.cells
     if found is None:
-        raise HTTPException(503, "expected measured cells, and the frame was just replaced; ask again")
+        raise HTTPException(503, _AT_WORK)
     with station.measurer.steady:
         series = station.measurer.series
         table = cell_table(measured, series)
         events, now = list(series.tracker.events)[-_NEWEST_EVENTS:], monotonic()
     names = {**_TRACK_COLUMNS, **CELL_COLUMNS, **_GROWTH_COLUMNS}
     return schemas.CellsAnswer(
-        frame=_frame(station, measured),
+        frame=frame_answer(station, measured),
         count=len(found),
         confluence=found.confluence,
         noise_rad=found.segmentation.noise_rad,
         threshold_rad=found.segmentation.threshold_rad,
         columns={name: names[name] for name in table},
         cells=[dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)],
-        outlines=[corners.tolist() for corners in outlines(found.segmentation)] if with_outlines else None,
+        outlines=traced,
         events=[
             schemas.CellEvent(kind=event.kind, id=event.id, others=list(event.others), seconds_ago=now - event.time_s)
             for event in events
@@ -145,63 +195,63 @@ def forget(station: AtStation) -> schemas.CellChoice:
 
 
 @router.get(
-    "/cells/table.csv", summary="The table of cells as CSV", response_class=Response, responses=_file("text/csv")
+    "/cells/table.csv", summary="The table of cells as CSV", response_class=Response, responses=file_answer("text/csv")
 )
-def cells_csv(station: AtStation) -> Response:
+def cells_csv(station: AtStation, measured: CellsNow) -> Response:
     """A row for each cell; names have their units. `pandas.read_csv` reads it from the address."""
-    table = _identified(station, _cells_now(station))
-    return Response(csv_text(table), media_type="text/csv", headers=_named("cells.csv"))
+    table = _identified(station, measured)
+    return Response(csv_text(table), media_type="text/csv", headers=named("cells.csv"))
 
 
 @router.get(
     "/cells/table.parquet",
     summary="The table of cells as Parquet",
     response_class=Response,
-    responses={**_file("application/vnd.apache.parquet"), **problems(409)},
+    responses={**file_answer("application/vnd.apache.parquet"), **problems(409)},
 )
-def cells_parquet(station: AtStation) -> Response:
+def cells_parquet(station: AtStation, measured: CellsNow) -> Response:
     """As the CSV, where pyarrow is installed."""
-    table = _identified(station, _cells_now(station))
+    table = _identified(station, measured)
     try:
         written = parquet_bytes(table)
     except TableError as error:
         raise HTTPException(409, str(error)) from error
-    return Response(written, media_type="application/vnd.apache.parquet", headers=_named("cells.parquet"))
+    return Response(written, media_type="application/vnd.apache.parquet", headers=named("cells.parquet"))
 
 
-@router.get("/cells/labels.tiff", summary="Where the cells are", response_class=Response, responses=_file("image/tiff"))
-def labels(station: AtStation) -> Response:
+@router.get(
+    "/cells/labels.tiff", summary="Where the cells are", response_class=Response, responses=file_answer("image/tiff")
+)
+def labels(measured: CellsNow) -> Response:
     """An OME-TIFF of the frame's size: each pixel has its cell's id, 0 where there is none."""
-    measured = _cells_now(station)
     if measured.cells is None:
-        raise HTTPException(503, "expected measured cells, and the frame was just replaced; ask again")
+        raise HTTPException(503, _AT_WORK)
     written = label_tiff(measured.cells.segmentation.labels, measured.scale, measured.ids)
-    return Response(written, media_type="image/tiff", headers=_named("cells.ome.tiff"))
+    return Response(written, media_type="image/tiff", headers=named("cells.ome.tiff"))
 
 
 @router.get(
     "/cells/tracks.xml",
     summary="Tracks for TrackMate",
     response_class=Response,
-    responses=_file("application/xml"),
+    responses=file_answer("application/xml"),
 )
-def tracks(station: AtStation) -> Response:
+def tracks(station: AtStation, measured: CellsNow) -> Response:
     """All cells through time, those that are gone too, as TrackMate in Fiji opens them."""
-    measured = _cells_now(station)
     with station.measurer.steady:
         tracker = station.measurer.series.tracker
         followed, events = [*tracker.ended, *tracker.tracks], list(tracker.events)
-        rate_hz = station.rates.captured_hz
-        written = trackmate_xml(followed, events, measured.scale, 1 / rate_hz if rate_hz else 1.0)
-    return Response(written, media_type="application/xml", headers=_named("tracks.xml"))
+        written = trackmate_xml(followed, events, measured.scale)
+    return Response(written, media_type="application/xml", headers=named("tracks.xml"))
 
 
 @router.get("/cells/{number}", summary="One cell through time", responses=problems(404))
 def cell(
-    station: AtStation, number: Annotated[int, Path(description="the cell's id, as in the table", ge=1)]
+    station: AtStation,
+    measured: CellsNow,
+    number: Annotated[int, Path(description="the cell's id, as in the table", ge=1)],
 ) -> schemas.CellHistory:
     """Its dry mass since it was first seen, in pg where the optics are known, and how fast it grows."""
-    measured = _cells_now(station)
     with station.measurer.steady:
         tracker = station.measurer.series.tracker
         track = next((one for one in (*tracker.tracks, *tracker.ended) if one.id == number), None)
@@ -223,92 +273,6 @@ def cell(
     )
 
 
-@router.get("/focus", summary="Where the newest frame is sharpest", responses=problems(409))
-def focus(
-    station: AtStation,
-    metric: Annotated[str, Query(description=", ".join(METRICS))] = DEFAULT_METRIC,
-    range_um: Annotated[float, Query(gt=0, le=1000, description="what to search, in µm around the focus")] = 30.0,
-    region: Annotated[
-        str | None, Query(max_length=80, description="name of the region to look at; null: all", examples=["nucleus"])
-    ] = None,
-    sample: Annotated[Sample, Query(description="whether the sample shows in phase or in amplitude")] = "phase",
-) -> schemas.FocusAnswer:
-    """What is found is the `focus_um` to show frames at."""
-    newest = _newest(station)
-    chosen = None
-    if region is not None:
-        drawn = station.measurer.choices(source_of(newest)).regions
-        chosen = next((one for one in drawn if one.name == region), None)
-        if chosen is None:
-            raise HTTPException(422, f"expected a region among {', '.join(r.name for r in drawn)}, got {region!r}")
-    if metric not in METRICS:
-        raise HTTPException(422, f"expected a metric among {', '.join(METRICS)}, got {metric!r}")
-    try:
-        found, depth_um = find_focus(newest.phase, range_um, metric, sample, chosen)
-    except ValueError as error:
-        raise HTTPException(409, str(error)) from error
-    return schemas.FocusAnswer(
-        distance_um=found.distance_um,
-        at_edge=found.at_edge,
-        metric=metric,
-        scanned_um=found.scanned_um.tolist(),
-        sharpness=found.sharpness.tolist(),
-        depth_of_field_um=depth_um,
-    )
-
-
-@router.get("/regions", summary="The regions, and what was measured in them last")
-def regions(station: AtStation) -> schemas.RegionsAnswer:
-    """Regions are kept for each camera."""
-    camera = station.cameras.chosen
-    drawn = [schemas.RegionModel.of(region) for region in station.measurer.choices(camera).regions]
-    newest = station.hub.latest
-    if newest is None or not drawn or source_of(newest) != camera:
-        return schemas.RegionsAnswer(regions=drawn, frame=None, figures=[])
-    measured = station.measurer.latest
-    if measured is None or {one.name for one in measured.regions} != {r.name for r in drawn if r.role == "measure"}:
-        measured = station.measurer.measure(newest)
-    return schemas.RegionsAnswer(
-        regions=drawn,
-        frame=_frame(station, measured),
-        figures=[
-            schemas.RegionAnswer(
-                name=one.name,
-                figures=one.values,
-                histogram=one.histogram.tolist(),
-                edges_rad=(float(one.edges_rad[0]), float(one.edges_rad[-1])),
-            )
-            for one in measured.regions
-        ],
-    )
-
-
-@router.put("/regions", summary="Draw regions")
-def draw(station: AtStation, drawn: schemas.Regions) -> schemas.RegionsAnswer:
-    """These take the place of all that there were, from the next frame on, and are kept for this camera."""
-    camera = station.cameras.chosen
-    before = station.measurer.choices(camera)
-    try:
-        chosen = replace(before, regions=tuple(region.region() for region in drawn.regions))
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
-    station.measurer.choose(camera, chosen)
-    return regions(station)
-
-
-@router.get(
-    "/regions/table.csv",
-    summary="The regions' figures over time",
-    response_class=Response,
-    responses=_file("text/csv"),
-)
-def regions_csv(station: AtStation) -> Response:
-    """A row for each region and frame that was measured, ten minutes at 20 frames a second at most."""
-    with station.measurer.steady:
-        table = region_history(list(station.measurer.series.moments))
-    return Response(csv_text(table), media_type="text/csv", headers=_named("regions.csv"))
-
-
 def _identified(station: Station, measured: Measured) -> dict[str, list[object]]:
     """The table of cells with the frame that it is of."""
     with station.measurer.steady:
@@ -317,5 +281,6 @@ def _identified(station: Station, measured: Measured) -> dict[str, list[object]]
     return {"sequence": [measured.sequence] * count, "captured_ns": [measured.captured_ns] * count, **table}
 
 
-def _named(name: str) -> dict[str, str]:
+def named(name: str) -> dict[str, str]:
+    """The header by which a browser saves a file under its name."""
     return {"content-disposition": f'attachment; filename="{name}"'}

@@ -90,6 +90,7 @@ class Frame(BaseModel):
     level_rad: float = Field(description="the background's level, which figures are counted from")
     took_ms: float
     missing: list[str] = Field(description="what to say of the optics before every figure has its unit")
+    resting: str | None = Field(description="why the regions do not hold for the newest frame; null: they do")
     account: Account = Field(description="frames offered to the measuring; superseded: skipped for lack of time")
 
 

@@ -9,13 +9,13 @@ from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.engine import PhaseFrame
 
 _STEPS = 30
-_MIDDLE_PX = 640  # of a large frame, the part that is looked at: the whole would take seconds
+_MIDDLE_PX = 640  # of a large frame or region, the part that is looked at: the whole would take seconds
 
 
 def find_focus(
     phase: PhaseFrame, range_um: float, metric: str, sample: Sample, region: Region | None
 ) -> tuple[Focus, float | None]:
-    """The focus of a frame, of the middle of a large one, or of a region; and the depth of field in µm, if known.
+    """The focus of a frame or of a region, of the middle of a large one; and the depth of field in µm, if known.
 
     Raises:
         ValueError: the optics are not known, or the region lies outside of the frame.
@@ -23,16 +23,10 @@ def find_focus(
     optics = phase.frame.optics
     scale = Scale.of(optics)
     height, width = phase.frame.shape
-    box = (
-        max(0, (height - _MIDDLE_PX) // 2),
-        max(0, (width - _MIDDLE_PX) // 2),
-        min(height, (height + _MIDDLE_PX) // 2),
-        min(width, (width + _MIDDLE_PX) // 2),
-    )
-    if region is not None:
-        ys, xs = zip(*region.points, strict=True)
-        box = int(min(ys)), int(min(xs)), int(max(ys)) + 1, int(max(xs)) + 1
-    rows, columns = around(box, (height, width))
+    ys, xs = zip(*region.points, strict=True) if region is not None else ((0, height - 1), (0, width - 1))
+    top, bottom = _middle(max(0, int(min(ys))), min(height, int(max(ys)) + 1))
+    left, right = _middle(max(0, int(min(xs))), min(width, int(max(xs)) + 1))
+    rows, columns = around((top, left, bottom, right), (height, width))
     if rows.stop - rows.start < 16 or columns.stop - columns.start < 16:
         raise ValueError("expected a region of at least 16 × 16 pixels inside of the frame to focus on")
     field = field_of(phase.phase_rad, phase.amplitude)[rows, columns]
@@ -43,3 +37,9 @@ def find_focus(
     if aperture is not None and scale.wavelength_um is not None:
         depth_um = depth_of_field_um(aperture, scale.wavelength_um, index)
     return found, depth_um
+
+
+def _middle(begin: int, end: int) -> tuple[int, int]:
+    """The middle of a stretch, `_MIDDLE_PX` of it at most."""
+    surplus = max(0, end - begin - _MIDDLE_PX)
+    return begin + surplus // 2, end - (surplus - surplus // 2)

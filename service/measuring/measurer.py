@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import dataclass, field, replace
 from threading import Event, Lock, Thread
 from time import perf_counter
@@ -14,20 +13,20 @@ from numpy.typing import NDArray
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.camera.frame import Frame
 from qpi_live.models.analysis.cells import Cells, measure_labels
-from qpi_live.models.analysis.regions import RegionFigures, Role, level_of, measure_region, union
+from qpi_live.models.analysis.regions import RegionFigures, Role, measure_region, union
 from qpi_live.models.analysis.scale import Scale
-from qpi_live.models.analysis.segmentation import segment
+from qpi_live.models.analysis.segmentation import level_between_cells, segment
 from qpi_live.models.analysis.tracking import Tracker
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.remembered import RememberedCameras
-from qpi_live.service.measuring.choices import Choices
+from qpi_live.service.measuring.choices import Choices, window_of
+from qpi_live.service.measuring.region_table import RegionHistory
 
 NAME = "measuring"
 _POLL_S = 0.2
 _REST = 1.0  # as long as it has worked, it leaves the core to others
 _LONGEST_REST_S = 0.5  # the first frame may have waited for the compiler
-_HISTORY = 12_000  # moments of the regions' history: ten minutes at 20 frames a second
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +42,7 @@ class Measured:
         regions: the figures of each region that is for measuring.
         level_rad: the background's, which all figures are counted from.
         took_ms: how long it took.
+        choices: what it was measured by.
     """
 
     sequence: int
@@ -55,6 +55,14 @@ class Measured:
     regions: list[RegionFigures]
     level_rad: float
     took_ms: float
+    choices: Choices
+
+    def is_of(self, live: LiveFrame, choices: Choices, wants_cells: bool) -> bool:
+        """Whether it is what measuring this frame by these choices would give."""
+        frame = live.frame
+        is_same = (self.sequence, self.epoch, self.source) == (frame.sequence, frame.epoch, source_of(live))
+        alike = self.choices == replace(choices, finds_cells=self.choices.finds_cells)
+        return is_same and alike and (self.cells is not None or not wants_cells)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +71,7 @@ class Series:
 
     key: object = None
     tracker: Tracker = field(default_factory=Tracker)
-    moments: deque[tuple[int, int, list[RegionFigures]]] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+    moments: RegionHistory = field(default_factory=RegionHistory)
 
 
 class Measurer:
@@ -81,8 +89,10 @@ class Measurer:
         self._choices: dict[str, Choices] = {}
         self._choosing = Lock()
         self._measuring = Lock()
+        self._steady = Lock()
         self._series = Series()
         self._latest: Measured | None = None
+        self._latest_cells: Measured | None = None
         self._complaint = ""
         self._stop = Event()
         self._thread = Thread(target=self._run, name=NAME, daemon=True)
@@ -98,14 +108,19 @@ class Measurer:
         return self._latest
 
     @property
+    def latest_cells(self) -> Measured | None:
+        """The newest frame whose cells were measured; None before."""
+        return self._latest_cells
+
+    @property
     def series(self) -> Series:
         """Tracks and histories since the camera last changed; look at it within `steady`."""
         return self._series
 
     @property
     def steady(self) -> Lock:
-        """Held while a frame is measured: whoever holds it sees a series that stands still."""
-        return self._measuring
+        """Whoever holds it sees a series that stands still. No pixel is looked at, nor code compiled, within it."""
+        return self._steady
 
     def start(self) -> None:
         """Begin."""
@@ -133,7 +148,7 @@ class Measurer:
 
     def leave_out(self, frame: Frame) -> Frame:
         """The frame without what a person excluded: no engine unwraps across that, or fits the background to it."""
-        regions = self.choices(frame.source).regions if frame.source else ()
+        regions = self.choices(frame.source).regions_on(frame) if frame.source else ()
         excluded = union(regions, Role.EXCLUDED, frame.shape)
         if excluded is None or excluded.all():
             return frame
@@ -141,27 +156,40 @@ class Measurer:
 
     def forget(self) -> None:
         """Begin tracks and histories anew."""
-        with self._measuring:
+        with self._steady:
             self._series = Series()
-            self._latest = None
+            self._latest = self._latest_cells = None
 
     def measure(self, live: LiveFrame, finds_cells: bool | None = None) -> Measured:
-        """Measure one frame in the caller's thread; one that was measured last is not measured again.
+        """Measure one frame in the caller's thread; one that was measured last by the same choices is not again.
 
         Args:
             live: the frame.
             finds_cells: whatever the choices say; None: as they say.
         """
-        source = source_of(live)
-        choices = self.choices(source)
+        choices = self._bound(live)
         wants_cells = choices.finds_cells if finds_cells is None else finds_cells
         with self._measuring:
             last = self._latest
-            is_same = last is not None and (last.sequence, last.epoch, last.source) == _identity(live)
-            if last is not None and is_same and (last.cells is not None or not wants_cells):
+            if last is not None and last.is_of(live, choices, wants_cells):
                 return last
-            self._latest = self._measured(live, choices, wants_cells)
-            return self._latest
+            measured = self._measured(live, choices, wants_cells)
+            self._latest = measured
+            if measured.cells is not None:
+                self._latest_cells = measured
+            return measured
+
+    def _bound(self, live: LiveFrame) -> Choices:
+        """The choices for a frame; regions that were drawn before the first one hold for its window from now on."""
+        source = source_of(live)
+        choices = self.choices(source)
+        if not choices.regions or choices.drawn_on:
+            return choices
+        bound = replace(choices, drawn_on=window_of(live.frame))
+        with self._choosing:
+            if self._choices[source] is choices:
+                self._choices[source] = bound
+        return self.choices(source)
 
     def _run(self) -> None:
         account = self._mailbox.account
@@ -189,42 +217,46 @@ class Measurer:
         start = perf_counter()
         frame, phase = live.frame, live.phase.phase_rad
         scale = Scale.of(frame.optics, choices.alpha_um3_per_pg)
-        key = (source_of(live), frame.epoch, frame.shape, scale)
-        if self._series.key != key:
-            self._series = Series(key)
-        left_out = _either(live.phase.mask, union(choices.regions, Role.EXCLUDED, frame.shape))
-        background = union(choices.regions, Role.BACKGROUND, frame.shape)
-        cells, ids = None, np.zeros(0, np.int64)
-        level_rad = level_of(phase, background, left_out)
+        regions = choices.regions_on(frame)
+        left_out = _either(live.phase.mask, union(regions, Role.EXCLUDED, frame.shape))
+        background = union(regions, Role.BACKGROUND, frame.shape)
+        cells = None
         if wants_cells:
             found = segment(phase, left_out, choices.cells, background)
             masked = 0 if left_out is None else int(np.count_nonzero(left_out))
-            cells = measure_labels(phase, found, scale, masked)
-            ids = self._series.tracker.update(cells, frame.captured_monotonic_ns / 1e9, frame.sequence)
-            if background is None:
-                level_rad = found.level_rad
+            cells, level_rad = measure_labels(phase, found, scale, masked), found.level_rad
+        else:
+            level_rad = level_between_cells(phase, left_out, background)
         figures = [
             measure_region(phase, region, scale, left_out, level_rad)
-            for region in choices.regions
+            for region in regions
             if region.role is Role.MEASURE
         ]
-        if figures:
-            self._series.moments.append((frame.sequence, frame.captured_ns, figures))
+        with self._steady:
+            ids = self._noted(live, cells, figures)
         took_ms = (perf_counter() - start) * 1e3
-        return Measured(*_identity_first(live), scale, cells, ids, figures, level_rad, took_ms)
+        identity = frame.sequence, frame.captured_ns, frame.epoch, source_of(live)
+        return Measured(*identity, scale, cells, ids, figures, level_rad, took_ms, choices)
+
+    def _noted(self, live: LiveFrame, cells: Cells | None, figures: list[RegionFigures]) -> NDArray[np.int64]:
+        """Let the series go on with a frame; the ids of its cells.
+
+        Tracks and regions are in pixels: new optics, or the same camera connected anew, leave the series as it is.
+        """
+        frame = live.frame
+        key = (source_of(live), window_of(frame))
+        if self._series.key != key:
+            self._series = Series(key)
+        if figures:
+            self._series.moments.note(frame.sequence, frame.captured_ns, figures)
+        if cells is None:
+            return np.zeros(0, np.int64)
+        return self._series.tracker.update(cells, frame.captured_monotonic_ns / 1e9, frame.sequence)
 
 
 def source_of(live: LiveFrame) -> str:
     """Which camera a frame is of, as choices are kept."""
     return live.frame.source or live.camera.source
-
-
-def _identity(live: LiveFrame) -> tuple[int, int, str]:
-    return live.frame.sequence, live.frame.epoch, source_of(live)
-
-
-def _identity_first(live: LiveFrame) -> tuple[int, int, int, str]:
-    return live.frame.sequence, live.frame.captured_ns, live.frame.epoch, source_of(live)
 
 
 def _either(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

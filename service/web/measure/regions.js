@@ -119,6 +119,7 @@ export class RegionsPanel {
 
   show({ regions, figures, frame }) {
     Object.assign(this, { regions, figures });
+    $("regions-resting").textContent = frame?.resting ?? "";
     $("regions-shown").hidden = regions.length === 0;
     $("regions-hint").hidden = regions.length > 0;
     this.offer();

@@ -53,7 +53,7 @@ def test_trackmate_file_holds_every_spot_and_joins_daughters_to_their_mother() -
         phase += np.random.default_rng(frame).normal(0, 0.1, phase.shape).astype(np.float32)
         spots += tracker.update(measure_cells(phase), frame * 0.5, frame).size
     assert any(event.kind == "divided" for event in tracker.events)
-    root = Xml.fromstring(trackmate_xml([*tracker.tracks, *tracker.ended], tracker.events, _SCALE, 0.5))
+    root = Xml.fromstring(trackmate_xml([*tracker.tracks, *tracker.ended], tracker.events, _SCALE))
     found = root.findall("./Model/AllSpots/SpotsInFrame/Spot")
     assert len(found) == spots
     assert {spot.get("FRAME") for spot in found} == {str(frame) for frame in range(40)}

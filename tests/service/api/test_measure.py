@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO, StringIO
+from threading import Event
+from time import monotonic
 from xml.etree import ElementTree as Xml
 
 import numpy as np
@@ -16,8 +19,13 @@ from qpi_live.camera.simulation.colony import ColonyScene, ColonySpecimen
 from qpi_live.camera.simulation.conditions import example_of
 from qpi_live.camera.simulation.instrument import Aberration
 from qpi_live.camera.simulation.interferogram import ForwardModel
+from qpi_live.models.analysis.cells import measure_cells
+from qpi_live.models.analysis.outlines import outlines
+from qpi_live.models.analysis.regions import REGION_COLUMNS, RegionFigures
 from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.service.measuring.choices import Choices
+from qpi_live.service.measuring.focusing import _middle
+from qpi_live.service.measuring.region_table import RegionHistory
 from qpi_live.service.wire import unpack
 
 from tests.fakes import OPTICS, FakeCamera
@@ -35,7 +43,8 @@ API = "/api/v1"
 
 @pytest.fixture
 def bench(make_bench: Callable[..., Bench]) -> Bench:
-    """A station whose engine is the classical one."""
+    """A station whose engine is the classical one, in a process that has compiled what measures."""
+    outlines(measure_cells(caps(SHAPE, _CELLS)).segmentation)
     return make_bench(open_engine("goldstein", EngineOptions(threads=1)), FakeCamera(SHAPE))
 
 
@@ -231,3 +240,116 @@ def test_regions_excluded_pixels_are_kept_from_the_engine(bench: Bench) -> None:
     bench.client.put(f"{API}/regions", json={"regions": [everything]})
     [still] = bench.frames(shown=SHOWN)
     assert np.isfinite(still.phase.phase_rad).all()
+
+
+_LEVEL = {"name": "all", "shape": "rectangle", "points": [[0, 0], [256, 320]]}
+
+
+def test_region_figures_are_counted_from_the_same_level_whether_cells_are_looked_for_or_not(bench: Bench) -> None:
+    bench.client.put(f"{API}/regions", json={"regions": [_LEVEL]})
+    bench.frames(shown=SHOWN)
+    until(lambda: len(bench.station.measurer.series.moments) == 1)
+    before = bench.client.get(f"{API}/regions").json()
+    assert bench.client.get(f"{API}/cells").status_code == 200
+    after = bench.client.get(f"{API}/regions").json()
+    assert before["frame"]["level_rad"] == after["frame"]["level_rad"]
+    assert before["figures"] == after["figures"]
+    assert len(bench.station.measurer.series.moments) == 1
+
+
+def test_choices_made_while_the_stream_stands_still_hold_for_the_frame_that_is_shown(bench: Bench) -> None:
+    bench.frames(shown=SHOWN)
+    assert bench.client.get(f"{API}/cells").json()["count"] == 2
+    bench.client.put(f"{API}/cells/choice", json={"finds_cells": False, "least_px": 7000})
+    assert bench.client.get(f"{API}/cells").json()["count"] == 1
+    bench.client.put(f"{API}/cells/choice", json={"finds_cells": True})
+    assert bench.client.get(f"{API}/cells").json()["count"] == 2
+    drawn = {**_LEVEL, "points": [[0, 0], [10, 10]]}
+    for points, pixels in (([[0, 0], [10, 10]], 100), ([[0, 0], [20, 20]], 400)):
+        drawn = {**_LEVEL, "points": points}
+        answer = bench.client.put(f"{API}/regions", json={"regions": [drawn]}).json()
+        assert answer["figures"][0]["figures"]["pixels"] == pixels
+
+
+def test_cells_answer_within_a_bound_though_measuring_hangs(bench: Bench) -> None:
+    """As where a function is compiled at its first use: 503 before the first table, then the newest there is."""
+    bench.frames(shown=SHOWN)
+    with bench.station.measurer._measuring:
+        began = monotonic()
+        refused = bench.client.get(f"{API}/cells")
+        assert monotonic() - began < 5
+        assert refused.status_code == 503
+        assert "ask again" in refused.json()["detail"]
+    until(lambda: bench.client.get(f"{API}/cells").status_code == 200)
+    [newer] = bench.frames(shown=SHOWN)
+    with bench.station.measurer._measuring:
+        answer = bench.client.get(f"{API}/cells").json()
+    assert answer["frame"]["sequence"] == newer.frame.sequence - 1
+
+
+def test_history_of_regions_is_bounded_whatever_is_drawn() -> None:
+    history = RegionHistory()
+    figures = [
+        RegionFigures(str(n), dict.fromkeys(REGION_COLUMNS, 1.0), np.zeros(64, np.int64), np.zeros(65))
+        for n in range(64)
+    ]
+    for moment in range(12_500):
+        history.note(moment, moment, figures[: 64 if moment > 3000 else 1])
+    assert history.nbytes <= 12e6
+    table = history.table()
+    assert table["sequence"][-1] == 12_499
+    assert len(table["region"]) == len(table["dry_mass_pg"]) <= 100_000
+
+
+def test_tracks_go_on_when_the_scale_changes(bench: Bench) -> None:
+    bench.client.put(f"{API}/cells/choice", json={"finds_cells": True})
+    bench.frames(2, shown=SHOWN)
+    until(lambda: bool(bench.station.measurer.series.tracker.tracks))
+    series = bench.station.measurer.series
+    _say_the_optics(bench)
+    bench.client.put(f"{API}/cells/choice", json={"finds_cells": True, "alpha_um3_per_pg": 0.2})
+    [live] = bench.frames(shown=SHOWN)
+    until(lambda: bench.station.measurer.latest.sequence == live.frame.sequence)
+    assert bench.station.measurer.series is series
+    answer = bench.client.get(f"{API}/cells").json()
+    assert [row["id"] for row in answer["cells"]] == [1, 2]
+    assert answer["cells"][0]["alpha_um3_per_pg"] == 0.2
+
+
+def test_regions_rest_on_another_window_of_the_sensor_and_say_so(bench: Bench) -> None:
+    [live] = bench.frames(shown=SHOWN)
+    excluded = {"name": "x", "shape": "rectangle", "points": [[110, 150], [240, 300]], "role": "excluded"}
+    bench.client.put(f"{API}/regions", json={"regions": [_LEVEL, excluded]})
+    assert bench.client.get(f"{API}/regions").json()["frame"]["resting"] is None
+    choices = bench.station.measurer.choices(bench.station.cameras.chosen)
+    again = Choices.from_json(json.loads(json.dumps(choices.to_json())))
+    assert again == choices
+    moved = replace(live.frame, settings={"OffsetX": 64, "OffsetY": 0})
+    for other in (moved, replace(live.frame, pixels=live.frame.pixels[:128].copy(), missing=None)):
+        assert choices.regions_on(other) == ()
+        assert "rest" in choices.resting(other)
+        named = replace(other, source=bench.station.cameras.chosen)
+        assert bench.station.measurer.leave_out(named).missing is None
+    assert (
+        bench.station.measurer.leave_out(replace(live.frame, source=bench.station.cameras.chosen)).missing is not None
+    )
+
+
+def test_focus_is_searched_one_at_a_time_and_refused_when_busy(bench: Bench) -> None:
+    _say_the_optics(bench)
+    bench.frames(shown=SHOWN)
+    busy = Event()
+    with ThreadPoolExecutor(8) as pool:
+        hanging = [bench.client.portal.start_task_soon(bench.station.focus_requests.run, busy.wait) for _ in range(2)]
+        until(lambda: bench.station.focus_requests._inside == 2)
+        answers = list(pool.map(lambda _: bench.client.get(f"{API}/focus"), range(4)))
+        busy.set()
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert all("try again" in answer.json()["detail"] for answer in answers)
+    for one in hanging:
+        one.result()
+    assert bench.client.get(f"{API}/focus").status_code == 200
+
+
+def test_focus_of_a_large_region_looks_at_its_middle() -> None:
+    assert [_middle(0, 3000), _middle(100, 300)] == [(1180, 1820), (100, 300)]
