@@ -18,6 +18,9 @@ _TRIES = 3
 _AHEAD = 2  # tasks a worker has waiting, so that it never waits itself
 
 
+_Task = tuple[Job, int, int]  # with its number of tries
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a region: the seconds it took, or, after some tries, why it failed."""
@@ -32,7 +35,7 @@ class Workers(Protocol):
     """Somebody who works on regions."""
 
     def run(self, tasks: Iterable[tuple[Job, int]]) -> Iterator[Outcome]:
-        """Each task's outcome, in the order in which they are done. A worker that dies costs its task a try."""
+        """Each task's outcome, in the order in which they are done. A worker that dies costs its own task a try."""
 
 
 class Processes:
@@ -47,31 +50,38 @@ class Processes:
 
     def run(self, tasks: Iterable[tuple[Job, int]]) -> Iterator[Outcome]:
         """See `Workers.run`."""
-        waiting = deque((job, number, 1) for job, number in tasks)
-        while waiting:
-            with ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn")) as pool:
-                yield from self._until_broken(pool, waiting)
+        waiting, suspects = deque((job, number, 1) for job, number in tasks), deque[_Task]()
+        while waiting or suspects:
+            # Who was at work when a worker was killed works alone then, so that it costs no other a try.
+            todo, at_once = (suspects, 1) if suspects else (waiting, _AHEAD * self._workers)
+            with ProcessPoolExecutor(min(self._workers, at_once), multiprocessing.get_context("spawn")) as pool:
+                yield from self._until_broken(pool, todo, at_once, suspects)
 
-    def _until_broken(self, pool: ProcessPoolExecutor, waiting: deque[tuple[Job, int, int]]) -> Iterator[Outcome]:
+    def _until_broken(
+        self, pool: ProcessPoolExecutor, waiting: deque[_Task], at_once: int, suspects: deque[_Task]
+    ) -> Iterator[Outcome]:
         """Work on what is waiting, until nothing is, or a worker was killed, which takes its pool with it."""
-        at_work: dict[Future[float], tuple[Job, int, int]] = {}
+        at_work: dict[Future[float], _Task] = {}
         is_broken = False
         while at_work or (waiting and not is_broken):
-            while waiting and not is_broken and len(at_work) < _AHEAD * self._workers:
-                job, number, tries = waiting.popleft()
+            while waiting and not is_broken and len(at_work) < at_once:
+                task = waiting.popleft()
                 try:
-                    at_work[pool.submit(run_region, job, number)] = (job, number, tries)
+                    at_work[pool.submit(run_region, task[0], task[1])] = task
                 except BrokenProcessPool:
-                    waiting.appendleft((job, number, tries))
+                    waiting.appendleft(task)
                     is_broken = True
             for future in wait(at_work, return_when=FIRST_COMPLETED).done:
                 job, number, tries = at_work.pop(future)
                 error = future.exception()
-                is_broken |= isinstance(error, BrokenProcessPool)
+                is_killed = isinstance(error, BrokenProcessPool)
+                is_broken |= is_killed
                 if error is None:
                     yield Outcome(job, number, future.result())
+                elif is_killed and at_once > 1:
+                    suspects.append((job, number, tries))
                 elif tries < _TRIES:
-                    waiting.append((job, number, tries + 1))
+                    (suspects if is_killed else waiting).append((job, number, tries + 1))
                 else:
                     yield Outcome(job, number, failed=f"{type(error).__name__}: {error}")
 
