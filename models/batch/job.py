@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from qpi_live.camera.files.image_bounds import ImageFileError
-from qpi_live.camera.files.recording import Recording, open_recording, split_address
+from qpi_live.camera.files.recording import Recording, is_bundled, open_recording, split_address
 from qpi_live.camera.files.writers.manifest import CALIBRATION, is_recording
 from qpi_live.camera.files.writers.ome_zarr import shard_frames
 from qpi_live.camera.frame import Frame, as_pixels
@@ -28,9 +28,9 @@ class Job:
     """One recording, and how it is inverted. It travels to other processes and machines.
 
     Attributes:
-        address: of the recording, for `open_recording`; every worker reads it there.
+        address: of the recording, for `open_recording`, absolute; every worker reads it there.
         channel: see `open_recording`.
-        out: the folder that is written; every worker writes there.
+        out: the folder that is written, absolute; every worker writes there.
         kind: `ome-zarr` or `ome-tiff`.
         engine: its name, or a network's file.
         options: what the engine is asked for; the carrier, once found, is stated, and with it the phase's sign.
@@ -88,6 +88,7 @@ def make_job(
         EngineError: there is no such engine, or it takes no such frames.
         ValueError: the optics are not known well enough to refocus.
     """
+    address, out = _absolute(address), out.expanduser().absolute()  # workers may stand in other folders
     recording = open_recording(address, channel)
     try:
         optics = recording.optics if options.optics is None else options.optics
@@ -110,6 +111,13 @@ def make_job(
         return job if options.carrier_cycles_per_px else replace(job, options=_found(job, recording))
     finally:
         recording.close()
+
+
+def _absolute(address: str) -> str:
+    if is_bundled(address):
+        return address
+    path, name = split_address(address)
+    return f"{path.absolute()}::{name}" if name else str(path.absolute())
 
 
 def _found(job: Job, recording: Recording) -> EngineOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from threading import Lock
 from time import perf_counter
 
 import numpy as np
@@ -20,7 +20,7 @@ from qpi_live.models.errors import InferenceError
 def run_region(job: Job, number: int) -> float:
     """Invert and write one region; seconds that it took, once the engine was open.
 
-    Where a frame has no phase, that is noted, and it is NaN.
+    Where a frame has no phase, that is noted, and it is NaN; so are the pixels that the engine masked.
 
     Raises:
         ImageFileError: the recording is not there.
@@ -42,6 +42,8 @@ def run_region(job: Job, number: int) -> float:
             notes.append(FrameNote(index, failed=str(error)))
             continue
         phase_rad[place] = _focused(job, made)
+        if made.mask is not None:
+            phase_rad[place][made.mask] = np.nan  # noise stands there: nobody shall measure it
         quality = made.quality
         fringes = None if quality.fringes is None else str(quality.fringes)
         notes.append(FrameNote(index, None, fringes, quality.masked_share, quality.warning))
@@ -59,9 +61,21 @@ def _focused(job: Job, made: PhaseFrame) -> NDArray[np.float32]:
     return refocus(made.phase_rad, job.focus_um, scale, made.amplitude, made.mask, index, aperture).phase_rad
 
 
-@lru_cache(maxsize=1)
-def _opened(job: Job) -> tuple[Recording, PhaseEngine, NDArray[np.float32]]:
-    """The recording, the engine and room for a region, kept from one to the next."""
-    recording, engine = open_recording(job.address, job.channel), open_job_engine(job)
-    engine.warm_up(job.shape, job.bit_depth)
-    return recording, engine, np.empty((job.frames_per_region, *job.shape), np.float32)
+_Opened = tuple[Recording, PhaseEngine, NDArray[np.float32]]
+_kept: dict[Job, _Opened] = {}
+_keeping = Lock()  # a cluster's worker may have several threads
+
+
+def _opened(job: Job) -> _Opened:
+    """The recording, the engine and room for a region, kept from one to the next of a job, and closed behind it."""
+    with _keeping:
+        if job in _kept:
+            return _kept[job]
+        while _kept:
+            recording, engine, _ = _kept.popitem()[1]
+            engine.close()
+            recording.close()
+        recording, engine = open_recording(job.address, job.channel), open_job_engine(job)
+        engine.warm_up(job.shape, job.bit_depth)
+        _kept[job] = recording, engine, np.empty((job.frames_per_region, *job.shape), np.float32)
+        return _kept[job]

@@ -213,3 +213,47 @@ def test_process_command_makes_what_is_asked_for_and_says_what_is_wrong(recordin
     assert wrong.exit_code == 2
     twice = run(app, ["process", str(recording), str(recording), "-o", str(tmp_path / "out")])
     assert "expected recordings of different names" in twice.output
+
+
+def _kill_in_a_child(job: Job, number: int) -> float:
+    """A region that kills whoever works on it, as one that takes too much memory does, and others that do not."""
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run_region(job, number)
+
+
+def test_region_that_kills_its_worker_makes_no_other_fail(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qpi_live.models.batch.workers as module
+
+    monkeypatch.setattr(module, "run_region", _kill_in_a_child)
+    jobs = jobs_of(recording, tmp_path / "out")
+    summary = process(jobs, Processes(2))
+    assert [line.partition(":")[0] for line in summary.failed] == ["run.ome.zarr, frames 3 … 5"]
+    assert summary.made == FRAMES - 3
+
+
+def test_job_names_where_things_are_whatever_folder_a_worker_stands_in(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (job,) = jobs_of(Path("run"), Path("out"))
+    assert (job.address, job.out) == (str(recording), tmp_path / "out" / "run.ome.zarr")
+    monkeypatch.chdir("/")
+    assert process([job], Here()).made == FRAMES
+
+
+def test_recording_is_closed_when_its_worker_goes_on_to_the_next(recording: Path, tmp_path: Path) -> None:
+    record(tmp_path / "second", 3)
+    first, second = jobs_of(recording, tmp_path / "out")[0], jobs_of(tmp_path / "second", tmp_path / "out")[0]
+    run_region(first, 0)
+    held = {os.readlink(f"/proc/self/fd/{fd}") for fd in _open_files()}
+    assert any(path.startswith(str(recording)) for path in held)
+    run_region(second, 0)
+    held = {os.readlink(f"/proc/self/fd/{fd}") for fd in _open_files()}
+    assert not any(path.startswith(str(recording)) for path in held)
+
+
+def _open_files() -> list[str]:
+    return [fd for fd in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{fd}").is_symlink()]
