@@ -58,6 +58,7 @@ class Stack:
         promised: frames that the file says it has; more than `frames` where its end is missing.
         title: what a user would call a frame, by its index.
         remark: a sentence, where something was left out.
+        time_s: when a frame was taken, in s of any clock, or None; None where the file has no times of single frames.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Stack:
     promised: int = 0
     title: Callable[[int], str] = "frame {}".format
     remark: str = ""
+    time_s: Callable[[int], float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,8 @@ class Recording:
         remark: what was left out, chosen or found missing, in sentences; "" where nothing was.
         watch: notices when the files change.
         close: lets go of the files.
+        time_s: when a frame was taken, in s of any clock: by its own time stamp, else by the rate that the file states;
+            None where neither is known.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Recording:
     remark: str
     watch: Watch
     close: Callable[[], None]
+    time_s: Callable[[int], float | None] = lambda _: None
 
 
 def is_bundled(address: str) -> bool:
@@ -194,7 +197,7 @@ def _recording(path: Path, contents: Contents, watch: Watch, wanted: str, wanted
     if wavelength_m is not None and (optics is None or optics.wavelength_m is None):
         with suppress(ValueError):
             optics = replace(optics or Optics(None), wavelength_m=wavelength_m)
-    missing = stack.promised - stack.frames
+    missing, rate_hz = stack.promised - stack.frames, stack.facts.frame_rate_hz
     cut = (
         f"{stack.frames} of {stack.promised} frames; the file is truncated, or still being written."
         if missing > 0
@@ -208,10 +211,11 @@ def _recording(path: Path, contents: Contents, watch: Watch, wanted: str, wanted
         shape=(height, width),
         bit_depth=max(first.bit_depth, stack.facts.bit_depth or _sampled_depth(stack, channel)),
         optics=optics,
-        frame_rate_hz=stack.facts.frame_rate_hz,
+        frame_rate_hz=rate_hz,
         remark=" ".join(part for part in (cut, about_channel, about_stack, stack.remark) if part),
         watch=watch,
         close=contents.close,
+        time_s=stack.time_s or (lambda index: index / rate_hz if rate_hz else None),
     )
 
 

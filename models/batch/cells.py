@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 import zarr
 from numpy.typing import NDArray
+from qpi_live.camera.files.recording import open_recording
 from qpi_live.camera.files.writers.ome_zarr import ARRAY
 from qpi_live.camera.files.writers.recorded_layer import part_name
 from qpi_live.camera.whole_file import whole_file
@@ -32,14 +33,15 @@ def measure_job(
 ) -> int:
     """Measure the cells of all frames of a finished job, in order; write both files into its output. Their number.
 
-    The table has a row for each cell and frame: the frame's number, its time in s, the cell's id, and `CELL_COLUMNS`.
-    Frames without a phase have no rows; ids go on after them.
+    The table has a row for each cell and frame: the frame's number, its own time in s since the first, empty where it
+    is not known, the cell's id, and `CELL_COLUMNS`. Frames without a phase have no rows; ids go on after them.
 
     Raises:
+        ImageFileError: the recording is not there any more.
         OSError: the output cannot be read or written.
     """
     scale, tracker = Scale.of(job.optics, alpha_um3_per_pg), Tracker()
-    interval_s = 1 / job.frame_rate_hz if job.frame_rate_hz else 1.0
+    times_s = times_of(job)
     rows = 0
     with whole_file(job.out / TABLE) as path, path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -49,18 +51,33 @@ def measure_job(
             if seen.any():
                 whole = np.where(seen, phase_rad, np.float32(0))
                 cells = measure_cells(whole, None if seen.all() else ~seen, scale, settings)
-                ids = tracker.update(cells, index * interval_s, index)
+                time_s = None if times_s is None else times_s[index]
+                ids = tracker.update(cells, index if time_s is None else time_s, index)
                 if not names:
                     names = [name for name in CELL_COLUMNS if name in cells.columns]
                     writer.writerow(["frame", "time_s", "id", *names])
                 for row in zip(ids, *(cells.columns[name] for name in names), strict=True):
-                    writer.writerow([index, index * interval_s, *(plain(value) for value in row)])
+                    writer.writerow([index, plain(time_s), *(plain(value) for value in row)])
                 rows += len(cells)
             advance(1)
     with whole_file(job.out / TRACKS) as path:
-        tracks = trackmate_xml([*tracker.ended, *tracker.tracks], tracker.events, scale, interval_s)
+        tracks = trackmate_xml([*tracker.ended, *tracker.tracks], tracker.events, scale, times_s is not None)
         path.write_text(tracks, encoding="utf-8")
     return rows
+
+
+def times_of(job: Job) -> list[float] | None:
+    """When each frame was taken, in s since the first; None unless it is known of all.
+
+    Raises:
+        ImageFileError: the recording is not there.
+    """
+    recording = open_recording(job.address, job.channel)
+    try:
+        known = [time_s for time_s in map(recording.time_s, range(job.frames)) if time_s is not None]
+    finally:
+        recording.close()
+    return [time_s - known[0] for time_s in known] if len(known) == job.frames else None
 
 
 def phases(job: Job) -> Iterator[NDArray[np.float32]]:

@@ -36,6 +36,8 @@ def open_recorded(folder: Path) -> Contents:
         rate_of(mean_interval_s(entries)),
         manifest.bit_depth if layer == "interferogram" else None,
     )
+    there = [entry.captured_ns for entry in entries if entry.part in numbered]  # frames play by their place in those
+    times_s = {place: (captured_ns - there[0]) / 1e9 for place, captured_ns in enumerate(there)}
     cut = "It was not closed; `qpi files --repair` does that." if manifest.ended_ns is None else ""
     missing = said_missing(layer, missing_parts(numbered, entries))
     stack = Stack(
@@ -47,6 +49,7 @@ def open_recorded(folder: Path) -> Contents:
         facts=facts,
         promised=max(frames, len(entries)),
         remark=f"{missing} {cut}".strip(),
+        time_s=times_s.get,
     )
     watched = (folder / NAME, *paths, folder)
     return Contents("recording", (stack,), watched, parts.close)

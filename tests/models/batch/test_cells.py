@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -9,9 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
+from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
+from tests.camera.files.recorded.recordings import STARTED_NS, frame_of, manifest_of
 from tests.models.analysis.discs import cap_sum, caps
 from tests.models.fringes import interferogram
 
@@ -57,3 +61,47 @@ def test_process_alpha_that_no_matter_has_is_refused_before_the_work(recording: 
     assert refused.exit_code != 0
     assert "0.18" in refused.output
     assert not (tmp_path / "phase").exists()
+
+
+def _processed(address: Path, out: Path) -> tuple[pd.DataFrame, Xml.Element]:
+    done = CliRunner().invoke(app, ["process", str(address), "-o", str(out), "--cells", "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    [table] = out.glob("*/cells.csv")
+    return pd.read_csv(table), Xml.parse(table.with_name("tracks.xml")).getroot()
+
+
+def test_process_cells_have_the_frames_own_times(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path / "run")
+    layer = RecordedLayer(tmp_path / "run", "interferogram", manifest, None)
+    times_s = [0.0, 0.5, 7.25]  # a time-lapse that stumbled
+    for number, time_s in enumerate(times_s):
+        shown = interferogram(caps((192, 224), [(60, 60, 30, 3)]).astype(np.float64))
+        layer.append(replace(frame_of(number), pixels=shown, captured_ns=STARTED_NS + int(time_s * 1e9)), shown)
+    layer.close()
+    manifest.ended_ns, manifest.state = STARTED_NS, "done"
+    manifest.write(tmp_path / "run")
+    table, tracks = _processed(tmp_path / "run", tmp_path / "out")
+    assert table["time_s"].tolist() == times_s
+    assert [float(spot.get("POSITION_T", "nan")) for spot in tracks.iter("Spot")] == times_s
+    [image] = tracks.iter("ImageData")
+    assert float(image.get("timeinterval", "nan")) == pytest.approx(7.25 / 2)
+
+
+def test_process_cells_of_unknown_times_have_none_and_tracks_count_frames(recording: Path, tmp_path: Path) -> None:
+    table, tracks = _processed(recording, tmp_path / "out")
+    assert table["time_s"].isna().all()
+    [model] = tracks.iter("Model")
+    assert model.get("timeunits") == "frame"
+    assert {spot.get("POSITION_T") for spot in tracks.iter("Spot")} == {f"{n}.0" for n in range(_FRAMES)}
+
+
+def test_process_leaves_masked_pixels_out_of_phase_and_cells(tmp_path: Path) -> None:
+    clean = interferogram(caps((192, 224), [(60, 60, 30, 3)]).astype(np.float64))
+    dark = clean.copy()
+    dark[100:180, 120:210] = np.random.default_rng(0).integers(0, 6, (80, 90))  # no fringes: the engine masks it
+    tifffile.imwrite(tmp_path / "run.tif", np.stack([dark, dark]))
+    table, _ = _processed(tmp_path / "run.tif", tmp_path / "out")
+    phase_rad = np.asarray(zarr.open_array(store=tmp_path / "out" / "run.ome.zarr", path="0", mode="r")[...])
+    assert np.isnan(phase_rad[:, 120:160, 140:190]).mean() > 0.9
+    assert np.isfinite(phase_rad[:, 40:80, 40:80]).all()
+    assert table.groupby("frame").size().tolist() == [1, 1]
