@@ -222,6 +222,7 @@ def _kill_in_a_child(job: Job, number: int) -> float:
     return run_region(job, number)
 
 
+@pytest.mark.slow
 def test_region_that_kills_its_worker_makes_no_other_fail(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
