@@ -186,7 +186,8 @@ def test_focus_found_is_the_one_that_brings_the_frame_back(bench: Bench) -> None
     specimen = ColonySpecimen(cells=3, cell_px=60, peak_rad=3)
     blurred = ColonyScene(ForwardModel(replace(instrument, defocus_m=20e-6)), specimen, 1, 1)
     bench.frames(2, shown=blurred.pixels(0))
-    found = bench.client.get(f"{API}/focus", params={"range_um": 60}).json()
+    # In so small a frame the ringing of its edges is sharper than the cells, for the metric that looks at edges.
+    found = bench.client.get(f"{API}/focus", params={"range_um": 60, "metric": "variance"}).json()
     assert found["distance_um"] == pytest.approx(-20, abs=found["depth_of_field_um"] / 2)
     assert not found["at_edge"]
     plain, sharp = (
