@@ -18,7 +18,10 @@ export class WindowPanel {
 
   /** Ask what is read out now, and what could be. */
   async refresh() {
-    this.show(await call("camera/window").catch(() => null));
+    // Recordings and simulated cameras have no chip to choose from, and a browser notes each refusal as an error.
+    const stats = await call("stats").catch(() => null);
+    const isCamera = stats?.camera?.source?.startsWith("gentl:");
+    this.show(isCamera ? await call("camera/window").catch(() => null) : null);
   }
 
   show(window) {

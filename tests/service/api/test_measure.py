@@ -9,6 +9,7 @@ from dataclasses import replace
 from io import BytesIO, StringIO
 from threading import Event
 from time import monotonic
+from typing import Any
 from xml.etree import ElementTree as Xml
 
 import numpy as np
@@ -53,10 +54,23 @@ def _say_the_optics(bench: Bench) -> None:
     assert bench.client.put(f"{API}/camera/optics", json=said).status_code == 200
 
 
+def cells_of(bench: Bench, **params: object) -> dict[str, Any]:
+    """What the service says of the cells, once it is through with compiling, for which it answers 503."""
+    answers = []
+
+    def is_there() -> bool:
+        answers.append(bench.client.get(f"{API}/cells", params=params))
+        return answers[-1].status_code == 200
+
+    until(is_there)
+    told: dict[str, Any] = answers[-1].json()
+    return told
+
+
 def test_cells_of_the_newest_frame_are_measured_when_asked(bench: Bench) -> None:
     assert bench.client.get(f"{API}/cells").status_code == 503
     bench.frames(shown=SHOWN)
-    answer = bench.client.get(f"{API}/cells", params={"outlines": True}).json()
+    answer = cells_of(bench, outlines=True)
     assert answer["count"] == 2
     masses = sorted(row["integrated_phase_rad_px"] for row in answer["cells"])
     assert masses == pytest.approx([cap_sum(40, 3), cap_sum(50, 4)], rel=0.05)
@@ -69,7 +83,7 @@ def test_cells_with_optics_have_mass_in_pg_with_its_alpha(bench: Bench) -> None:
     _say_the_optics(bench)
     bench.client.put(f"{API}/cells/choice", json={"finds_cells": False, "alpha_um3_per_pg": 0.2})
     bench.frames(2, shown=SHOWN)
-    row = min(bench.client.get(f"{API}/cells").json()["cells"], key=lambda row: row["area_px"])
+    row = min(cells_of(bench)["cells"], key=lambda row: row["area_px"])
     expected = 0.532 / (2 * np.pi * 0.2) * (3.45 / 40) ** 2 * cap_sum(40, 3)
     assert row["dry_mass_pg"] == pytest.approx(expected, rel=0.05)
     assert row["alpha_um3_per_pg"] == 0.2
@@ -87,7 +101,7 @@ def test_cells_looked_for_all_the_time_keep_their_ids_and_every_frame_is_account
                 (latest := bench.station.measurer.latest) is not None and latest.sequence == live.frame.sequence
             )
         )
-    answer = bench.client.get(f"{API}/cells").json()
+    answer = cells_of(bench)
     assert [row["id"] for row in answer["cells"]] == [1, 2]
     history = bench.client.get(f"{API}/cells/1").json()
     assert history["unit"] == "pg"
@@ -154,7 +168,7 @@ def test_regions_excluded_pixels_hold_no_cell(bench: Bench) -> None:
     excluded = {"name": "x", "shape": "rectangle", "points": [[110, 150], [240, 300]], "role": "excluded"}
     bench.client.put(f"{API}/regions", json={"regions": [excluded]})
     bench.frames(2, shown=SHOWN)
-    assert bench.client.get(f"{API}/cells").json()["count"] == 1
+    assert cells_of(bench)["count"] == 1
 
 
 @pytest.mark.parametrize(
@@ -260,11 +274,11 @@ def test_region_figures_are_counted_from_the_same_level_whether_cells_are_looked
 
 def test_choices_made_while_the_stream_stands_still_hold_for_the_frame_that_is_shown(bench: Bench) -> None:
     bench.frames(shown=SHOWN)
-    assert bench.client.get(f"{API}/cells").json()["count"] == 2
+    assert cells_of(bench)["count"] == 2
     bench.client.put(f"{API}/cells/choice", json={"finds_cells": False, "least_px": 7000})
-    assert bench.client.get(f"{API}/cells").json()["count"] == 1
+    assert cells_of(bench)["count"] == 1
     bench.client.put(f"{API}/cells/choice", json={"finds_cells": True})
-    assert bench.client.get(f"{API}/cells").json()["count"] == 2
+    assert cells_of(bench)["count"] == 2
     drawn = {**_LEVEL, "points": [[0, 0], [10, 10]]}
     for points, pixels in (([[0, 0], [10, 10]], 100), ([[0, 0], [20, 20]], 400)):
         drawn = {**_LEVEL, "points": points}
@@ -284,7 +298,7 @@ def test_cells_answer_within_a_bound_though_measuring_hangs(bench: Bench) -> Non
     until(lambda: bench.client.get(f"{API}/cells").status_code == 200)
     [newer] = bench.frames(shown=SHOWN)
     with bench.station.measurer._measuring:
-        answer = bench.client.get(f"{API}/cells").json()
+        answer = cells_of(bench)
     assert answer["frame"]["sequence"] == newer.frame.sequence - 1
 
 
@@ -312,7 +326,7 @@ def test_tracks_go_on_when_the_scale_changes(bench: Bench) -> None:
     [live] = bench.frames(shown=SHOWN)
     until(lambda: bench.station.measurer.latest.sequence == live.frame.sequence)
     assert bench.station.measurer.series is series
-    answer = bench.client.get(f"{API}/cells").json()
+    answer = cells_of(bench)
     assert [row["id"] for row in answer["cells"]] == [1, 2]
     assert answer["cells"][0]["alpha_um3_per_pg"] == 0.2
 
