@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from qpi_live.camera.features import Feature, FeatureValue
+from qpi_live.camera.window import SensorWindow, WindowChange
 from qpi_live.service.http import bodies, body_limit, connections
 from qpi_live.service.http.bodies import PacedBodies
 from qpi_live.service.station import Station
@@ -258,6 +259,12 @@ class HangingCamera(FakeCamera):
         return {}
 
     def load_settings(self, settings: dict[str, FeatureValue]) -> None:
+        raise NotImplementedError
+
+    def window(self) -> SensorWindow:
+        raise NotImplementedError
+
+    def set_window(self, change: WindowChange) -> SensorWindow:
         raise NotImplementedError
 
     def pause(self) -> None:
