@@ -16,9 +16,12 @@ from qpi_live.models.analysis.cells import measure_cells
 from qpi_live.models.analysis.outlines import outlines
 from qpi_live.models.engine import EngineOptions, open_engine
 
-measured = measure_cells(np.eye(256, dtype=np.float32), np.zeros((256, 256), np.bool_))
-outlines(measured.segmentation)
-measure_cells(np.eye(256, dtype=np.float32))
+phase_rad = np.eye(256, dtype=np.float32)
+for writeable in (True, False):  # Numba compiles for either; live frames are read-only, those of files not all
+    phase_rad.flags.writeable = writeable
+    measured = measure_cells(phase_rad, np.zeros((256, 256), np.bool_))
+    outlines(measured.segmentation)
+    measure_cells(phase_rad)
 
 USED = (http.client, qpi_live.service.cli.main, ReplayCamera, SimulatedCamera)
 

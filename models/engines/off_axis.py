@@ -142,11 +142,13 @@ class OffAxisEngine(ABC):
                 f"expected frames of at least {_SMALLEST_PX} × {_SMALLEST_PX} px and at most {goldstein.WIDEST} "
                 f"along either axis, got {height} × {width}"
             )
-        pixels = _noisy_fringes(shape, bit_depth)
         retriever = TakedaRetriever(shape, Carrier(*_WARM_UP_CARRIER), threads=self._options.threads)
         chain = self._lay_chain(retriever, self._background(shape, None))
         try:
-            chain.invert(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0))
+            # Without residues, with many, and with dark pixels: each takes a way of its own.
+            for noise_rad, has_islands in ((0.0, False), (1.0, False), (1.0, True)):
+                pixels = _fringes(shape, bit_depth, noise_rad, has_islands)
+                chain.invert(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0))
         finally:
             chain.free()
 
@@ -388,12 +390,13 @@ class OffAxisEngine(ABC):
         )
 
 
-def _noisy_fringes(shape: tuple[int, int], bit_depth: int) -> Pixels:
-    """Fringes with so much noise that every step has something to do."""
+def _fringes(shape: tuple[int, int], bit_depth: int, noise_rad: float, has_islands: bool) -> Pixels:
+    """Fringes to warm up with; `has_islands`: on stripes in the dark alone."""
     y, x = np.mgrid[: shape[0], : shape[1]]
-    noise = np.random.default_rng(0).normal(0, 1.0, shape)
+    noise = np.random.default_rng(0).normal(0, noise_rad, shape)
     fy, fx = _WARM_UP_CARRIER
-    fringes = 0.5 + 0.25 * np.cos(2 * np.pi * (fy * y + fx * x) + noise)
+    modulation = np.where(8 * y // shape[0] % 2 == 1, 0.0, 0.25) if has_islands else 0.25
+    fringes = 0.5 + modulation * np.cos(2 * np.pi * (fy * y + fx * x) + noise)
     pixels: NDArray[np.float64] = fringes * (2**bit_depth - 1)
     return pixels.astype(np.uint8) if bit_depth <= 8 else pixels.astype(np.uint16)
 

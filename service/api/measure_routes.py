@@ -1,6 +1,7 @@
 """Cells and regions over REST: their figures now, their tables as files, what is measured.
 
-No answer waits long: what is not measured in time goes on being measured, and the newest table there is answers.
+No figures wait long: what is not measured in time goes on being measured, and the newest table there is answers.
+A file does wait: whoever saves one looks at their browser's progress bar, not at a live picture.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from qpi_live.service.station import Station
 router = APIRouter(tags=["measure"], responses=problems(422, 503))
 _NEWEST_EVENTS = 50
 _PATIENCE_S = 1.0  # the first frame may wait for the compiler far longer
+_PATIENCE_FOR_FILE_S = 30.0
 _AT_WORK = "expected measured cells, and the frame is still being measured; ask again in a moment"
 Done = TypeVar("Done")
 _TRACK_COLUMNS = {
@@ -76,29 +78,39 @@ def _resting(station: Station, camera: str) -> str | None:
     return station.measurer.choices(camera).resting(newest.frame) or None
 
 
-async def soon(station: Station, work: Callable[[], Done]) -> Done | None:
+async def soon(station: Station, work: Callable[[], Done], patience_s: float = _PATIENCE_S) -> Done | None:
     """What `work` returns, done beside the other requests; None where it takes long, and it goes on then."""
     try:
-        return await asyncio.wait_for(station.measuring_requests.run(work), _PATIENCE_S)
+        return await asyncio.wait_for(station.measuring_requests.run(work), patience_s)
     except (TimeoutError, Busy):
         return None
 
 
-async def _cells_now(station: AtStation) -> Measured:
-    """The cells measured last, or those of the newest frame where they are not looked for all the time."""
+async def _cells_within(station: Station, patience_s: float) -> Measured:
     newest, latest = newest_of(station), station.measurer.latest_cells
     choices = station.measurer.choices(source_of(newest))
     if latest is not None and (latest.epoch, latest.source) != (newest.frame.epoch, source_of(newest)):
         latest = None
     if choices.finds_cells and latest is not None and latest.choices == choices:
         return latest
-    measured = await soon(station, lambda: station.measurer.measure(newest, finds_cells=True)) or latest
+    measured = await soon(station, lambda: station.measurer.measure(newest, finds_cells=True), patience_s) or latest
     if measured is None or measured.cells is None:
         raise HTTPException(503, _AT_WORK, {"retry-after": "1"})
     return measured
 
 
+async def _cells_now(station: AtStation) -> Measured:
+    """The cells measured last, or those of the newest frame where they are not looked for all the time."""
+    return await _cells_within(station, _PATIENCE_S)
+
+
+async def _cells_for_file(station: AtStation) -> Measured:
+    """Likewise, for somebody who waits."""
+    return await _cells_within(station, _PATIENCE_FOR_FILE_S)
+
+
 CellsNow = Annotated[Measured, Depends(_cells_now)]
+CellsForFile = Annotated[Measured, Depends(_cells_for_file)]
 
 
 async def _outlines_now(
@@ -197,7 +209,7 @@ def forget(station: AtStation) -> schemas.CellChoice:
 @router.get(
     "/cells/table.csv", summary="The table of cells as CSV", response_class=Response, responses=file_answer("text/csv")
 )
-def cells_csv(station: AtStation, measured: CellsNow) -> Response:
+def cells_csv(station: AtStation, measured: CellsForFile) -> Response:
     """A row for each cell; names have their units. `pandas.read_csv` reads it from the address."""
     table = _identified(station, measured)
     return Response(csv_text(table), media_type="text/csv", headers=named("cells.csv"))
@@ -209,7 +221,7 @@ def cells_csv(station: AtStation, measured: CellsNow) -> Response:
     response_class=Response,
     responses={**file_answer("application/vnd.apache.parquet"), **problems(409)},
 )
-def cells_parquet(station: AtStation, measured: CellsNow) -> Response:
+def cells_parquet(station: AtStation, measured: CellsForFile) -> Response:
     """As the CSV, where pyarrow is installed."""
     table = _identified(station, measured)
     try:
@@ -222,7 +234,7 @@ def cells_parquet(station: AtStation, measured: CellsNow) -> Response:
 @router.get(
     "/cells/labels.tiff", summary="Where the cells are", response_class=Response, responses=file_answer("image/tiff")
 )
-def labels(measured: CellsNow) -> Response:
+def labels(measured: CellsForFile) -> Response:
     """An OME-TIFF of the frame's size: each pixel has its cell's id, 0 where there is none."""
     if measured.cells is None:
         raise HTTPException(503, _AT_WORK)
@@ -236,7 +248,7 @@ def labels(measured: CellsNow) -> Response:
     response_class=Response,
     responses=file_answer("application/xml"),
 )
-def tracks(station: AtStation, measured: CellsNow) -> Response:
+def tracks(station: AtStation, measured: CellsForFile) -> Response:
     """All cells through time, those that are gone too, as TrackMate in Fiji opens them."""
     with station.measurer.steady:
         tracker = station.measurer.series.tracker

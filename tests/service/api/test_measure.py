@@ -368,3 +368,15 @@ def test_focus_is_searched_one_at_a_time_and_refused_when_busy(bench: Bench) -> 
 
 def test_focus_of_a_large_region_looks_at_its_middle() -> None:
     assert [_middle(0, 3000), _middle(100, 300)] == [(1180, 1820), (100, 300)]
+
+
+def test_files_of_cells_wait_for_the_first_table(bench: Bench) -> None:
+    """A link on the page leads to a file, not to a refusal, also where the compiler is still at work."""
+    bench.frames(shown=SHOWN)
+    with ThreadPoolExecutor(1) as pool:
+        with bench.station.measurer._measuring:
+            saving = pool.submit(bench.client.get, f"{API}/cells/table.csv")
+            until(lambda: bench.client.get(f"{API}/cells").status_code == 503)
+        answer = saving.result()
+    assert answer.status_code == 200
+    assert len(pd.read_csv(StringIO(answer.text))) == 2
