@@ -22,8 +22,11 @@ from qpi_live.service.recording.errors import (
     RecordingRefused,
     RecordingTaken,
 )
-from qpi_live.service.recording.recorder import PHASE_BYTES, Limits, Recorder, Status, describe_camera
+from qpi_live.service.recording.phases import PHASE_BYTES
+from qpi_live.service.recording.recorded_files import describe_camera
+from qpi_live.service.recording.recorder import Limits, Recorder
 from qpi_live.service.recording.shelf import Shelf, made_now
+from qpi_live.service.recording.status import Status
 from qpi_live.service.recording.wanted import Wanted, name_of_now
 
 MOST_AT_ONCE = 8
