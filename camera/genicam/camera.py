@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from threading import Lock, RLock
+from threading import RLock
 from time import monotonic_ns
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable, FeatureMissing
-from qpi_live.camera.features import CameraListing, Feature, FeatureValue
-from qpi_live.camera.frame import Frame, Pixels
-from qpi_live.camera.genicam.capture_link import REASONS, CameraFacts, CaptureLink, FrameMessage
-from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME, PixelFormat
-from qpi_live.camera.genicam.producers import producer_with, producers_for, require_harvesters, split_address
-from qpi_live.camera.genicam.slots import SlotLayout, Slots
-from qpi_live.camera.genicam.wanted import WINDOW_SIDES, WantedSettings
+from qpi_live.camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable
+from qpi_live.camera.features import Feature, FeatureValue
+from qpi_live.camera.frame import Frame
+from qpi_live.camera.genicam.capture_link import CaptureLink
+from qpi_live.camera.genicam.pixel_format import PixelFormat
+from qpi_live.camera.genicam.producers import require_harvesters
+from qpi_live.camera.genicam.reopening import Reopening
+from qpi_live.camera.genicam.sessions import Sessions
+from qpi_live.camera.genicam.slots import SlotLayout
 from qpi_live.camera.source import CameraIdentity, CameraOptions
-from qpi_live.camera.window import WINDOW_FEATURES, SensorWindow, WindowChange
+from qpi_live.camera.window import SensorWindow, WindowChange
 
 require_harvesters()  # only the capture process imports it, but without it nothing here can work
 
 _HUNG_NS = 5_000_000_000
 _STOP_S = 2.0  # for requests under way; the line waits 5 s for its camera to stop
-_UNREAD = "stream stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """Frames of one layout, all from one capture process."""
-
-    number: int
-    slots: Slots
-    pixel_format: PixelFormat
 
 
 class GenicamCamera:
@@ -67,26 +56,15 @@ class GenicamCamera:
         return camera
 
     def __init__(self, address: str, options: CameraOptions) -> None:
-        path, serial = split_address(address)
-        self._source = f"gentl:{address}"
-        self._producers = producers_for(path)
-        self._serial = serial
-        self._options = options
-        self._wanted = WantedSettings(options)
+        self._reopening = Reopening(address, options)
         self._lock = RLock()
         self._link: CaptureLink | None = None
         self._identity: CameraIdentity
-        self._session: _Session | None = None
-        self._previous: _Session | None = None  # its last frames may still be on their way
-        self._sessions = 0
-        self._format = FORMATS_BY_NAME["Mono8"]
+        self._format: PixelFormat
+        self._sessions = Sessions()
         self._sequence = 0
-        self._was_open = False
         self._started = False
         self._paused = False
-        self._counting = Lock()  # of its own: the thread that reads frames must not wait for a request
-        self._told = [0] * len(REASONS)
-        self._lost: Counter[str] = Counter()
 
     @property
     def identity(self) -> CameraIdentity:
@@ -104,7 +82,7 @@ class GenicamCamera:
 
         Whoever registers it with a device (page-locks it) does so again when this is another array.
         """
-        session = self._session
+        session = self._sessions.present
         return session.slots.pinnable if session else None
 
     def start(self) -> None:
@@ -127,13 +105,11 @@ class GenicamCamera:
         message = link.receive(timeout_s)
         if message is None:
             raise self._silence()
-        session = self._session_of(message)
+        session = self._sessions.of(message)
         if session is None:
-            with self._counting:
-                self._lost[_UNREAD] += 1
             return self.read(timeout_s)
         frame = Frame(
-            pixels=_pixels(session.slots, message.slot),
+            pixels=session.pixels(message.slot),
             bit_depth=session.pixel_format.bit_depth,
             sequence=self._sequence,
             captured_ns=message.captured_ns,
@@ -147,10 +123,7 @@ class GenicamCamera:
 
     def take_losses(self) -> Mapping[str, int]:
         """See `Camera.take_losses`."""
-        with self._counting:
-            self._collect_losses()
-            losses, self._lost = self._lost, Counter()
-        return losses
+        return self._sessions.take_losses()
 
     def stop(self) -> None:
         """See `Camera.stop`."""
@@ -163,10 +136,7 @@ class GenicamCamera:
             if link is None:
                 return
             link.close()
-            with self._counting:
-                self._count_unread(link)
-                self._collect_losses()
-                self._session = self._previous = None
+            self._sessions.end(link)
             link.drop_connections()
 
     def features(self) -> list[Feature]:
@@ -182,8 +152,9 @@ class GenicamCamera:
     def set_feature(self, name: str, value: FeatureValue) -> Feature:
         """See `ConfigurableCamera.set_feature`. What was set is set again when the camera is opened again."""
         with self._lock:
-            feature: Feature = self._opened().ask("set", name, value)
-            self._remember(feature)
+            link = self._opened()
+            feature: Feature = link.ask("set", name, value)
+            self._reopening.wanted.remember(link, feature)
             if feature.stored:
                 self._update_identity()
         return feature
@@ -213,7 +184,7 @@ class GenicamCamera:
         with self._lock, self._stopped() as link:
             link.ask("load", dict(settings))
             for name in settings:
-                self._remember(self.feature(name))
+                self._reopening.wanted.remember(link, link.ask("feature", name))
 
     def window(self) -> SensorWindow:
         """See `ConfigurableCamera.window`."""
@@ -224,9 +195,7 @@ class GenicamCamera:
         """See `ConfigurableCamera.set_window`."""
         with self._lock, self._stopped() as link:
             window: SensorWindow = link.ask("set_window", change)
-            for name in WINDOW_FEATURES:
-                if feature := self._feature_if_there(name):
-                    self._wanted.put(feature)
+            self._reopening.wanted.remember_window(link)
         return window
 
     @contextmanager
@@ -244,38 +213,12 @@ class GenicamCamera:
                 self._update_identity()
 
     def _connect(self) -> None:
-        producer = producer_with(self._producers, self._serial)
-        link = CaptureLink()
-        try:
-            listing: CameraListing = link.ask("open", producer, self._serial)
-            self._wanted.set_up(link, was_open=self._was_open)
-            self._link = link
-            self._producers = [producer]
-            self._serial = listing.serial or self._serial  # from now on this camera and no other
-            self._update_identity(listing)
-            self._was_open = True
-        except BaseException:
-            self._link = None
-            link.close()
-            link.drop_connections()
-            raise
+        self._link, self._identity, self._format = self._reopening.open()
 
     def _stream(self) -> None:
         self._update_identity()
-        link, present = self._opened(), self._session
-        layout = SlotLayout.of_frames(self._identity.shape, self._format.dtype)
-        if present is None or present.slots.layout != layout or present.pixel_format != self._format:
-            slots = link.attach(layout)
-            with self._counting:
-                self._collect_losses()
-                self._told = [0] * len(REASONS)
-                self._sessions += 1
-                self._previous, self._session = present, _Session(self._sessions, slots, self._format)
-        link.ask("start", self._sessions)
-
-    def _session_of(self, message: FrameMessage) -> _Session | None:
-        known = (self._session, self._previous)
-        return next((session for session in known if session and session.number == message.session), None)
+        link, layout = self._opened(), SlotLayout.of_frames(self._identity.shape, self._format.dtype)
+        link.ask("start", self._sessions.begin(link, layout, self._format))
 
     def _silence(self) -> CameraError:
         if self._paused:
@@ -291,7 +234,7 @@ class GenicamCamera:
         return CameraTimeout("No frame comes from the camera; see to its rate, its exposure time and its cable.")
 
     def _is_hung(self) -> bool:
-        session = self._session
+        session = self._sessions.present
         if session is None or self._paused or not self._started:
             return False
         link, heartbeat_ns = self._link, session.slots.heartbeat_ns
@@ -312,76 +255,5 @@ class GenicamCamera:
             raise CameraLost("the camera is not connected at present; it is being looked for")
         return link
 
-    def _remember(self, feature: Feature) -> None:
-        names = WINDOW_SIDES if feature.name in WINDOW_SIDES else ()  # one alone would not bring the same window back
-        for one in [found for name in names if (found := self._feature_if_there(name))] or [feature]:
-            self._wanted.put(one)
-
-    def _feature_if_there(self, name: str) -> Feature | None:
-        try:
-            return self.feature(name)
-        except FeatureMissing:
-            return None
-
-    def _update_identity(self, listing: CameraListing | None = None) -> None:
-        facts: CameraFacts = self._opened().ask("facts")
-        self._format = FORMATS_BY_NAME[facts.pixel_format].of_depth(facts.bit_depth)
-        binning = _binning_in(facts.settings)
-        if listing is not None:
-            self._identity = CameraIdentity(
-                source=self._source,
-                vendor=listing.vendor,
-                model=listing.model,
-                serial=listing.serial,
-                shape=facts.shape,
-                bit_depth=self._format.bit_depth,
-                frame_rate_hz=facts.frame_rate_hz,
-                optics=self._options.optics.over(None, binning),
-                settings=facts.settings,
-                remark=self._wanted.remark,
-                binning=binning,
-            )
-            return
-        self._identity = replace(
-            self._identity,
-            shape=facts.shape,
-            bit_depth=self._format.bit_depth,
-            frame_rate_hz=facts.frame_rate_hz,
-            optics=self._options.optics.over(None, binning),
-            settings=facts.settings,
-            remark=self._wanted.remark,
-            binning=binning,
-        )
-
-    def _collect_losses(self) -> None:
-        if self._session is None:
-            return
-        now = self._session.slots.losses[: len(REASONS)]
-        for reason, before, after in zip(REASONS, self._told, now, strict=True):
-            if after > before:
-                self._lost[reason] += after - before
-        self._told = now
-
-    def _count_unread(self, link: CaptureLink) -> None:
-        """Frames that the process still announced before it ended."""
-        try:
-            while link.receive(0) is not None:
-                self._lost[_UNREAD] += 1
-        except CameraLost:
-            pass
-
-
-def _binning_in(settings: Mapping[str, FeatureValue]) -> tuple[int, int]:
-    """The sensor's pixels to one of the frame's, along y and x, by the features of SFNC 2.7."""
-
-    def number(name: str) -> int:
-        value = settings.get(name, 1)
-        return int(value) if isinstance(value, int | float) else 1
-
-    along_y, along_x = (number(f"Binning{side}") * number(f"Decimation{side}") for side in ("Vertical", "Horizontal"))
-    return along_y, along_x
-
-
-def _pixels(slots: Slots, slot: int) -> Pixels:
-    """The slot itself; a copy while slots are scarce, so that nobody's keeping of frames stops the stream."""
-    return slots.copy_out(slot) if slots.free < slots.layout.count // 4 else slots.lend(slot)
+    def _update_identity(self) -> None:
+        self._identity, self._format = self._reopening.describe(self._opened())

@@ -9,7 +9,8 @@ from time import monotonic, monotonic_ns, time_ns
 
 from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.genicam.capture_link import FRAME, FRAME_MESSAGE, NO_SLOT, REASONS, SETTINGS, Connection
-from qpi_live.camera.genicam.device import DriverFrame, GentlDevice
+from qpi_live.camera.genicam.device import GentlDevice
+from qpi_live.camera.genicam.driver_frame import DriverFrame
 from qpi_live.camera.genicam.frame_ids import FrameIds
 from qpi_live.camera.genicam.pixel_format import PixelFormat
 from qpi_live.camera.genicam.slots import Slots

@@ -1,6 +1,6 @@
 """A GenICam camera opened through a GenTL producer by harvesters, in the capture process: the adapter to that library.
 
-harvesters' traps that this file and `gentl_discovery` step around: its binding never releases the interpreter lock
+harvesters' traps that this file and `discovery` step around: its binding never releases the interpreter lock
 while it waits (so it runs in a process of its own), opening a camera on the main thread takes SIGINT over,
 `Harvester.update` destroys open cameras, a buffer's own `queue` blanks it first, the chunk parser raises on many
 cameras (it is switched off), and a camera that is gone shows only as frames that do not come.
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
 
 from genicam import gentl
 from harvesters.core import Callback, ImageAcquirer
@@ -20,10 +18,10 @@ from qpi_live.camera.errors import CameraLost, CameraUnavailable, FeatureMissing
 from qpi_live.camera.features import CameraListing, Feature, FeatureValue
 from qpi_live.camera.frame import SENSOR_WINDOW
 from qpi_live.camera.genicam.discovery import GENTL_ERRORS, open_camera, told
+from qpi_live.camera.genicam.driver_frame import BufferReader, DriverFrame
 from qpi_live.camera.genicam.nodes import GentlNodes
-from qpi_live.camera.genicam.pixel_format import FORMATS_BY_CODE, FORMATS_BY_NAME, PixelFormat
+from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME, PixelFormat
 
-_IMAGE_PAYLOADS = (gentl.PAYLOADTYPE_INFO_IDS.PAYLOAD_TYPE_IMAGE, gentl.PAYLOADTYPE_INFO_IDS.PAYLOAD_TYPE_CHUNK_DATA)
 _LAYOUT = ("Width", "Height", "PixelFormat")
 _ALWAYS_TOLD = (
     "PixelFormat",
@@ -40,23 +38,6 @@ _MOST_TOLD_BESIDES = 32  # they travel with every frame, and a camera may have h
 _HIGHEST_RATE_HZ = 10_000.0  # of cameras that do not say
 _DRIVER_BUFFERS = 64  # a busy machine may not run this process for 50 ms
 _DRIVER_BUFFER_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DriverFrame:
-    """A frame in the driver's own buffer, which must go back by `GentlDevice.give_back` at once.
-
-    `shape` is (H, W) in pixels; `buffer` belongs to the driver; `device_id` and `timestamp_ns` are the camera's own.
-    """
-
-    handle: Any
-    buffer: bytes
-    shape: tuple[int, int]
-    pixel_format: PixelFormat
-    row_padding: int
-    is_big_endian: bool
-    device_id: int | None
-    timestamp_ns: int | None
 
 
 class _CountIncomplete(Callback):  # type: ignore[misc]  # harvesters is not typed
@@ -85,7 +66,7 @@ class GentlDevice:
         self._acquirer.add_callback(ImageAcquirer.Events.INCOMPLETE_BUFFER, self._incomplete)
         self._stream = self._acquirer.data_streams[0]
         self._underruns_seen = 0
-        self._has_timestamps = self._has_ids = True
+        self._reader = BufferReader(self.nodes)
         self._was_set: deque[str] = deque(maxlen=_MOST_TOLD_BESIDES)
         self.is_streaming = False
 
@@ -220,7 +201,7 @@ class GentlDevice:
             if buffer is None:
                 return None
             try:
-                return self._read(buffer)
+                return self._reader.read(buffer)
             except BaseException:
                 self._stream.queue_buffer(buffer, False)
                 raise
@@ -265,42 +246,6 @@ class GentlDevice:
             self._acquirer.destroy()
         with suppress(*GENTL_ERRORS):
             self._harvester.reset()
-
-    def _read(self, buffer: Any) -> DriverFrame:
-        payload_type = told(buffer, "payload_type")
-        if payload_type is not None and payload_type not in _IMAGE_PAYLOADS:
-            raise CameraLost(f"expected single pictures from the camera, got payload type {payload_type}")
-        code = told(buffer, "pixel_format")
-        pixel_format = (
-            FORMATS_BY_CODE.get(code) if code else FORMATS_BY_NAME[str(self.nodes.feature("PixelFormat").value)]
-        )
-        if pixel_format is None:
-            raise CameraLost(f"expected grey pictures from the camera, got pixel format {code:#010x}")
-        raw = buffer.raw_buffer
-        offset = told(buffer, "image_offset") or 0
-        return DriverFrame(
-            handle=buffer,
-            buffer=memoryview(raw)[offset:] if offset else raw,  # type: ignore[arg-type]
-            shape=(self._side(buffer, "height"), self._side(buffer, "width")),
-            pixel_format=pixel_format,
-            row_padding=told(buffer, "padding_x") or 0,
-            is_big_endian=told(buffer, "pixel_endianness") == gentl.PIXELENDIANNESS_IDS.PIXELENDIANNESS_BIG,
-            device_id=self._id(buffer),
-            timestamp_ns=self._timestamp_ns(buffer),
-        )
-
-    def _side(self, buffer: Any, side: str) -> int:
-        return int(told(buffer, side) or self.nodes.number(side.capitalize()) or 0)
-
-    def _id(self, buffer: Any) -> int | None:
-        stamp = told(buffer, "frame_id") if self._has_ids else None
-        self._has_ids = stamp is not None
-        return stamp
-
-    def _timestamp_ns(self, buffer: Any) -> int | None:
-        stamp = told(buffer, "timestamp_ns") if self._has_timestamps else None
-        self._has_timestamps = stamp is not None
-        return stamp
 
 
 def _nearest(feature: Feature, wanted: float) -> int:

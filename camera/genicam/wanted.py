@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from math import isfinite
 
@@ -9,9 +10,9 @@ from qpi_live.camera.errors import CameraError, CameraLost, CameraUnavailable, F
 from qpi_live.camera.features import Feature, FeatureValue, read_settings
 from qpi_live.camera.genicam.capture_link import CaptureLink
 from qpi_live.camera.source import CameraOptions
+from qpi_live.camera.window import WINDOW_FEATURES
 
-WINDOW_SIDES = ("Width", "Height", "OffsetX", "OffsetY")
-"""Features that bring a window back only together."""
+_WINDOW_SIDES = ("Width", "Height", "OffsetX", "OffsetY")
 
 
 class WantedSettings:
@@ -27,7 +28,7 @@ class WantedSettings:
     def __init__(self, options: CameraOptions) -> None:
         self._options = options
         self._values: dict[str, FeatureValue] = read_settings(options.settings_file) if options.settings_file else {}
-        self._file_sets_window = not self._values.keys().isdisjoint(WINDOW_SIDES)
+        self._file_sets_window = not self._values.keys().isdisjoint(_WINDOW_SIDES)
         self._refused: dict[str, str] = {}  # why, by name, when the camera was opened again
 
     @property
@@ -38,8 +39,19 @@ class WantedSettings:
         reasons = "; ".join(self._refused.values())
         return f"Frames are streaming, but not as set before the camera was lost: {reasons}."
 
-    def put(self, feature: Feature) -> None:
-        """Remember a feature as it is now, where it belongs into saved settings."""
+    def remember(self, link: CaptureLink, feature: Feature) -> None:
+        """Remember a feature as it is now; of a window all of it, since one side alone would not bring it back."""
+        names = _WINDOW_SIDES if feature.name in _WINDOW_SIDES else ()
+        for one in _those_there(link, names) or [feature]:
+            self._put(one)
+
+    def remember_window(self, link: CaptureLink) -> None:
+        """Remember the window as it is now, with its binning and mirroring."""
+        for feature in _those_there(link, WINDOW_FEATURES):
+            self._put(feature)
+
+    def _put(self, feature: Feature) -> None:
+        """Remember a feature, where it belongs into saved settings."""
         if not feature.stored or feature.value is None:
             return
         self._refused.pop(feature.name, None)
@@ -84,3 +96,12 @@ class WantedSettings:
             if not was_open:
                 raise CameraUnavailable(f"expected a frame rate that the camera takes: {error}") from error
             self._refused["AcquisitionFrameRate"] = str(error)
+
+
+def _those_there(link: CaptureLink, names: Iterable[str]) -> list[Feature]:
+    """The features of these names that the camera has, as they are now."""
+    features: list[Feature] = []
+    for name in names:
+        with suppress(FeatureMissing):
+            features.append(link.ask("feature", name))
+    return features
