@@ -5,29 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from math import hypot
+from dataclasses import replace
 from threading import Lock
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-from qpi_live.camera.frame import Frame, Pixels, StreamKey
+from qpi_live.camera.frame import Frame
 from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.carrier import Carrier, find_carrier
-from qpi_live.models.classical.chain import Chain, FringesDoubted, Inverted, Trust
-from qpi_live.models.classical.sign import sign_of_objects
+from qpi_live.models.classical.chain import Chain, FringesDoubted
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
-from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame, PhaseQuality, either
+from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame
 from qpi_live.models.engines.calibration import bound_to, check_carrier, check_sample_free, why_it_rests
-from qpi_live.models.engines.fringe_quality import fringe_quality
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
 from qpi_live.models.engines.learned_background import LearnedBackground, network_for
+from qpi_live.models.engines.phase_quality import phase_quality
 from qpi_live.models.engines.signs import Signs
+from qpi_live.models.engines.stream import Stream
 from qpi_live.models.engines.tracked_background import TrackedBackground
+from qpi_live.models.engines.warm_up_frames import CARRIER, warm_up_frames
 from qpi_live.models.errors import EngineBusy, EngineUnavailable, InferenceError
 from qpi_live.models.sideband import Sideband
 
@@ -37,41 +35,7 @@ _ADJUSTING_S = 5.0  # how long whoever adjusts the engine waits for the frame at
 # frame, or a carrier that was given, only as far as it must.
 _SAME_CARRIER, _SAME_CARRIER_BESIDE = 0.1, 0.7
 _ORDER, _ORDER_BESIDE_CALIBRATION = 4, 1
-_WARM_UP_CARRIER = (0.2, 0.25)
 _BYTES_PER_PX = 80  # 52 measured at 2048², with the spectrum kept
-_RINGING = 2.0  # periods of the band's edge, as far as the frame's own edges ring inwards
-# Shares of the frame's pixels above which a person should be told.
-_MOST_DISPUTED = 0.01
-_MOST_RESIDUES = 0.003
-# Links between bright pixels that cuts block, over the root of the pixels: 0.00 … 0.04 where the phase is right, 0.18
-# and more where steps of 2π are to be seen.
-_MOST_BRIGHT_CUTS = 0.1
-_MOST_DOUBT_RAD = 0.2
-_LOST_RAD, _LOST = 0.1, 2.0  # doubt about the ground that shows a sign to be wrong, and over the other sign's
-
-
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """Frames of one stream (`Frame.stream`), with the carrier that was found in them."""
-
-    key: StreamKey
-    retriever: TakedaRetriever
-    background: Background
-    chain: Chain
-    watch: FringeWatch
-    is_sign_known: bool
-    is_calibrated: bool
-    calibration_rests: str | None  # why, half a sentence; None where it does not, or there is none
-    missing: NDArray[np.bool_] | None  # in the calibration frame
-
-    def has(self, frame: Frame) -> bool:
-        return self.chain.is_usable and self.key == frame.stream
-
-    def invert(self, frame: Frame, trusts: Trust | None = None) -> Inverted:
-        """What the chain makes of a frame, less what the calibration frame misses."""
-        if self.missing is not None:
-            frame = replace(frame, missing=either(frame.missing, self.missing))
-        return self.chain.invert(frame, trusts)
 
 
 class OffAxisEngine(ABC):
@@ -96,7 +60,7 @@ class OffAxisEngine(ABC):
         self._lock = Lock()
         self._calibration: Frame | None = None
         self._signs = Signs()
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
 
     @property
     @abstractmethod
@@ -142,13 +106,11 @@ class OffAxisEngine(ABC):
                 f"expected frames of at least {_SMALLEST_PX} × {_SMALLEST_PX} px and at most {goldstein.WIDEST} "
                 f"along either axis, got {height} × {width}"
             )
-        retriever = TakedaRetriever(shape, Carrier(*_WARM_UP_CARRIER), threads=self._options.threads)
+        retriever = TakedaRetriever(shape, CARRIER, threads=self._options.threads)
         chain = self._lay_chain(retriever, self._background(shape, None))
         try:
-            # Without residues, with many, and with dark pixels: each takes a way of its own.
-            for noise_rad, has_islands in ((0.0, False), (1.0, False), (1.0, True)):
-                pixels = _fringes(shape, bit_depth, noise_rad, has_islands)
-                chain.invert(Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0))
+            for frame in warm_up_frames(shape, bit_depth):
+                chain.invert(frame)
         finally:
             chain.free()
 
@@ -177,35 +139,17 @@ class OffAxisEngine(ABC):
                 stream = self._look_again(frame, stream, doubted.peak)
                 stages_ms["carrier"] = stages_ms.get("carrier", 0.0) + (perf_counter() - clock) * 1e3
                 inverted = stream.invert(frame)
-            if not stream.is_sign_known and (sign := _sign_in(inverted, stream)) != 0:
+            if not stream.is_sign_known and (sign := stream.sign_in(inverted)) != 0:
                 stream = self._stream = self._settle_sign(stream, frame, sign)
                 if sign < 0:
                     inverted = stream.invert(frame)
-            mask = inverted.disputed_mask
-            disputed_pixels = 0 if mask is None else int(np.count_nonzero(mask))
-            quality = fringe_quality(
-                frame,
-                stream.retriever.carrier,
-                inverted,
-                PhaseQuality(
-                    residues=inverted.residues,
-                    disputed_pixels=disputed_pixels,
-                    bright_cut_links=inverted.bright_cut_links,
-                    masked_share=0.0 if inverted.mask is None else float(inverted.mask.mean()),
-                    background_order=inverted.aberration.order,
-                    calibration_tilt_rad=hypot(*inverted.aberration.tilt_rad) if stream.is_calibrated else None,
-                    background_doubt_rad=inverted.aberration.doubt_rad,
-                    warning=_warning(frame, inverted, disputed_pixels) or _resting(stream),
-                ),
-                stream.watch.news,
-            )
             return PhaseFrame(
                 inverted.phase_rad,
                 frame,
                 self.identity,
                 stages_ms | inverted.stages_ms,
-                quality,
-                mask,
+                phase_quality(frame, inverted, stream),
+                inverted.disputed_mask,
                 inverted.amplitude,
                 inverted.mask,
             )
@@ -279,7 +223,7 @@ class OffAxisEngine(ABC):
         if stream is not None:
             stream.chain.free()
 
-    def _lay_out(self, frame: Frame) -> _Stream:
+    def _lay_out(self, frame: Frame) -> Stream:
         """Find the carrier in `frame`, choose the sideband and lay out the filter for the stream."""
         if self._calibration is not None and self._why_it_rests(frame) is None:
             self._calibration = bound_to(self._calibration, frame)
@@ -297,7 +241,7 @@ class OffAxisEngine(ABC):
         oriented = self._signs.orient(frame.source, carrier)
         return self._stream_for(frame, oriented or carrier, is_sign_known=oriented is not None)
 
-    def _settle_sign(self, stream: _Stream, frame: Frame, sign: int) -> _Stream:
+    def _settle_sign(self, stream: Stream, frame: Frame, sign: int) -> Stream:
         """The stream in which cells come out positive, given how they come out in `stream`; it stays so."""
         carrier = stream.retriever.carrier
         if sign > 0:
@@ -313,7 +257,7 @@ class OffAxisEngine(ABC):
             is_calibrated=stream.is_calibrated,
         )
 
-    def _look_again(self, frame: Frame, stream: _Stream, peak: BandPeak) -> _Stream:
+    def _look_again(self, frame: Frame, stream: Stream, peak: BandPeak) -> Stream:
         """Where the fringes of a frame are whose peak was doubted: where they were, or elsewhere, or nowhere.
 
         Raises:
@@ -372,7 +316,7 @@ class OffAxisEngine(ABC):
         is_sign_known: bool,
         news: str | None = None,
         is_calibrated: bool = True,
-    ) -> _Stream:
+    ) -> Stream:
         options, shape = self._options, frame.shape
         calibration = self._calibration_for(frame) if is_calibrated else None
         optics = frame.optics or options.optics
@@ -385,58 +329,6 @@ class OffAxisEngine(ABC):
         watch = FringeWatch(carrier, retriever.radius, 1 / min(shape), news)
         resting = self._why_it_rests(frame)
         missing = None if calibration is None else calibration.missing
-        return _Stream(
+        return Stream(
             frame.stream, retriever, background, chain, watch, is_sign_known, calibration is not None, resting, missing
         )
-
-
-def _fringes(shape: tuple[int, int], bit_depth: int, noise_rad: float, has_islands: bool) -> Pixels:
-    """Fringes to warm up with; `has_islands`: on stripes in the dark alone."""
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    noise = np.random.default_rng(0).normal(0, noise_rad, shape)
-    fy, fx = _WARM_UP_CARRIER
-    modulation = np.where(8 * y // shape[0] % 2 == 1, 0.0, 0.25) if has_islands else 0.25
-    fringes = 0.5 + modulation * np.cos(2 * np.pi * (fy * y + fx * x) + noise)
-    pixels: NDArray[np.float64] = fringes * (2**bit_depth - 1)
-    return pixels.astype(np.uint8) if bit_depth <= 8 else pixels.astype(np.uint16)
-
-
-def _sign_in(inverted: Inverted, stream: _Stream) -> int:
-    """+1 where cells come out positive, −1 where negative, 0 where there is no telling."""
-    doubt_rad = inverted.aberration.doubt_rad
-    if doubt_rad is not None:
-        # In crowded cells a learned background finds the ground, but is lost in their negative: it has seen none.
-        other_rad = stream.background.remove(-inverted.phase_rad, inverted.mask).doubt_rad
-        if other_rad is not None and max(doubt_rad, other_rad) > max(_LOST_RAD, _LOST * min(doubt_rad, other_rad)):
-            return 1 if doubt_rad < other_rad else -1
-    return sign_of_objects(inverted.phase_rad, inverted.mask, _RINGING / stream.retriever.radius, inverted.amplitude)
-
-
-def _resting(stream: _Stream) -> str | None:
-    """The warning where there is a calibration frame that is not used."""
-    why = stream.calibration_rests
-    if why is None:
-        return None
-    return f"The background is fitted, since {why}; take a new one, or go back to where it was taken."
-
-
-def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
-    height, width = frame.shape
-    residues, bright = inverted.residues, inverted.bright_cut_links
-    if bright > _MOST_BRIGHT_CUTS * (height * width) ** 0.5:
-        return (
-            f"The phase may show steps of 2π: its {residues} residues need branch cuts across {bright} links between "
-            "bright pixels. Look for vibration, dust or a sample with steep edges."
-        )
-    if max(residues / _MOST_RESIDUES, disputed / _MOST_DISPUTED) > height * width:
-        return (
-            f"The wrapped phase has {residues} residues, whose branch cuts enclose {disputed} pixels: across them the "
-            "multiple of 2π is only the likeliest one."
-        )
-    doubt_rad = inverted.aberration.doubt_rad
-    if doubt_rad is not None and doubt_rad > _MOST_DOUBT_RAD:
-        return (
-            f"There is so little background that the phase's level and tilt may be off by {doubt_rad:.1f} rad: "
-            "take a calibration frame."
-        )
-    return None

@@ -8,7 +8,7 @@ from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.artifacts.background_network import BackgroundNetwork
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.engine import EngineOptions
-from qpi_live.models.engines import classical_cuda, off_axis
+from qpi_live.models.engines import classical_cuda, stream
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.learned_background import LearnedBackground
 from qpi_live.models.errors import EngineUnavailable
@@ -130,7 +130,7 @@ def test_automatic_sideband_of_dense_frames_is_never_the_wrong_one() -> None:
 
 
 def test_automatic_sideband_of_crowded_cells_is_found_by_their_ground(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(off_axis, "sign_of_objects", lambda *_, **__: 0)  # which cannot tell in every crowd
+    monkeypatch.setattr(stream, "sign_of_objects", lambda *_, **__: 0)  # which cannot tell in every crowd
     pair = simulate_pair(Instrument.from_file(DATA / "second.json"), "dense", 78_001)
     for sideband in (0, 1):
         engine = ClassicalEngine(EngineOptions(background="learned", threads=1))
