@@ -11,7 +11,9 @@ from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.artifacts.sizes import Shape, Sizes
 from qpi_live.models.errors import EngineUnavailable
 
-from tests.cuda_host import HostDevice, HostMemory, HostStream
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.memory import HostMemory
+from tests.cuda_host.streams import HostStream
 
 _MAGIC = b"onnx on the host:"
 

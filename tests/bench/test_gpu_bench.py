@@ -15,7 +15,8 @@ from qpi_live.camera.device import DeviceUnavailable, Event
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.gpu.cuda_device import open_device
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 from tests.fakes import DeviceFakeEngine, FakeEngine
 
 SHAPE = (48, 64)

@@ -12,7 +12,7 @@ from qpi_live.camera.gpu.cuda_device import open_device
 from qpi_live.camera.gpu.queue import GpuFrameQueue
 from qpi_live.camera.queue import FrameQueue, HostFrameQueue
 
-from tests.cuda_host import HostDevice
+from tests.cuda_host.device import HostDevice
 
 
 def _gpu(account: FrameAccount, capacity: int) -> FrameQueue:

@@ -8,7 +8,8 @@ import pytest
 from qpi_live.camera.device import Device, DeviceUnavailable
 from qpi_live.camera.gpu.cuda_device import open_device
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 
 
 @pytest.fixture(params=["host", pytest.param("cuda", marks=pytest.mark.gpu)])

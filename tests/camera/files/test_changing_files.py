@@ -18,7 +18,8 @@ from qpi_live.camera.files.replay import ReplayCamera
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import Camera, CameraOptions
 
-from tests.camera.files.writers import WRITERS, frames
+from tests.camera.files.written.stack import frames
+from tests.camera.files.written.table import WRITERS
 
 FULL_SPEED = CameraOptions(frame_rate_hz=0)
 ONCE = CameraOptions(frame_rate_hz=0, loop=False)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.recording import open_recording
 
-from tests.camera.files.writers import EIGHT_BIT_WRITERS, WRITERS, frames
+from tests.camera.files.written.stack import frames
+from tests.camera.files.written.table import EIGHT_BIT_WRITERS, WRITERS
 
 KINDS = {**WRITERS, **EIGHT_BIT_WRITERS}
 EXAMPLES = 25

@@ -17,7 +17,7 @@ from qpi_live.camera.files.recording import open_recording
 from qpi_live.camera.files.replay import ReplayCamera
 from qpi_live.camera.source import CameraOptions
 
-from tests.camera.files.writers import frames
+from tests.camera.files.written.stack import frames
 
 FRINGES = np.round(120 + 80 * np.cos(np.add.outer(1.3 * np.arange(64), 1.1 * np.arange(80)))).astype(np.uint8)
 CELLS = np.round(200 * np.exp(-np.add.outer((np.arange(64) - 30) ** 2, (np.arange(80) - 40) ** 2) / 200)).astype(

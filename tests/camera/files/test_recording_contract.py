@@ -8,7 +8,8 @@ from qpi_live.camera.files.replay import ReplayCamera
 from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import CameraOptions
 
-from tests.camera.files.writers import EIGHT_BIT_WRITERS, INTERVAL_S, LIGHT, PIXEL_M, STATED, WRITERS, frames
+from tests.camera.files.written.stack import INTERVAL_S, PIXEL_M, frames
+from tests.camera.files.written.table import EIGHT_BIT_WRITERS, LIGHT, STATED, WRITERS
 
 ONCE = CameraOptions(frame_rate_hz=0, loop=False)
 

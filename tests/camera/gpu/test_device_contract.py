@@ -13,7 +13,8 @@ import pytest
 from qpi_live.camera.device import Device, DeviceError, DeviceOutOfMemory, DeviceUnavailable
 from qpi_live.camera.gpu.cuda_device import open_device
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 
 KERNELS = Path(__file__).parent / "device_contract.cu"
 ROOT = Path(__file__).parents[3]

@@ -16,7 +16,8 @@ from qpi_live.camera.gpu.cuda_device import open_device
 from qpi_live.camera.gpu.queue import GpuFrameQueue, Uploads
 from qpi_live.camera.gpu.ring import DeviceRing
 
-from tests.cuda_host import HostDevice, HostMemory
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.memory import HostMemory
 
 SHAPE = (32, 48)
 

@@ -16,7 +16,8 @@ from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 from scipy.ndimage import gaussian_filter
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 INSIDE = (slice(16, -16), slice(16, -16))

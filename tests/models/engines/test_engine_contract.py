@@ -21,7 +21,8 @@ from qpi_live.models.engines import auto, classical_cuda, tensorrt
 from qpi_live.models.engines.onnx import SHIPPED, SHIPPED_INT8
 from qpi_live.models.errors import EngineError, EngineUnavailable
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 from tests.onnx_library import OnnxLibrary, host_gpu
 

@@ -15,7 +15,8 @@ from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.metrics import psnr_db
 from qpi_live.models.training.simulate import simulate_pair
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 from tests.models.fringes import bump, frame, interferogram
 
 NETWORK = BackgroundNetwork()

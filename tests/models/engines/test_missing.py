@@ -14,7 +14,8 @@ from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
 from qpi_live.models.errors import InferenceError
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 from tests.models.fringes import bump, interferogram
 
 SHAPE = (192, 224)

@@ -27,7 +27,7 @@ from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.models.export.compilation import Plan, compile_network
 from qpi_live.models.training.simulate import simulate_pair
 
-from tests.cuda_host import HostDevice
+from tests.cuda_host.device import HostDevice
 from tests.models.small_network import BENCH, SHAPE, small_network, written
 from tests.onnx_library import OnnxLibrary, host_gpu
 

@@ -10,7 +10,8 @@ import pytest
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
-from tests.camera.files.writers import WRITERS, frames
+from tests.camera.files.written.stack import frames
+from tests.camera.files.written.table import WRITERS
 
 WIDE = {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
 

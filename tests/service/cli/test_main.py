@@ -10,7 +10,7 @@ from qpi_live.service.cli.main import app
 from qpi_live.service.settings import Settings
 from typer.testing import CliRunner
 
-from tests.cuda_host import HostDevice
+from tests.cuda_host.device import HostDevice
 
 WIDE = {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
 

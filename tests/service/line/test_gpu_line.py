@@ -16,7 +16,8 @@ from qpi_live.service import opening
 from qpi_live.service.line.frame_queue import queue_for
 from qpi_live.service.settings import load_settings
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 from tests.fakes import DeviceFakeEngine, FakeCamera, FakeEngine
 from tests.service.stations import Bench, until
 

@@ -13,7 +13,8 @@ from qpi_live.models.classical.branch_cuts import BranchCuts, find_residues, pla
 from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
 from qpi_live.models.classical.goldstein import Unwrapped, integrate, unwrap
 
-from tests.cuda_host import HostDevice, needs_compiler
+from tests.cuda_host.device import HostDevice
+from tests.cuda_host.kernels import needs_compiler
 from tests.models.phase_maps import MAPS, cells, enclosed, noise, vortex, wrap
 
 TWO_PI = 2 * np.pi
