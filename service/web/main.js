@@ -5,14 +5,17 @@ import { Beside } from "./picture/beside.js";
 import { CameraPanel } from "./panels/camera_panel.js";
 import { ColorBar } from "./picture/colorbar.js";
 import { MAPS, lookupTable } from "./picture/colormaps.js";
-import { Limits, color, wrap } from "./picture/contrast.js";
+import { color, wrap } from "./picture/contrast.js";
 import { $, all, one } from "./dom.js";
 import { EnginePanel } from "./panels/engine.js";
 import { CellsPanel } from "./measure/cells.js";
 import { FocusPanel } from "./measure/focus.js";
 import { RegionsPanel } from "./measure/regions.js";
 import { Help } from "./panels/help.js";
+import { listenToKeys } from "./keyboard.js";
+import { isPhase, limits, maps, quantityOf } from "./picture/layers.js";
 import { offerLines } from "./panels/lines.js";
+import { Liveness } from "./liveness.js";
 import { Picture } from "./picture/picture.js";
 import { Profile } from "./panels/profile.js";
 import { download, fileName, npyParts, pngParts, tiffParts } from "./picture/save.js";
@@ -24,47 +27,10 @@ import { View } from "./picture/view.js";
 import { WindowPanel } from "./panels/window.js";
 
 const MOST_FPS = 30; // what the page asks for; no eye and few screens need more
-const SILENCE_MS = 3000;
-const MANY_TRIES = 3; // to connect, before a person is told what may be wrong
 
-// Phase, network, baseline and truth share one scale, so that switching between them compares them.
-const [absolute, cyclic] = [new Limits(), new Limits([-Math.PI, Math.PI])];
-const limits = {
-  phase: absolute,
-  wrapped: cyclic,
-  amplitude: new Limits(),
-  mask: new Limits([0, 1]),
-  network: absolute,
-  baseline: absolute,
-  true: absolute,
-  gradient: new Limits(),
-  dic: new Limits([0, 1]),
-  darkfield: new Limits(),
-};
-const maps = {
-  phase: "perceptual",
-  wrapped: "cyclic",
-  amplitude: "grey",
-  mask: "grey",
-  network: "perceptual",
-  baseline: "perceptual",
-  true: "perceptual",
-  gradient: "grey",
-  dic: "grey",
-  darkfield: "grey",
-};
-// Layers that are no phase: what they are called, their unit and decimals.
-const OTHER_QUANTITIES = {
-  amplitude: ["Amplitude", "grey value", 1],
-  mask: ["Mask", "", 0],
-  gradient: ["Gradient", "rad/px", 3],
-  dic: ["DIC", "", 2],
-  darkfield: ["Dark field", "", 3],
-};
 const look = { layer: "phase", unit: "rad", marksClipped: false, cursor: null, line: null };
 const screen = { frame: null, next: null, isFrozen: false, needsColors: false, isAsked: false, drawnAt: [] };
-const link = { isOpen: false, everOpen: false, tries: 0, retryAt: 0, lastFrameAt: 0, stats: undefined, warning: "" };
-const gallery = { isPlaying: false };
+const liveness = new Liveness();
 let wrapped = null;
 
 /** What is on screen, for whoever looks at the page by program: the frame's layers and how they are shown. */
@@ -152,17 +118,8 @@ function paint(isNew) {
   beside.paint(rawPicture, screen.frame, limits);
 }
 
-/** How phase is written now: its name, unit, factor and decimals. */
-function quantity() {
-  const wavelengthM = screen.frame?.phase.header.wavelength_m;
-  if (look.layer in OTHER_QUANTITIES) {
-    const [name, unit, digits] = OTHER_QUANTITIES[look.layer];
-    return { quantity: name, unit, title: name, perRad: 1, digits };
-  }
-  if (look.unit === "nm" && wavelengthM)
-    return { quantity: "OPD", unit: "nm", title: "OPD (nm)", perRad: nmPerRad(wavelengthM), digits: 0 };
-  return { quantity: "Phase", unit: "rad", title: "Phase (rad)", perRad: 1, digits: 2 };
-}
+/** How what is shown is written now. */
+const quantity = () => quantityOf(look.layer, look.unit, screen.frame?.phase.header.wavelength_m);
 
 // ---- words and numbers ---------------------------------------------------------------------------------------
 
@@ -190,10 +147,9 @@ function showCursor() {
   const um = (position) => fixed((position * pixelM * 1e6) / downscale, 2);
   $("cursor-px").textContent = `${look.cursor.y}, ${look.cursor.x}`;
   $("cursor-um").textContent = pixelM ? `${um(look.cursor.y)}, ${um(look.cursor.x)} µm` : "–";
-  const isPhase = !(look.layer in OTHER_QUANTITIES);
   $("cursor-quantity").textContent = look.layer === "wrapped" ? "Wrapped" : quantity().quantity.replace("OPD", "Phase");
-  $("cursor-phase").textContent = isPhase ? `${fixed(rad, 3)} rad` : fixed(rad, quantity().digits);
-  $("cursor-opd").textContent = isPhase && wavelengthM ? `${fixed(rad * nmPerRad(wavelengthM), 1)} nm` : "–";
+  $("cursor-phase").textContent = isPhase(look.layer) ? `${fixed(rad, 3)} rad` : fixed(rad, quantity().digits);
+  $("cursor-opd").textContent = isPhase(look.layer) && wavelengthM ? `${fixed(rad * nmPerRad(wavelengthM), 1)} nm` : "–";
   [$("cursor-beside").textContent, $("cursor-grey").textContent] = beside.valueAt(screen.frame, y, x);
 }
 
@@ -202,44 +158,14 @@ function showProfile(isUrgent) {
     profile.show(screen.frame.phase, shownValues(), look.line, look.layer === "phase", quantity(), isUrgent);
 }
 
-/** The sentence on the picture and the one in the bar: is what is seen live, and if not, why. */
 function showState() {
-  const silentMs = performance.now() - link.lastFrameAt;
-  let [name, sentence, again] = ["live", "", ""];
-  if (gallery.isPlaying) {
-    sentence = "A recording is played.";
-  } else if (!link.isOpen) {
-    name = link.everOpen ? "lost" : "connecting";
-    sentence = link.everOpen ? "Connection to the microscope lost." : whyNotConnected();
-    const seconds = Math.ceil((link.retryAt - performance.now()) / 1000);
-    if (seconds > 0) again = ` Trying again in ${seconds} s.`;
-  } else if (link.stats && link.stats.state.name !== "live") {
-    ({ name, sentence } = link.stats.state);
-  } else if (silentMs > SILENCE_MS) {
-    [name, sentence] = ["waiting", link.warning || "No frame has come for a while."];
-  }
-  $("state").dataset.name = name;
-  // Written only when it changes: a screen reader reads it out each time.
-  const said = sentence || link.stats?.state.sentence || "Frames are streaming.";
-  if ($("state-text").textContent !== said) $("state-text").textContent = said;
-  $("notice").hidden = name === "live";
-  $("notice").textContent = sentence + again;
-  document.body.classList.toggle("stale", !link.isOpen && link.everOpen && !gallery.isPlaying);
+  liveness.show();
   const recent = screen.drawnAt.filter((at) => performance.now() - at < 2000);
   $("shown-fps").textContent =
     recent.length > 1 ? `${fixed(((recent.length - 1) * 1e3) / (recent.at(-1) - recent[0]), 0)} fps shown here` : "";
 }
 
-/** What to do about a stream that has never opened. */
-function whyNotConnected() {
-  if (link.tries < MANY_TRIES) return "Connecting to the microscope.";
-  return link.stats
-    ? "The service answers, but its stream does not come through. If a proxy stands between, it has to pass WebSocket " +
-        "on; or open the page at the service's own address."
-    : "The service does not answer. Is it still running, and is this page's address still its own?";
-}
-
-// ---- what a person does --------------------------------------------------------------------------------------
+// ---- what a user does --------------------------------------------------------------------------------------
 
 function cursorAt(cursor) {
   look.cursor = cursor;
@@ -331,22 +257,14 @@ const KEYS = {
   "?": () => help.show(),
 };
 for (const number of [1, 2, 3, 4, 5, 6]) KEYS[number] = () => chooseNumber(number);
-const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-function onKey(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, button, summary")) return;
-  const step = STEPS[event.key];
-  if (step && event.target === $("phase-stage") && screen.frame) {
-    const { height, width } = phasePicture.field;
-    const from = look.cursor ?? { y: height >> 1, x: width >> 1 };
-    const move = (position, by, size) => Math.min(size - 1, Math.max(0, position + by * (event.shiftKey ? 10 : 1)));
-    cursorAt({ y: move(from.y, step[0], height), x: move(from.x, step[1], width) });
-  } else if (KEYS[event.key]) {
-    KEYS[event.key]();
-  } else {
-    return;
-  }
-  event.preventDefault();
+function moveCursor(down, right) {
+  if (!screen.frame) return false;
+  const { height, width } = phasePicture.field;
+  const { y, x } = look.cursor ?? { y: height >> 1, x: width >> 1 };
+  const within = (position, size) => Math.min(size - 1, Math.max(0, position));
+  cursorAt({ y: within(y + down, height), x: within(x + right, width) });
+  return true;
 }
 
 function chooseLayer(layer) {
@@ -375,37 +293,18 @@ function offerLayers({ layers, baseline }) {
 // ---- the stream ----------------------------------------------------------------------------------------------
 
 function onFrame(frame) {
-  link.lastFrameAt = performance.now();
-  link.warning = "";
+  liveness.onFrame();
   screen.next = frame;
   ask();
 }
 
 function onLink(isOpen, retryMs) {
-  link.isOpen = isOpen;
-  link.everOpen ||= isOpen;
-  link.tries += isOpen ? 0 : 1;
-  link.retryAt = performance.now() + retryMs;
-  if (isOpen) {
-    link.lastFrameAt = performance.now();
-    enginePanel.refresh();
-    cameraPanel.refresh();
-    windowPanel.refresh();
-    cellsPanel.refresh();
-    regionsPanel.refresh();
-  }
-  showState();
+  liveness.onLink(isOpen, retryMs);
+  if (!isOpen) return;
+  for (const panel of [enginePanel, cameraPanel, windowPanel, cellsPanel, regionsPanel]) panel.refresh();
 }
 
-/** What the service says between frames; the statistics say it too, a second later. */
-function onNews({ status, warning, error }) {
-  if (status && link.stats) link.stats.state = { name: status.state, sentence: status.sentence };
-  if (warning) link.warning = warning;
-  if (error) console.error(error);
-  showState();
-}
-
-const stream = new FrameStream({ max_fps: MOST_FPS, downscale: 1 }, onFrame, onLink, onNews);
+const stream = new FrameStream({ max_fps: MOST_FPS, downscale: 1 }, onFrame, onLink, (news) => liveness.onNews(news));
 
 function start() {
   $("unloaded").remove();
@@ -431,7 +330,7 @@ function start() {
   );
   for (const button of all("[data-save]"))
     button.addEventListener("click", () => save(button.dataset.save));
-  document.addEventListener("keydown", onKey);
+  listenToKeys(KEYS, moveCursor, $("phase-stage"));
   // A control that was used with the mouse gives the keyboard back, so that the space bar freezes and presses nothing.
   document.addEventListener("click", (/** @type {any} */ { detail, target }) => {
     if (detail > 0) target.closest("button, summary, input[type=radio]")?.blur();
@@ -439,17 +338,17 @@ function start() {
   document.addEventListener("change", (/** @type {any} */ { target }) => {
     if (target.matches("select, input[type=radio]")) target.blur();
   });
-  const openIfSeen = () => (document.hidden || gallery.isPlaying ? stream.close() : stream.open());
+  const openIfSeen = () => (document.hidden || liveness.isPlaying ? stream.close() : stream.open());
   document.addEventListener("visibilitychange", openIfSeen);
   openIfSeen();
   const onPlaying = (isPlaying) => {
-    gallery.isPlaying = isPlaying;
+    liveness.isPlaying = isPlaying;
     openIfSeen();
     showState();
   };
   new RecordingsPanel(onPlaying, onFrame).run();
   new StatsPanel((stats) => {
-    link.stats = stats;
+    liveness.stats = stats;
     if (stats) offerLayers(stats);
     if (stats) enginePanel.show(stats);
     if (stats) cameraPanel.show(stats);

@@ -1,0 +1,53 @@
+// How each layer is shown: the limits of its colour scale, its colour map, and how its values are written.
+
+import { nmPerRad } from "../units.js";
+import { Limits } from "./contrast.js";
+
+// Phase, network, baseline and truth share one scale, so that switching between them compares them.
+const [absolute, cyclic] = [new Limits(), new Limits([-Math.PI, Math.PI])];
+export const limits = {
+  phase: absolute,
+  wrapped: cyclic,
+  amplitude: new Limits(),
+  mask: new Limits([0, 1]),
+  network: absolute,
+  baseline: absolute,
+  true: absolute,
+  gradient: new Limits(),
+  dic: new Limits([0, 1]),
+  darkfield: new Limits(),
+};
+export const maps = {
+  phase: "perceptual",
+  wrapped: "cyclic",
+  amplitude: "grey",
+  mask: "grey",
+  network: "perceptual",
+  baseline: "perceptual",
+  true: "perceptual",
+  gradient: "grey",
+  dic: "grey",
+  darkfield: "grey",
+};
+// Layers that are no phase: what they are called, their unit and decimals.
+const OTHER_QUANTITIES = {
+  amplitude: ["Amplitude", "grey value", 1],
+  mask: ["Mask", "", 0],
+  gradient: ["Gradient", "rad/px", 3],
+  dic: ["DIC", "", 2],
+  darkfield: ["Dark field", "", 3],
+};
+
+/** Whether a layer's values are phases, in rad. */
+export const isPhase = (layer) => !(layer in OTHER_QUANTITIES);
+
+/** How a layer's values are written: name, unit, factor and decimals; `wavelengthM` is null where it is not known. */
+export function quantityOf(layer, unit, wavelengthM) {
+  if (!isPhase(layer)) {
+    const [name, itsUnit, digits] = OTHER_QUANTITIES[layer];
+    return { quantity: name, unit: itsUnit, title: name, perRad: 1, digits };
+  }
+  if (unit === "nm" && wavelengthM)
+    return { quantity: "OPD", unit: "nm", title: "OPD (nm)", perRad: nmPerRad(wavelengthM), digits: 0 };
+  return { quantity: "Phase", unit: "rad", title: "Phase (rad)", perRad: 1, digits: 2 };
+}
