@@ -151,7 +151,7 @@ def _run_line(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> float
     pipeline.start()
     while (
         account.snapshot().delivered < count
-        and pipeline.last_failure is None
+        and pipeline.failed_frames.last is None
         and pipeline.state.name is not State.FAILED
     ):
         live = done.wait(1.0)
@@ -162,8 +162,8 @@ def _run_line(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> float
         last_ns, last_sequence = live.published_monotonic_ns, live.frame.sequence
     state = pipeline.state
     pipeline.stop()
-    if pipeline.last_failure is not None or state.name is State.FAILED:
-        raise LineFailed(pipeline.last_failure or state.sentence)
+    if pipeline.failed_frames.last is not None or state.name is State.FAILED:
+        raise LineFailed(pipeline.failed_frames.last or state.sentence)
     return last_sequence / max(last_ns - first_ns, 1) * 1e9
 
 

@@ -150,7 +150,7 @@ def stats(station: AtStation) -> schemas.Stats:
         engine=schemas.Engine.of(pipeline.engine.identity),
         camera=schemas.Camera.of(station.cameras.identity),
         baseline=_baseline(station),
-        last_failure=pipeline.last_failure,
+        last_failure=pipeline.failed_frames.last,
         quality=schemas.Quality.of(newest.phase.quality) if newest else None,
         layers=list(layers_of(newest, station.baseline)) if newest else [],
     )

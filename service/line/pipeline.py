@@ -23,9 +23,10 @@ from qpi_live.camera.errors import CameraError, CameraTimeout
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.queue import FrameQueue
 from qpi_live.camera.switch import CameraSwitch
-from qpi_live.models.engine import UNUSABLE_FRINGES, PhaseFrame
+from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
+from qpi_live.service.line.failed_frames import FailedFrames
 from qpi_live.service.line.failures import FailureLog
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
@@ -40,8 +41,6 @@ _PATIENCE_S = 1.0  # how long frames may stay away before a user is told
 _PATIENCE_PERIODS = 3  # and no less than this many frames' time, for slow cameras
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 10.0
-_MANY_FAILURES = 10  # frames that fail one after the other before the pipeline is not called ready any more
-_UNUSABLE_S = 0.5  # likewise, where the fringes of all say that there is no phase: at 5 frames/s, ten take 2 s
 _HUNG_S = 10.0  # how long an engine may work on one frame before it is called hung
 _SWITCHED = "camera switched"
 _HUNG = "engine hung"
@@ -55,8 +54,8 @@ class Pipeline:
     Attributes:
         taps: give every frame, before the queue, to whoever must not miss one.
         leave_out: takes from a frame, before the engine has it, what a person excluded.
+        failed_frames: what went wrong with frames.
         reconnects: how often a camera that was lost came back.
-        last_failure: what went wrong last with a frame, in a sentence; None so far.
     """
 
     def __init__(
@@ -75,11 +74,9 @@ class Pipeline:
         self.latencies = latencies
         self.taps: Taps[Frame] = Taps()
         self.leave_out: Callable[[Frame], Frame] = lambda frame: frame
+        self.failed_frames = FailedFrames()
         self.reconnects = 0
-        self.last_failure: str | None = None
         self._source = camera.chosen
-        self._failed_in_a_row = 0
-        self._unusable_since: float | None = None  # frames whose fringes say that there is no phase
         self._queue = queue
         self._warm = Event()
         self._stop = Event()
@@ -106,15 +103,9 @@ class Pipeline:
                 f"The engine has worked on one frame for {self._shift.busy_s:.0f} s and may hang; choose another, or "
                 "the same again.",
             )
-        if self._state.name is State.LIVE and self._no_frame_is_usable():
-            return PipelineState(State.FAILING, f"No frame can be retrieved. {self.last_failure}")
+        if self._state.name is State.LIVE and self.failed_frames.are_all:
+            return PipelineState(State.FAILING, f"No frame can be retrieved. {self.failed_frames.last}")
         return self._state
-
-    def _no_frame_is_usable(self) -> bool:
-        """Whether so many frames failed, or all for some time because of their fringes, that a person should know."""
-        if self._failed_in_a_row >= _MANY_FAILURES:
-            return True
-        return self._unusable_since is not None and monotonic() - self._unusable_since > _UNUSABLE_S
 
     @property
     def is_engine_hung(self) -> bool:
@@ -326,8 +317,7 @@ class Pipeline:
             return True
         live = LiveFrame.timed(_off_device(phase), self.camera.identity, taken_ns)
         # Recorded and counted before anyone can see the frame: who has seen frame N finds N in the account.
-        self._failed_in_a_row = 0
-        self._unusable_since = None
+        self.failed_frames.are_over()
         self.latencies.record(live.stages_ms)
         self.account.delivered()
         self.hub.publish(live)
@@ -344,12 +334,7 @@ class Pipeline:
         return True
 
     def _note_failure(self, sentence: str, reason: str) -> None:
-        self.last_failure = sentence
-        self._failed_in_a_row += 1
-        if reason not in UNUSABLE_FRINGES:
-            self._unusable_since = None
-        elif self._unusable_since is None:
-            self._unusable_since = monotonic()
+        self.failed_frames.note(sentence, reason)
         self.account.failed(reason)
 
     def _count_losses(self) -> None:
