@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from threading import Event, Lock, Thread
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.camera.account import AccountSnapshot
+from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.frame import Frame
 from qpi_live.models.analysis.cells import Cells, measure_labels
 from qpi_live.models.analysis.regions import RegionFigures, Role, measure_region, union
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.analysis.segmentation import level_between_cells, segment
 from qpi_live.models.analysis.tracking import Tracker
+from qpi_live.service.line.beside import BesideLine
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.remembered import RememberedCameras
@@ -24,7 +25,6 @@ from qpi_live.service.measuring.choices import Choices, window_of
 from qpi_live.service.measuring.region_table import RegionHistory
 
 NAME = "measuring"
-_POLL_S = 0.2
 _REST = 1.0  # as long as it has worked, it leaves the core to others
 _LONGEST_REST_S = 0.5  # the first frame may have waited for the compiler
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Series:
     moments: RegionHistory = field(default_factory=RegionHistory)
 
 
-class Measurer:
+class Measurer(BesideLine):
     """Measures frames of the hub as the choices of their camera say. Safe to use from any thread.
 
     Args:
@@ -83,9 +83,8 @@ class Measurer:
     """
 
     def __init__(self, hub: Hub, remembered: RememberedCameras) -> None:
-        self._hub = hub
+        super().__init__(NAME, hub)
         self._remembered = remembered
-        self._mailbox = hub.subscribe(NAME)
         self._choices: dict[str, Choices] = {}
         self._choosing = Lock()
         self._measuring = Lock()
@@ -94,13 +93,6 @@ class Measurer:
         self._latest: Measured | None = None
         self._latest_cells: Measured | None = None
         self._complaint = ""
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name=NAME, daemon=True)
-
-    @property
-    def account(self) -> AccountSnapshot:
-        """What became of the frames it was offered."""
-        return self._mailbox.account.snapshot()
 
     @property
     def latest(self) -> Measured | None:
@@ -121,17 +113,6 @@ class Measurer:
     def steady(self) -> Lock:
         """Whoever holds it sees a series that stands still. No pixel is looked at, nor code compiled, within it."""
         return self._steady
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """End."""
-        self._stop.set()
-        self._hub.unsubscribe(NAME)
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
 
     def choices(self, camera: str) -> Choices:
         """What is measured of a camera's frames."""
@@ -191,27 +172,21 @@ class Measurer:
                 self._choices[source] = bound
         return self.choices(source)
 
-    def _run(self) -> None:
-        account = self._mailbox.account
-        while not self._stop.is_set():
-            live = self._mailbox.wait(_POLL_S)
-            if live is None:
-                continue
-            if self.choices(source_of(live)).is_empty:
-                account.dropped("not asked for")
-                continue
-            start = perf_counter()
-            try:
-                self.measure(live)
-            except Exception as error:
-                account.failed("internal error")
-                if self._complaint != repr(error):  # once, not at the camera's rate
-                    _log.exception("frame %d could not be measured", live.frame.sequence)
-                self._complaint = repr(error)
-            else:
-                account.delivered()
-            del live
-            self._stop.wait(min(_REST * (perf_counter() - start), _LONGEST_REST_S))
+    def _take(self, live: LiveFrame, account: FrameAccount) -> float:
+        if self.choices(source_of(live)).is_empty:
+            account.dropped("not asked for")
+            return 0.0
+        start = perf_counter()
+        try:
+            self.measure(live)
+        except Exception as error:
+            account.failed("internal error")
+            if self._complaint != repr(error):  # once, not at the camera's rate
+                _log.exception("frame %d could not be measured", live.frame.sequence)
+            self._complaint = repr(error)
+        else:
+            account.delivered()
+        return min(_REST * (perf_counter() - start), _LONGEST_REST_S)
 
     def _measured(self, live: LiveFrame, choices: Choices, wants_cells: bool) -> Measured:
         start = perf_counter()

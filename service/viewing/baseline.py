@@ -8,23 +8,22 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from math import isfinite
 from statistics import fmean
-from threading import Event, Thread
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.camera.account import AccountSnapshot, FrameAccount
+from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import psnr_db, rms_rad, without_level
-from qpi_live.service.line.hub import Hub, Mailbox
+from qpi_live.service.line.beside import BesideLine
+from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.viewing.worker import Worker
 
 NAME = "baseline"
-_POLL_S = 0.2
 _WINDOW_FRAMES = 30
 _LAST_FRAME_S = 60.0
 _TOOK = "retrieval"
@@ -55,7 +54,7 @@ class _Compared:
     baseline_error_rad: float | None
 
 
-class Baseline:
+class Baseline(BesideLine):
     """Runs `engine` on a part of the hub's frames, and on those that somebody wants to see; it never delays the line.
 
     One thread samples and compares; the engine runs on a worker of its own, once a frame.
@@ -67,22 +66,15 @@ class Baseline:
     """
 
     def __init__(self, engine: EngineSwitch, fraction: float, hub: Hub) -> None:
+        super().__init__(NAME, hub)
         self.engine = engine
         self.fraction = fraction
         self.last_failure: str | None = None
-        self._mailbox: Mailbox[LiveFrame] = hub.subscribe(NAME)
-        self._hub = hub
+        self._credit = 0.0
         self._recent: deque[_Compared] = deque(maxlen=_WINDOW_FRAMES)
         self._recent_source = ""
         self.worker = Worker("baseline engine")
-        self._stop = Event()
         self._warm_for: tuple[tuple[int, int], int] | None = None
-        self._thread = Thread(target=self._run, name=NAME, daemon=True)
-
-    @property
-    def account(self) -> AccountSnapshot:
-        """What became of the frames it was offered."""
-        return self._mailbox.account.snapshot()
 
     @property
     def agreement(self) -> Agreement:
@@ -100,17 +92,6 @@ class Baseline:
             _mean_or_none([one.baseline_error_rad for one in recent]),
         )
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """End, and close the engine."""
-        self._stop.set()
-        self._hub.unsubscribe(NAME)
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-
     def is_beside(self, live: LiveFrame) -> bool:
         """Whether it is another engine than the one that made the frame's phase."""
         return live.phase.engine.name != self.engine.identity.name
@@ -119,22 +100,20 @@ class Baseline:
         """What the baseline makes of the frame, once for all who ask, on its worker; EngineError where it cannot."""
         return live.share(NAME, lambda: self.worker.submit(lambda: self._retrieve(live.frame)))
 
-    def _run(self) -> None:
-        account, credit = self._mailbox.account, 0.0
-        while not self._stop.is_set():
-            live = self._mailbox.wait(_POLL_S)
-            if live is None:
-                continue
-            if not self.is_beside(live):
-                account.dropped("same engine")
-                self._recent.clear()
-                continue
-            credit += self.fraction
-            if credit < 1:
-                account.dropped("not sampled")
-                continue
-            credit -= 1
-            self._check(live, account)
+    def _take(self, live: LiveFrame, account: FrameAccount) -> float:
+        if not self.is_beside(live):
+            account.dropped("same engine")
+            self._recent.clear()
+            return 0.0
+        self._credit += self.fraction
+        if self._credit < 1:
+            account.dropped("not sampled")
+            return 0.0
+        self._credit -= 1
+        self._check(live, account)
+        return 0.0
+
+    def _end(self) -> None:
         self.worker.submit(self.engine.close)
         self.worker.close()
         self.worker.join(_LAST_FRAME_S)
