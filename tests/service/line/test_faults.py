@@ -12,7 +12,7 @@ from qpi_live.camera.errors import CameraLost, CameraUnavailable
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import FringeState, PhaseFrame
 from qpi_live.models.errors import EngineUnavailable, InferenceError
-from qpi_live.service.line import pipeline
+from qpi_live.service.line import failed_frames, pipeline
 
 from tests.fakes import FakeCamera, FakeEngine
 from tests.service.stations import PATIENCE_S, Bench, until
@@ -64,14 +64,15 @@ def test_line_whose_every_frame_fails_is_not_ready_until_one_succeeds(bench: Ben
 
 @pytest.mark.parametrize("state", [state for state in FringeState if not state.is_usable])
 def test_line_whose_fringes_show_no_phase_is_failing_within_a_second_at_any_rate(
-    bench: Bench, state: FringeState
+    bench: Bench, state: FringeState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bench.station.pipeline, "_patience_s", lambda: PATIENCE_S)  # a slow camera, and not silent
     bench.engine.failures |= {n: InferenceError(state, f"expected fringes, got {state}") for n in (1, 2)}
     bench.frames()
     sent = monotonic()
     bench.camera.send()  # at one frame a second, no other one comes
     until(lambda: bench.client.get("/health/ready").json()["state"] == "failing")
-    assert monotonic() - sent > pipeline._UNUSABLE_S  # not for a single dark frame
+    assert monotonic() - sent > failed_frames._UNUSABLE_S  # not for a single dark frame
     assert str(state) in bench.client.get("/health/ready").json()["sentence"]
     bench.camera.send()
     until(lambda: ended(bench) == 3)
@@ -81,7 +82,7 @@ def test_line_whose_fringes_show_no_phase_is_failing_within_a_second_at_any_rate
 
 
 def test_unusable_fringes_are_said_within_a_second() -> None:
-    assert pipeline._UNUSABLE_S < 1.0
+    assert failed_frames._UNUSABLE_S < 1.0
 
 
 def test_line_whose_camera_is_lost_says_so_and_comes_back(bench: Bench) -> None:
