@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from functools import cached_property
 from importlib import import_module
+from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
@@ -143,6 +144,7 @@ class PhaseClient:
         reconnect: bool = False,
         wait_s: float | None = None,
         on_status: Callable[[StreamStatus], None] | None = None,
+        stop: Event | None = None,
     ) -> Generator[ReceivedFrame]:
         """Live frames: each is the newest at the moment at which this program asks for it.
 
@@ -157,6 +159,7 @@ class PhaseClient:
             reconnect: go on when the service goes away and comes back, for whatever reason, and begin when it is there.
             wait_s: how long a frame may be in coming, in s; None: for ever.
             on_status: called with the line's status, at the start and whenever it changes.
+            stop: ends the iteration within a moment when another thread sets it, while a frame is waited for too.
 
         Raises:
             ServiceError: the service cannot be reached or refuses, the layer is not there, the connection was cut, or
@@ -175,7 +178,8 @@ class PhaseClient:
         def address() -> str:
             return f"{self._stream_url}?{urlencode(choice)}"
 
-        return Subscription(address, self.url, self._timeout_s, wait_s, reconnect, note, self._headers).frames()
+        until = stop or Event()
+        return Subscription(address, self.url, self._timeout_s, wait_s, reconnect, note, self._headers, until).frames()
 
     def latest(self, layer: Layer | str = Layer.PHASE, downscale: int = 1, masked: Masked = "kept") -> ReceivedFrame:
         """The newest frame, exact; with `masked="nan"` the phase is NaN where the fringes are too weak for one.

@@ -7,8 +7,9 @@ import logging
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from time import monotonic, sleep
+from dataclasses import dataclass, field
+from threading import Event
+from time import monotonic
 
 from pydantic import ValidationError
 from qpi_live.service.client.received import ReceivedFrame, ServiceError, refused
@@ -20,6 +21,7 @@ _READY = json.dumps({"ready": True})
 _LARGEST_MESSAGE = 1 << 30
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 5.0
+_GLANCE_S = 0.2  # how long a wait for a frame goes on without looking at `stop`
 _ORDERLY = (1000, 1001, 1012)  # RFC 6455 §7.4.1 and its registry: done, going away, service restart
 # Seconds of silence before the system asks whether the other side is there, between questions, and how often it asks.
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPALIVE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
@@ -38,6 +40,7 @@ class Subscription:
         reconnect: whether to go on when the service goes away and comes back.
         on_status: called with the line's status, at the start and whenever it changes.
         headers: what goes with the request, such as the token.
+        stop: ends the frames within a moment when it is set, by any thread.
     """
 
     address: Callable[[], str]
@@ -47,11 +50,12 @@ class Subscription:
     reconnect: bool
     on_status: Callable[[StreamStatus], None]
     headers: Mapping[str, str]
+    stop: Event = field(default_factory=Event)
 
     def frames(self) -> Generator[ReceivedFrame]:
         """The frames; see `PhaseClient.frames`."""
         retry_s = _FIRST_RETRY_S
-        while True:
+        while not self.stop.is_set():
             has_come = False
             try:
                 for frame in self._connected():
@@ -62,11 +66,11 @@ class Subscription:
                 if not self.reconnect:
                     raise ServiceError(str(error), error.status) from error.__cause__
                 ending = str(error)
-            if not self.reconnect:
+            if not self.reconnect or self.stop.is_set():
                 return
             retry_s = _FIRST_RETRY_S if has_come else retry_s
             _log.info("%s; connecting again in %.1f s", ending, retry_s)
-            sleep(retry_s)
+            self.stop.wait(retry_s)
             retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
 
     def _connected(self) -> Generator[ReceivedFrame]:
@@ -100,11 +104,13 @@ class Subscription:
 
     def _received(self, connection: ClientConnection) -> Generator[ReceivedFrame]:
         has_come, status, asked_at = False, None, monotonic()
-        while True:
-            left_s = None if self.wait_s is None else max(0.0, asked_at + self.wait_s - monotonic())
+        while not self.stop.is_set():
+            left_s = _GLANCE_S if self.wait_s is None else max(0.0, asked_at + self.wait_s - monotonic())
             try:
-                message = connection.recv(left_s)
+                message = connection.recv(min(left_s, _GLANCE_S))
             except TimeoutError as error:
+                if self.wait_s is None or left_s > _GLANCE_S:
+                    continue
                 why = f": {status.sentence}" if status else ""
                 raise _Ended(f"expected a frame within {self.wait_s} s, got none{why}") from error
             if isinstance(message, bytes):
@@ -114,6 +120,8 @@ class Subscription:
                     raise ServiceError(f"expected a service of this client's version, got: {error}") from error
                 yield ReceivedFrame(frame.header, frame.payload)
                 has_come = True
+                if self.stop.is_set():
+                    return
                 # Only now, when this program wants it: the frame that comes is the newest at this moment.
                 connection.send(_READY)
                 asked_at = monotonic()

@@ -187,3 +187,21 @@ def test_client_of_a_genicam_camera_sets_its_exposure(
         assert client.camera.describe()["paused"] is True
         client.camera.start()
         next(frames)
+
+
+def test_client_that_another_thread_stops_ends_though_no_frame_comes(served: Served) -> None:
+    station, camera, url = served
+    send_and_settle(station, camera, 1)
+    stop, received = Event(), []
+    with PhaseClient(url) as client:
+
+        def watch() -> None:
+            received.extend(frame.sequence for frame in client.frames(reconnect=True, stop=stop))
+
+        watching = Thread(target=watch)
+        watching.start()
+        until(lambda: station.audience.present() != [])
+        stop.set()
+        watching.join(PATIENCE_S)
+        assert not watching.is_alive()
+        assert list(client.frames(stop=stop)) == []  # nor is anything begun that is stopped already
