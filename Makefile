@@ -1,4 +1,4 @@
-# make setup | serve | check | quick | test | docs | bench; and with a GPU: test-gpu | bench-gpu
+# make setup | serve | check | quick | test | test-integrations | docs | bench; and with a GPU: test-gpu | bench-gpu
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,12 @@ GPU_ENGINES ?= build/nasprnet.trt goldstein-cuda nasprnet goldstein
 LINKED := mkdir -p build/typing/qpi_live && for part in qpi_live/__init__.py qpi_live/py.typed bench camera models service; \
     do ln -sfn "$(CURDIR)/$$part" "build/typing/qpi_live/$$(basename $$part)"; done
 
-.PHONY: setup serve check check-page quick test docs test-gpu bench bench-gpu virtual-camera clean
+# Programs of others need their own packages, of which the program's tests know nothing.
+WITH_OTHERS := build/integrations
+# A window needs a screen; `xvfb-run` makes one where there is none.
+SCREEN := $(if $(DISPLAY),,$(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x1000x24"))
+
+.PHONY: setup serve check check-page quick test test-integrations docs test-gpu bench bench-gpu virtual-camera clean
 
 # Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
 $(BIN)/.serve: pyproject.toml constraints.txt
@@ -69,6 +74,15 @@ test: $(BIN)/.test
 	@tests/ensure_chromium.sh
 	$(BIN)/python docker/precompile.py
 	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+# napari and others with their real packages, in an environment of its own.
+test-integrations: $(WITH_OTHERS)/.stamp
+	$(SCREEN) $(WITH_OTHERS)/bin/pytest tests/service/napari
+
+$(WITH_OTHERS)/.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(WITH_OTHERS)
+	$(WITH_OTHERS)/bin/pip install --quiet $(PIN) --editable '.[integrations]'
+	@touch $@
 
 # The page's JavaScript, by TypeScript's checker and eslint; needs Node.js.
 check-page: node_modules/.stamp

@@ -12,7 +12,7 @@ import pytest
 import qpi_live.camera
 import tifffile
 
-from tests.service.web.live_page import Service, free_port
+from tests.service.served import Service, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HOLOGRAM = Path(qpi_live.camera.__file__).parent / "data" / "glioblastoma.jpg"

@@ -22,8 +22,17 @@ def open_recorded(folder: Path) -> Contents:
     Raises:
         ImageFileError: it cannot be read, or has no frames.
     """
+    layers = Manifest.read(folder).layers
+    return open_layer(folder, "interferogram" if "interferogram" in layers else layers[0])
+
+
+def open_layer(folder: Path, layer: str) -> Contents:
+    """What a recording of this program holds of one of its layers, `interferogram` or `phase`.
+
+    Raises:
+        ImageFileError: it cannot be read, or has no such frames.
+    """
     manifest = Manifest.read(folder)
-    layer = "interferogram" if "interferogram" in manifest.layers else manifest.layers[0]
     numbered = parts_of(folder, layer)
     paths = list(numbered.values())
     if not paths:

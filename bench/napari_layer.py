@@ -1,0 +1,96 @@
+"""How quickly the live layer of napari's plugin is drawn, and whether its memory grows.
+
+    python bench/napari_layer.py
+    python bench/napari_layer.py --size 512 --seconds 60 --json result.json
+
+A service of simulated frames at a set rate feeds a napari window that is drawn for real; on a virtual screen
+(`xvfb-run`) that is done by the CPU, which the service shares. Beside the rate stands the most that this window reaches
+with frames that are there already, without a service. Memory is the program's own, after a tenth of the time and at the
+end. The last line is the whole result as JSON.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import typer
+from napari import Viewer
+from qpi_live.bench.report import console, finish
+from qpi_live.bench.stream.service import serving
+from qpi_live.service.client import PhaseClient, ReceivedFrame
+from qpi_live.service.napari.live_layer import LiveLayer
+from qtpy.QtWidgets import QApplication
+from rich.table import Table
+
+_ALONE = 60  # frames that are drawn without a service
+_WINDOW = (900, 700)
+
+
+def main(
+    size: Annotated[int, typer.Option(help="Edge of the frames, pixels.")] = 1024,
+    fps: Annotated[float, typer.Option(help="Rate of the camera, frames per second.")] = 30.0,
+    seconds: Annotated[float, typer.Option(help="How long to watch.")] = 30.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result here.")] = None,
+) -> None:
+    """Measure the live layer."""
+    viewer = Viewer()
+    viewer.window.resize(*_WINDOW)
+    alone = _alone(viewer, size)
+    with serving("goldstein", size, fps) as url, PhaseClient(url) as client:
+        live = _live(viewer, client, seconds)
+    viewer.close()
+    result: dict[str, Any] = {"size": size, "camera_fps": fps, "fps_without_a_service": alone, **live}
+    table = Table("live layer", f"{size} × {size} px")
+    for name, value in result.items():
+        table.add_row(name, f"{value:.1f}")
+    console.print(table)
+    finish(result, json_file)
+
+
+def _alone(viewer: Viewer, size: int) -> float:
+    """Frames per second of the same window without receiving any."""
+    random = np.random.default_rng(0)
+    frames = [random.random((size, size), np.float32) for _ in range(4)]
+    layer = viewer.add_image(frames[0], contrast_limits=(0.0, 1.0))
+    for number in range(2 * _ALONE):
+        if number == _ALONE:
+            began = perf_counter()
+        layer.data = frames[number % len(frames)]
+        QApplication.processEvents()
+    rate = _ALONE / (perf_counter() - began)
+    viewer.layers.clear()
+    return rate
+
+
+def _live(viewer: Viewer, client: PhaseClient, seconds: float) -> dict[str, float]:
+    """Frames per second that a live layer shows, its share of the camera's, and megabytes at the start and end."""
+    program = psutil.Process()
+    seen: list[int] = []
+    live = LiveLayer(viewer, client)
+
+    def note(frame: ReceivedFrame) -> None:
+        seen.append(frame.sequence)
+
+    live.shown.connect(note)
+    live.start()
+    while len(seen) < 10:
+        QApplication.processEvents()
+    seen.clear()
+    began, early_mb = monotonic(), 0.0
+    while (passed_s := monotonic() - began) < seconds:
+        QApplication.processEvents()
+        if not early_mb and passed_s > seconds / 10:
+            early_mb = program.memory_info().rss / 1e6
+    late_mb = program.memory_info().rss / 1e6
+    live.stop()
+    live.wait(10.0)
+    captured = (seen[-1] - seen[0]) / passed_s
+    return {"fps": len(seen) / passed_s, "captured_fps": captured, "early_mb": early_mb, "late_mb": late_mb}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,114 @@
+"""Live phase in a real napari window."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qpi_live import PhaseClient, ReceivedFrame
+from tests.service.napari.conftest import SIZE
+from tests.service.napari.window import until
+from tests.service.served import Service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[PhaseClient]:
+    with PhaseClient(service.url) as client:
+        yield client
+
+
+def watch(
+    viewer: Any, client: PhaseClient, frames: int, wanted: str = "phase", **options: Any
+) -> tuple[Any, list[Any]]:
+    """A live layer that has shown so many frames and goes on, and their sequence numbers."""
+    from qpi_live.service.napari.live_layer import LiveLayer
+
+    shown: list[int] = []
+    live = LiveLayer(viewer, client, wanted, **options)
+    live.shown.connect(lambda frame: shown.append(frame.sequence))
+    live.start()
+    until(lambda: len(shown) >= frames, f"{frames} frames of {wanted}")
+    return live, shown
+
+
+def test_live_layer_shows_every_newer_frame_with_scale_and_units(viewer: Any, client: PhaseClient) -> None:
+    live, shown = watch(viewer, client, 5)
+    (layer,) = viewer.layers
+    assert shown == sorted(set(shown))
+    assert layer.name == "phase (rad), live"
+    assert layer.data.shape == (SIZE, SIZE)
+    assert layer.data.dtype == np.float32
+    header = client.latest().header
+    assert header.object_pixel_m is not None
+    assert layer.scale == pytest.approx([header.object_pixel_m * 1e6] * 2)
+    assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+    assert layer.metadata["qpi_frame"]["sequence"] == shown[-1]
+    assert viewer.canvas.overlays.scale_bar.visible
+    live.stop()
+    assert live.wait(10)
+
+
+def test_live_layer_of_blocks_keeps_the_size_of_the_field(viewer: Any, client: PhaseClient) -> None:
+    live, _ = watch(viewer, client, 1, downscale=2)
+    header = client.latest().header
+    assert header.object_pixel_m is not None
+    assert live.layer.data.shape == (SIZE // 2, SIZE // 2)
+    assert live.layer.scale == pytest.approx([header.object_pixel_m * 2e6] * 2)
+    live.stop()
+    assert live.wait(10)
+
+
+def test_live_layer_holds_one_frame_however_many_came(viewer: Any, client: PhaseClient) -> None:
+    live, _ = watch(viewer, client, 40)
+    gc.collect()
+    held = [each for each in gc.get_objects() if isinstance(each, ReceivedFrame)]
+    assert len(held) <= 3  # in the layer, on its way, and the one that the thread holds
+    live.stop()
+    assert live.wait(10)
+
+
+def test_live_layer_leaves_a_frame_that_somebody_took_as_it_was(viewer: Any, client: PhaseClient) -> None:
+    live, shown = watch(viewer, client, 1)
+    taken = live.layer.data
+    before = np.array(taken)
+    until(lambda: len(shown) >= 6, "more frames")
+    assert live.layer.data is not taken
+    assert np.array_equal(taken, before)
+    live.stop()
+    assert live.wait(10)
+
+
+def test_live_layer_that_was_stopped_goes_on_in_its_own_layer(viewer: Any, client: PhaseClient) -> None:
+    live, shown = watch(viewer, client, 2)
+    live.stop()
+    assert live.wait(10)
+    last = shown[-1]
+    viewer.layers[0].contrast_limits = (-1.0, 2.0)
+    again, shown = watch(viewer, client, 2)
+    assert len(viewer.layers) == 1
+    assert viewer.layers[0].contrast_limits == [-1.0, 2.0]
+    assert shown[0] > last
+    again.stop()
+    assert again.wait(10)
+
+
+def test_live_layer_that_a_person_deletes_lets_go_of_the_service(viewer: Any, client: PhaseClient) -> None:
+    live, _ = watch(viewer, client, 2)
+    viewer.layers.clear()
+    assert live.wait(10)
+    assert len(viewer.layers) == 0
+
+
+def test_live_layer_whose_layer_the_service_lacks_says_why(viewer: Any, client: PhaseClient) -> None:
+    from qpi_live.service.napari.live_layer import LiveLayer
+
+    said: list[str] = []
+    live = LiveLayer(viewer, client, "phases")
+    live.ended.connect(said.append)
+    live.start()
+    until(lambda: said, "a sentence")
+    assert said[0].startswith("layer: ")

@@ -1,0 +1,74 @@
+"""`qpi serve` in a process of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+PATIENCE_S = 120.0
+
+
+@dataclass
+class Service:
+    """`qpi serve` in a process of its own, on a port that stays the same when it is started again."""
+
+    port: int
+    options: tuple[str, ...]
+    state: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        program = "from qpi_live.service.cli.main import main; main()"
+        command = [sys.executable, "-c", program, "serve", "--port", str(self.port), *self.options]
+        environment = {**os.environ, "XDG_STATE_HOME": str(self.state), "HOME": str(self.state)}
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        give_up = monotonic() + PATIENCE_S
+        while not self._has_a_frame():
+            if self.process.poll() is not None:
+                pytest.fail(f"{' '.join(command)} ended with code {self.process.returncode}")
+            if monotonic() > give_up:
+                self.stop()
+                pytest.fail(f"no frame from {' '.join(command)} within {PATIENCE_S} s")
+            sleep(0.1)  # between questions; what counts is the answer
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(PATIENCE_S)
+            self.process = None
+
+    def latest(self, layer: str) -> tuple[int, NDArray[np.generic]]:
+        """The newest frame's sequence number and values, over REST."""
+        answer = httpx.get(f"{self.url}/api/v1/frames/latest", params={"layer": layer, "format": "npy"})
+        answer.raise_for_status()
+        header = json.loads(answer.headers["QPI-Frame"])
+        return header["sequence"], np.load(io.BytesIO(answer.content), allow_pickle=False)
+
+    def _has_a_frame(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/api/v1/frames/latest").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
