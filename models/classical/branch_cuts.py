@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.cut_pairing import balance
+from qpi_live.models.classical.modulation import residues_outside
 
 _PER_TURN = np.float32(1 / (2 * np.pi))
 _PER_HALF_TURN = np.float32(1 / np.pi)
@@ -128,7 +128,7 @@ def place_cuts(
         price[:, -1] = 0
         bands.run(_price_links, wrapped_rad, amplitude, np.float32(1 / typical), left_out, price)
         if mask is not None:
-            residues = _outside(residues, mask, price)
+            residues = residues_outside(residues, mask, price)
         right, down, are_cheapest = balance(residues, price)
     bright = bands.run(_block_links, right, down, amplitude, np.float32(typical) * _BRIGHT, left_out)
     return BranchCuts(right.view(np.uint8), down.view(np.uint8), sum(bright), are_cheapest)
@@ -141,30 +141,6 @@ def _typical(amplitude: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> 
     if mask is not None and not mask[::every, ::every].all():
         sample = sample[~mask[::every, ::every]]
     return max(float(np.median(sample)), float(np.finfo(np.float32).tiny))
-
-
-def _outside(residues: NDArray[np.int32], mask: NDArray[np.bool_], price: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """What has to be balanced outside of the mask: noise has a residue on every third corner, and within the mask it is
-    all the same how they are paired.
-
-    Of each masked island of corners only the sum of its charges is left, on one of them; islands at the border become
-    border (no price in `price`).
-    """
-    inside = mask[:-1, :-1] & mask[:-1, 1:] & mask[1:, :-1] & mask[1:, 1:]
-    y, x, charge = residues.T
-    masked = inside[y, x]
-    island_at, islands = scipy.ndimage.label(inside)
-    at_border = np.zeros(islands + 1, np.bool_)
-    for edge in (island_at[0], island_at[-1], island_at[:, 0], island_at[:, -1]):
-        at_border[edge] = True
-    at_border[0] = False
-    price[:, 1:-1, 1:-1][:, at_border[island_at]] = 0
-    island = island_at[y, x][masked]
-    sums = np.bincount(island, charge[masked], islands + 1).astype(np.int32)
-    sums[at_border] = 0
-    numbers, first = np.unique(island, return_index=True)
-    rest = np.column_stack((y[masked][first], x[masked][first], sums[numbers])).astype(np.int32)
-    return np.concatenate((residues[~masked], rest[sums[numbers] != 0]))
 
 
 @numba.njit(inline="always", cache=True)

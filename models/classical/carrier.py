@@ -43,6 +43,7 @@ class Carrier:
         rim_share: how much of the sideband's power lies at the rim of the pass band, 0 … 1; where that is much, the
             band cuts the object off, or the zero order reaches into it.
         mosaic: the pattern of the pixels' gain, whose copies of the fringes the pass band has to leave out.
+        of_many: how many carriers of like strength share the frame, this one, the strongest, among them.
     """
 
     fy: float
@@ -50,6 +51,7 @@ class Carrier:
     strength: float = inf
     rim_share: float = 0.0
     mosaic: Mosaic = NO_MOSAIC
+    of_many: int = 1
 
     @property
     def frequency(self) -> float:
@@ -148,7 +150,7 @@ class _Search:
             if coarse is not None:
                 self.coarse_period_px = 1 / hypot(*coarse)
             return None
-        share, together = self._shares(frequency, fine)
+        share, together, carriers = self._shares(frequency, fine)
         is_carrier = (
             (strength > WEAKEST_CARRIER and share > _SMALLEST_SHARE)
             or share > _CLEAR_SHARE
@@ -159,7 +161,8 @@ class _Search:
             self.pattern = (1 / hypot(*frequency), share)
             return None
         fy, fx = spectrum.refine(frequency)
-        carrier = Carrier(fy, fx, strength, spectrum.rim_share(frequency, self._band(frequency), _RIM), self._mosaic)
+        rim_share = spectrum.rim_share(frequency, self._band(frequency), _RIM)
+        carrier = Carrier(fy, fx, strength, rim_share, self._mosaic, carriers)
         return carrier if carrier.is_upper else carrier.conjugate()
 
     def _coarse(self) -> Frequency | None:
@@ -188,13 +191,13 @@ class _Search:
                     return True
         return False
 
-    def _shares(self, frequency: Frequency, allowed: NDArray[np.bool_]) -> tuple[float, float]:
-        """The share of the picture's detail around the peak, and around it and the next strongest ones together."""
+    def _shares(self, frequency: Frequency, allowed: NDArray[np.bool_]) -> tuple[float, float, int]:
+        """The share of the picture's detail around the peak, and around it and the next strongest ones, as many."""
         spectrum, band = self.spectrum, self._band(frequency)
         above = hypot(*frequency) / 2
         share = spectrum.share(self._copies(frequency), band, above, self._nowhere)
         if share > _SMALLEST_SHARE:
-            return share, share
+            return share, share, 1
         peaks = [frequency]
         while len(peaks) < _MOST_CARRIERS:
             allowed = allowed & ~spectrum.near(peaks[-1], band)
@@ -203,9 +206,9 @@ class _Search:
                 break
             peaks.append(other)
         if len(peaks) == 1:
-            return share, share
+            return share, share, 1
         every = [copy for peak in peaks for copy in self._copies(peak)]
-        return share, spectrum.share(every, band, above, self._nowhere)
+        return share, spectrum.share(every, band, above, self._nowhere), len(peaks)
 
     def _band(self, frequency: Frequency) -> float:
         conjugate = hypot(*wrapped(2 * np.array(frequency, np.float32)))

@@ -43,6 +43,14 @@ def fringe_quality(
                 f"of {carrier.period_px:.1f} px are too coarse for this object, or the reference wave is curved.",
             )
         )
+    if carrier.of_many > 1:
+        found.append(
+            (
+                FringeState.CLEAR,
+                f"{carrier.of_many} carriers share the frame, as of several reference beams, or of a grating before "
+                f"the sensor, whose phase this is not. This is the strongest one's, of {carrier.period_px:.1f} px.",
+            )
+        )
     if saturated > _MOST_SATURATED:
         found.append((FringeState.SATURATED, f"{saturated:.0%} of the pixels are saturated; lower the exposure."))
     sentences = [sentence for _, sentence in found]

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.models.classical.modulation import low_modulation
+from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.branch_cuts import find_residues
+from qpi_live.models.classical.modulation import low_modulation, residues_outside
 from qpi_live.models.engine import EngineOptions, PhaseFrame
 from qpi_live.models.engines.classical import ClassicalEngine
+from scipy.ndimage import gaussian_filter, label
 
 from tests.models.fringes import bump, frame
 
@@ -47,6 +50,21 @@ def test_round_field_is_right_inside_and_masked_outside(contrast: float) -> None
     assert made.quality.masked_share == pytest.approx(float(made.mask.mean()))
 
 
+@pytest.mark.parametrize("radius", [35, 50, 70])
+def test_small_round_field_is_right_inside_and_masked_outside(radius: int) -> None:
+    """Less than a quarter of the frame is lit."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    square = ((y - SHAPE[0] / 2 - 3) ** 2 + (x - SHAPE[1] / 2 + 4) ** 2) / (0.4 * radius) ** 2
+    true = 4 * np.sqrt(np.clip(1 - square, 0, None)) ** 1.5
+    made = retrieved(partly_lit(true + tilted(), disc(radius)))
+    assert made.mask is not None
+    inside, outside = disc(radius - 7) > 0, disc(radius + 14) == 0
+    assert not made.mask[inside].any()
+    assert made.mask[outside].all()
+    assert np.sqrt(np.mean((made.phase_rad - true)[inside] ** 2)) < 0.1
+    assert made.quality.warning is None
+
+
 @pytest.mark.parametrize("rows", [slice(0, 30), slice(-30, None), slice(100, 130)])
 def test_black_strip_is_masked_and_changes_neither_sign_nor_ground(rows: slice) -> None:
     true, lit = bump(SHAPE, 4), np.ones(SHAPE)
@@ -66,6 +84,36 @@ def test_lit_frame_has_no_mask_however_weak_its_fringes(contrast: float) -> None
     assert made.quality.masked_share == 0
     assert made.amplitude is not None
     assert float(np.median(made.amplitude)) == pytest.approx(contrast * 4095 / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_residues_outside_of_masked_islands_are_those_that_labels_leave(seed: int) -> None:
+    """Against scipy's labels of the whole frame: the same residues, the same border."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(3, 90)), int(rng.integers(3, 90)))
+    mask = gaussian_filter(rng.normal(size=shape), 0.1 + 0.7 * seed) > rng.choice([-0.1, 0.0, 0.1])
+    residues = find_residues(rng.uniform(-np.pi, np.pi, shape).astype(np.float32), RowBands(shape[0]))
+    price = np.full((2, shape[0] + 1, shape[1] + 1), 5, np.uint8)
+    left = {(y, x): charge for y, x, charge in residues_outside(residues, mask, price).tolist()}
+
+    inside = mask[:-1, :-1] & mask[:-1, 1:] & mask[1:, :-1] & mask[1:, 1:]
+    island, count = label(inside)
+    at_border = (
+        np.isin(island, np.unique(np.concatenate((island[0], island[-1], island[:, 0], island[:, -1])))) & inside
+    )
+    sums = np.zeros(count + 1, int)
+    for y, x, charge in residues.tolist():
+        if not inside[y, x]:
+            assert left.pop((y, x)) == charge
+        elif not at_border[y, x]:
+            sums[island[y, x]] += charge
+    for (y, x), charge in left.items():
+        assert sums[island[y, x]] == charge
+        sums[island[y, x]] = 0
+    assert not sums.any()
+    assert (price[:, 1:-1, 1:-1] == np.where(at_border, 0, 5)).all()
+    assert (price[:, [0, -1]] == 5).all()
+    assert (price[:, :, [0, -1]] == 5).all()
 
 
 def test_dim_rims_of_cells_are_not_masked() -> None:

@@ -212,3 +212,16 @@ def test_sideband_on_the_zero_order_is_said_to_overlap(engine: PhaseEngine) -> N
     quality = engine.retrieve(frame(interferogram(50 * (y**2 + x**2), (0.12, 0.16)))).quality
     assert quality.fringes is FringeState.OVERLAPPING
     assert "The bands overlap" in str(quality.warning)
+
+
+@pytest.mark.parametrize("angles", [(0.2, 0.2 + np.pi / 2), (0.1, 0.1 + np.pi / 3, 0.1 - np.pi / 3)])
+def test_several_carriers_in_one_frame_are_said_to_be_there(engine: PhaseEngine, angles: tuple[float, ...]) -> None:
+    """A grating before a wavefront sensor makes such frames, and so do two reference beams."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    level = 0.5 + np.random.default_rng(0).normal(0, 0.01, SHAPE)
+    for number, angle in enumerate(angles):
+        turns = (np.sin(angle) * y + np.cos(angle) * x) / 6
+        level += (0.15 - 0.01 * number) * np.cos(2 * np.pi * turns + 0.1 * number * CELL)
+    quality = engine.retrieve(frame(np.rint(np.clip(level, 0, 1) * 255).astype(np.uint8))).quality
+    assert quality.fringes is FringeState.CLEAR
+    assert f"{len(angles)} carriers share the frame" in str(quality.warning)
