@@ -125,7 +125,7 @@ def residues_outside(
             left[count, 0], left[count, 1], left[count, 2] = y, x, 0
             count += 1
         left[place, 2] += residues[k, 2]
-    return left[:count][left[:count, 2] != 0]
+    return left[:count][left[:count, 2] != 0]  # type: ignore[no-any-return]
 
 
 @numba.njit(nogil=True, cache=True)
