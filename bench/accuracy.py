@@ -213,7 +213,7 @@ def _open(name: str, options: EngineOptions) -> PhaseEngine:
     try:
         return open_engine(name, options, may_be_file=True)
     except EngineError as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(str(error), style="red")
         raise typer.Exit(2) from None
 
 

@@ -68,17 +68,19 @@ def main(
 ) -> None:
     """Time engines on simulated interferograms of moving cells."""
     shape = (size, size)
-    with console.status(f"Simulating {_DIFFERENT_FRAMES} frames of {size} × {size} px"):
-        examples = simulated_examples(condition, shape, _DIFFERENT_FRAMES)
     options = EngineOptions(optics=optics_of(condition), threads=threads, background=background, is_live=True)
     result: dict[str, Any] = {"condition": condition, "shape": shape, "engines": {}, "left_out": {}, "peers": {}}
+    names = [name for name in engine or ["goldstein"] if _opens(name, options, result["left_out"])]
+    if not names:
+        raise typer.Exit(2)
+    with console.status(f"Simulating {_DIFFERENT_FRAMES} frames of {size} × {size} px"):
+        examples = simulated_examples(condition, shape, _DIFFERENT_FRAMES)
     floors = Floors(examples[0].frame, threads)
-    for name in engine or ["goldstein"]:
+    for name in names:
         try:
             timed = _time_engine(name, options, [example.frame for example in examples], floors, (frames, repeats))
         except (EngineError, DeviceError, LineFailed) as error:
-            console.print(f"[red]{name} is left out: {error}[/red]")
-            result["left_out"][name] = str(error)
+            _leave_out(name, error, result["left_out"])
             continue
         result["engines"][name] = timed
     if not result["engines"]:
@@ -91,6 +93,21 @@ def main(
         rows = {name: peer["latency_ms"] for name, peer in result["peers"].items()}
         console.print(latency_table("Peers on the same frames", rows, {}))
     finish(result, json)
+
+
+def _opens(name: str, options: EngineOptions, left_out: dict[str, str]) -> bool:
+    """Whether the engine can be had here, found out before frames are simulated for it; where not, `left_out` has why."""
+    try:
+        open_engine(name, options, may_be_file=True).close()
+    except (EngineError, DeviceError) as error:
+        _leave_out(name, error, left_out)
+        return False
+    return True
+
+
+def _leave_out(name: str, error: Exception, left_out: dict[str, str]) -> None:
+    console.print(f"{name} is left out: {error}", style="red")
+    left_out[name] = str(error)
 
 
 def _time_engine(

@@ -34,7 +34,8 @@ _PACKAGES = (
     "qpretrieve",
     "kamui",
 )
-console = Console(width=None if os.environ.get("COLUMNS") else 118)
+# Without markup: in square brackets are extras to install and names of files, which would vanish as styles.
+console = Console(width=None if os.environ.get("COLUMNS") else 118, markup=False)
 
 
 def summarise(took_ms: Sequence[float]) -> dict[str, float]:

@@ -52,7 +52,7 @@ def torch_times_ms(
             )
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-                console.print(f"[red]{name} is left out: {last}[/red]")
+                console.print(f"{name} is left out: {last}", style="red")
                 continue
             times_ms[name] = json.loads(done.stdout.splitlines()[-1])
     return times_ms

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from qpi_live.models.errors import EngineUnavailable
 
 ROOT = Path(__file__).parents[2]
 PERCENTILES = {"min", "mean", "p50", "p90", "p95", "p99", "max"}
@@ -68,6 +70,32 @@ def test_latency_of_an_unknown_engine_ends_with_one_sentence() -> None:
     assert process.returncode == 2
     assert "expected an engine among" in process.stdout.replace("\n", " ")
     assert "Traceback" not in process.stdout + process.stderr
+
+
+def test_latency_of_an_engine_that_cannot_be_had_here_says_so_before_it_simulates_frames(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from qpi_live.bench import latency
+
+    def missing(*_: object, **__: object) -> None:
+        raise EngineUnavailable("expected TensorRT, got none: pip install 'qpi-live[gpu]'")
+
+    monkeypatch.setattr(latency, "open_engine", missing)
+    monkeypatch.setattr(latency, "simulated_examples", lambda *_: pytest.fail("frames were simulated for nothing"))
+    with pytest.raises(typer.Exit) as ended:
+        latency.main(["net.trt"], size=128)
+    assert ended.value.exit_code == 2
+    assert "net.trt is left out: expected TensorRT, got none: pip install 'qpi-live[gpu]'" in capsys.readouterr().out
+
+
+def test_peers_that_are_missing_are_named_with_their_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from qpi_live.bench import report
+
+    monkeypatch.setitem(sys.modules, "qpi_live.bench.peers", None)
+    assert report.peers_or_none() is None
+    assert "pip install 'qpi-live[peers]'" in capsys.readouterr().out
 
 
 def test_accuracy_judges_the_chain_with_and_without_calibration(tmp_path: Path) -> None:
