@@ -50,7 +50,9 @@ class BlocksTooLarge(NotShown):
 
 def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
     """What the frame can be shown as."""
-    layers: list[Layer] = [Layer.PHASE, Layer.WRAPPED, Layer.INTERFEROGRAM]
+    layers: list[Layer] = [Layer.PHASE, Layer.INTERFEROGRAM]
+    if _is_measured(live.phase):
+        layers.insert(1, Layer.WRAPPED)
     if live.phase.amplitude is not None:
         layers += [Layer.AMPLITUDE, Layer.MASK]
     if live.phase.network_rad is not None:
@@ -162,9 +164,19 @@ def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:
                 "the engine fused has one where it was trained for the stream"
             )
         return block_mean(phase.network_rad, view.downscale)
+    if view.layer is Layer.WRAPPED and not _is_measured(phase):
+        raise LayerMissing(
+            f"expected an engine that measures the phase modulo 2π, got {phase.engine.name}, which predicts the unwrapped "
+            "one; the classical engine measures it"
+        )
     unwrapped = block_mean(phase.phase_rad, view.downscale)
     # A mean of wrapped values would be wrong wherever the phase wraps inside a block: average first, wrap then.
     return wrap(unwrapped) if view.layer is Layer.WRAPPED else unwrapped
+
+
+def _is_measured(phase: PhaseFrame) -> bool:
+    """Whether it was made of the fringes' own phase; a network's, wrapped again, would only look as if it was."""
+    return phase.engine.kind != "network"
 
 
 def block_mean(values: NDArray[Any], edge: int) -> NDArray[Any]:

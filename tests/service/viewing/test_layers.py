@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineIdentity, PhaseFrame
+from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import View
-from qpi_live.service.viewing.layers import LayerMissing, block_mean, render
+from qpi_live.service.viewing.layers import LayerMissing, block_mean, layers_of, render
+
+from tests.fakes import FakeCamera
 
 
 def phase_frame(phase_rad: np.ndarray, bit_depth: int = 8) -> PhaseFrame:
@@ -148,3 +151,14 @@ def test_mask_of_a_lit_frame_is_empty_and_an_engine_without_amplitude_has_neithe
     for layer in ("amplitude", "mask"):
         with pytest.raises(LayerMissing, match="an engine that measures the fringes"):
             render(phase, View(layer))
+
+
+def test_wrapped_layer_of_a_network_is_neither_offered_nor_made_of_its_own_phase() -> None:
+    measured = phase_frame(np.linspace(0, 9, 64 * 64).reshape(64, 64))
+    predicted = replace(measured, engine=replace(measured.engine, name="nasprnet", kind="network"))
+    with pytest.raises(LayerMissing, match="got nasprnet, which predicts the unwrapped one; the classical engine"):
+        render(predicted, View("wrapped"))
+    camera = FakeCamera().identity
+    offered = {made.engine.kind: layers_of(LiveFrame(made, camera, {}), None) for made in (measured, predicted)}
+    assert "wrapped" in offered["fake"]
+    assert "wrapped" not in offered["network"]
