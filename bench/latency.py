@@ -96,7 +96,7 @@ def main(
 
 
 def _opens(name: str, options: EngineOptions, left_out: dict[str, str]) -> bool:
-    """Whether the engine can be had here, found out before frames are simulated for it; where not, `left_out` has why."""
+    """Whether the engine can be had here, which is found out before frames are simulated; `left_out` gets why not."""
     try:
         open_engine(name, options, may_be_file=True).close()
     except (EngineError, DeviceError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -21,7 +23,9 @@ SHIPPED = _WEIGHTS / "nasprnet.onnx"
 SHIPPED_INT8 = _WEIGHTS / "nasprnet-int8.onnx"
 """The same in 8-bit integers: for CPUs, which it takes little more than half the time."""
 _BYTES_PER_PX = 320  # 310 measured at 4096² for the shipped network, the largest graph here
-_PREFERRED_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+_ON_CPU = "CPUExecutionProvider"
+_PREFERRED_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", _ON_CPU)
+_log = logging.getLogger(__name__)
 
 
 class OnnxEngine:
@@ -40,23 +44,26 @@ class OnnxEngine:
 
     def __init__(self, options: EngineOptions, path: Path | None = None) -> None:
         providers = [p for p in _PREFERRED_PROVIDERS if p in onnxruntime.get_available_providers()]
-        path = path or (SHIPPED if len(providers) > 1 else SHIPPED_INT8)
-        if not path.is_file():
-            raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
-        content = intact(path)
-        try:
-            self._session = open_session(content, providers, options.threads)
-        except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
-            raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
+        self._path = path or (SHIPPED if providers[0] != _ON_CPU else SHIPPED_INT8)
+        self._session = _open(self._path, providers, options.threads)
+        if providers[0] != _ON_CPU and self._session.get_providers()[0] == _ON_CPU:
+            # The list of providers is what ONNX Runtime was built with; only a session knows what works here.
+            _log.warning(
+                "the network runs on the CPU: ONNX Runtime was built for %s and found no GPU, or not its libraries; "
+                "`nvidia-smi` should list the GPU",
+                " and ".join(map(_plain, providers[:-1])),
+            )
+            if path is None:
+                self._path = SHIPPED_INT8
+                self._session = _open(self._path, [_ON_CPU], options.threads)
         self.network = NetworkCard.in_metadata(self._session.get_modelmeta().custom_metadata_map)
-        self._path = path
         self._input = self._session.get_inputs()[0].name
 
     @property
     def identity(self) -> EngineIdentity:
         """Which network this is, and what it was trained on."""
         network = self.network
-        provider = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        provider = _plain(self._session.get_providers()[0]).lower()
         runtime = f"onnxruntime {onnxruntime.__version__}"
         return network.engine_identity(provider, self._path.name, network.precision, runtime)
 
@@ -102,3 +109,17 @@ class OnnxEngine:
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise InferenceError("network failed", f"the network failed on this frame: {error}") from error
         return np.ascontiguousarray(phase_rad, dtype=np.float32)
+
+
+def _open(path: Path, providers: Sequence[str], threads: int | None) -> onnxruntime.InferenceSession:
+    if not path.is_file():
+        raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
+    content = intact(path)
+    try:
+        return open_session(content, providers, threads)
+    except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
+        raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
+
+
+def _plain(provider: str) -> str:
+    return provider.removesuffix("ExecutionProvider")

@@ -166,8 +166,8 @@ def _layer_values(phase: PhaseFrame, view: View) -> NDArray[Any]:
         return block_mean(phase.network_rad, view.downscale)
     if view.layer is Layer.WRAPPED and not _is_measured(phase):
         raise LayerMissing(
-            f"expected an engine that measures the phase modulo 2π, got {phase.engine.name}, which predicts the unwrapped "
-            "one; the classical engine measures it"
+            f"expected an engine that measures the phase modulo 2π, got {phase.engine.name}, which predicts the "
+            "unwrapped one; the classical engine measures it"
         )
     unwrapped = block_mean(phase.phase_rad, view.downscale)
     # A mean of wrapped values would be wrong wherever the phase wraps inside a block: average first, wrap then.

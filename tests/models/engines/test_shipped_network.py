@@ -47,5 +47,16 @@ def test_shipped_network_on_the_real_hologram_agrees_with_the_classical_chain(en
 
 def test_shipped_network_by_default_is_int8_where_only_a_cpu_can_run_it() -> None:
     default = OnnxEngine(EngineOptions(threads=1))
-    on_gpu = {"CUDAExecutionProvider", "TensorrtExecutionProvider"} & set(onnxruntime.get_available_providers())
-    assert default.network.precision == ("fp32" if on_gpu else "int8")
+    assert default.network.precision == ("int8" if default.identity.device == "cpu" else "fp32")
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="a GPU may be used here")
+@pytest.mark.parametrize(("path", "precision"), [(None, "int8"), (SHIPPED, "fp32")], ids=["default", "file"])
+def test_network_on_a_runtime_built_for_a_gpu_that_is_not_there_runs_on_the_cpu_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: Path | None, precision: str
+) -> None:
+    built_for = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_for)
+    engine = OnnxEngine(EngineOptions(threads=1), path)
+    assert (engine.identity.device, engine.network.precision) == ("cpu", precision)
+    assert "the network runs on the CPU: ONNX Runtime was built for Tensorrt and CUDA and found no GPU" in caplog.text
