@@ -160,6 +160,18 @@ def either(mask: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> N
     return other if mask is None else mask if other is None else mask | other
 
 
+def seen_by_both(one: PhaseFrame, other: PhaseFrame) -> NDArray[np.bool_] | None:
+    """(H, W), True on the pixels that neither masks; None where that is all of them, or none."""
+    masks = [made.mask for made in (one, other) if made.mask is not None]
+    seen: NDArray[np.bool_] = ~np.logical_or.reduce(masks) if masks else np.zeros(1, np.bool_)
+    return seen if seen.any() else None
+
+
+def seen_pixels(phase_rad: NDArray[np.float32], seen: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """The pixels that are `seen`, as one row; the phase as it is for None."""
+    return phase_rad if seen is None else phase_rad[seen][None]
+
+
 def wrap(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W) float32 `phase_rad` modulo 2π, in [−π, π], in an array of its own."""
     turns = np.rint(phase_rad / np.float32(2 * np.pi))
@@ -304,6 +316,8 @@ class EngineOptions:
         blend: let the network of the fused engine take noise off the measured phase.
         is_live: frames follow closely on each other, and none may wait for long: what changes slowly is followed from
             frame to frame. Where it is not, each phase depends on its own frame alone, and comes out the same again.
+        network: file of the network that `nasprnet`, `fused` and `auto` mean; None: the one that ships.
+        learned: file of the background that `learned` means; None: the one that ships.
     """
 
     optics: Optics | None = None
@@ -314,6 +328,8 @@ class EngineOptions:
     background: str = POLYNOMIAL
     blend: bool = False
     is_live: bool = False
+    network: Path | None = None
+    learned: Path | None = None
 
 
 _ADAPTERS = {

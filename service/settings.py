@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 from qpi_live.camera.optics import Optics, StatedOptics
 from qpi_live.camera.source import CAMERA_KINDS, CameraOptions
+from qpi_live.models.artifacts.promotions import FOLDER, Kind, Promotions
 from qpi_live.models.engine import POLYNOMIAL, EngineOptions
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.names import EVERYWHERE, host_name, is_loopback, origin, published_host
@@ -111,6 +112,10 @@ class Settings(BaseSettings):
         "one",
     )
     blend: bool = Field(default=False, description="let the network of the fused engine take noise off the phase")
+    networks: Path = Field(
+        default=FOLDER,
+        description="folder of your own networks; one that `qpi models promote` puts in force there is taken over live",
+    )
     calibration: Path | None = Field(default=None, description="file of a sample-free interferogram to divide out")
     threads: int | None = Field(default=None, ge=1, description="CPU threads the engine may use; unset is all cores")
 
@@ -266,10 +271,18 @@ class Settings(BaseSettings):
         )
 
     def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
-        """What an engine of the live stream is asked for; `optics` are the camera's."""
+        """What an engine of the live stream is asked for; `optics` are the camera's.
+
+        Raises:
+            EngineUnavailable: a promoted network is missing or altered.
+        """
         carrier = None if self.carrier is None else parse_carrier(self.carrier)
         background = self.background_order, self.threads, self.background
-        return EngineOptions(optics, carrier, sideband, *background, blend=self.blend, is_live=True)
+        promotions = Promotions(self.networks.expanduser())
+        network, learned = (promotions.file(kind) for kind in (Kind.NETWORK, Kind.BACKGROUND))
+        return EngineOptions(
+            optics, carrier, sideband, *background, blend=self.blend, is_live=True, network=network, learned=learned
+        )
 
 
 def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:

@@ -24,6 +24,7 @@ from qpi_live.service.line.frame_queue import follow, queue_for
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.pipeline import Pipeline
+from qpi_live.service.line.promoted import Promoted
 from qpi_live.service.line.rates import Rates
 from qpi_live.service.line.remembered import RememberedCameras
 from qpi_live.service.line.state import State
@@ -100,6 +101,9 @@ class Station:
             lambda: self.pipeline.is_engine_hung,
             self._go_on_with_new_engine,
         )
+        self.promoted = Promoted(settings.networks.expanduser(), self.engines)
+        if self.baseline:
+            self.baseline.figures_of = self.promoted.figures_of
         self.recordings = Recordings(
             settings.recordings.expanduser(),
             Limits(settings.recordings_free_mb * 1_000_000, settings.recordings_memory_mb * 1_000_000),
@@ -170,6 +174,7 @@ class Station:
             asyncio.create_task(self.rates.keep()),
             asyncio.create_task(self.board.keep()),
             asyncio.create_task(self._warm_up_on_demand()),
+            asyncio.create_task(self.promoted.keep()),
         ]
         self.pipeline.start()
         self.measurer.start()

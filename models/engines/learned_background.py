@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qpi_live.models.artifacts.background_network import BackgroundNetwork
 from qpi_live.models.classical.aberration import Aberration, Background, block_positions
 from qpi_live.models.classical.block_map import EDGE, BlockMap
-from qpi_live.models.engine import LEARNED, POLYNOMIAL
+from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions
 from qpi_live.models.errors import EngineUnavailable
 
 _FINER = 2  # blocks of pixels along each side of one of the map's, so that odd frames are cut up evenly
@@ -65,16 +65,17 @@ class LearnedBackground(Background):
         return Aberration(grid.matrix(values), self.order, grid.spread(means, values, valid), settled.doubt_rad)
 
 
-def network_for(background: str) -> BackgroundNetwork | None:
-    """The network for `EngineOptions.background`; None where a polynomial is fitted.
+def network_for(options: EngineOptions) -> BackgroundNetwork | None:
+    """The network for `options.background`; None where a polynomial is fitted.
 
     Raises:
         EngineUnavailable: there is no such background.
     """
+    background = options.background
     if background == POLYNOMIAL:
         return None
     if background == LEARNED:
-        return BackgroundNetwork()
+        return BackgroundNetwork() if options.learned is None else BackgroundNetwork(options.learned)
     if not background.endswith(".onnx"):
         raise EngineUnavailable(
             f"expected a background among {POLYNOMIAL}, {LEARNED} or the path of a learned one (.onnx), "

@@ -56,7 +56,7 @@ class OffAxisEngine(ABC):
         except ValueError as error:
             raise EngineUnavailable(f"sideband: {error}") from error
         self._options = options
-        self._network = network_for(options.background)
+        self._network = network_for(options)
         self._lock = Lock()
         self._calibration: Frame | None = None
         self._signs = Signs()

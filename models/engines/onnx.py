@@ -35,8 +35,8 @@ class OnnxEngine:
     warning: a network shows a confident picture of anything.
 
     Args:
-        options: see `EngineOptions`; only `threads` matters here.
-        path: the ONNX file; by default the network that ships, in the precision that is best here.
+        options: see `EngineOptions`; only `threads` and `network` matter here.
+        path: the ONNX file; by default `options.network`, or the one that ships, in the precision that is best here.
 
     Raises:
         EngineUnavailable: no such file, one that was altered since it was exported, or not such a network.
@@ -44,6 +44,7 @@ class OnnxEngine:
 
     def __init__(self, options: EngineOptions, path: Path | None = None) -> None:
         providers = [p for p in _PREFERRED_PROVIDERS if p in onnxruntime.get_available_providers()]
+        path = path or options.network
         self._path = path or (SHIPPED if providers[0] != _ON_CPU else SHIPPED_INT8)
         self._session = _open(self._path, providers, options.threads)
         if providers[0] != _ON_CPU and self._session.get_providers()[0] == _ON_CPU:
@@ -58,6 +59,11 @@ class OnnxEngine:
                 self._session = _open(self._path, [_ON_CPU], options.threads)
         self.network = NetworkCard.in_metadata(self._session.get_modelmeta().custom_metadata_map)
         self._input = self._session.get_inputs()[0].name
+
+    @property
+    def path(self) -> Path:
+        """The network's file."""
+        return self._path
 
     @property
     def identity(self) -> EngineIdentity:

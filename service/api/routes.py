@@ -185,6 +185,7 @@ def _baseline(station: Station) -> schemas.Baseline | None:
         latency_ms=agreement.latency_ms,
         engine_error_rad=agreement.engine_error_rad,
         baseline_error_rad=agreement.baseline_error_rad,
+        drift=schemas.Drift.model_validate(baseline.drift) if baseline.drift else None,
         account=schemas.Account.of(baseline.account),
         last_failure=baseline.last_failure,
     )
@@ -253,7 +254,7 @@ def engine_answer(station: Station, note: str | None = None) -> schemas.EngineAn
         trusted=doubt is None if newest else None,
         doubt=doubt,
         engines=[schemas.EngineOffer.model_validate(offer) for offer in station.engines.offers(station.hub.latest)],
-        note=note,
+        note=note or station.promoted.refusal,
         tunable=station.tuning.is_possible,
         sideband=tuned.sideband,
         calibration_ns=tuned.calibration_ns,

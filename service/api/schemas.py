@@ -175,6 +175,15 @@ class Rate(_Answer):
     delivered: float
 
 
+class Drift(_Answer):
+    """Whether a promoted network differs from the classical phase by more than the gate saw when it was promoted."""
+
+    is_drifting: bool
+    expected_rad: float = Field(description="RMS difference of the gate's median frame")
+    largest_expected_rad: float = Field(description="of the gate's worst frame; the alarm is raised at 1.5 times this")
+    sentence: str | None = Field(description="what has happened and what to do; null without an alarm")
+
+
 class Baseline(_Answer):
     """How the live engine agrees with the baseline, over the last frames that both did."""
 
@@ -186,6 +195,9 @@ class Baseline(_Answer):
     latency_ms: float | None = Field(description="what the baseline took for its last frame")
     engine_error_rad: float | None = Field(description="the engine's RMS error; null unless the frames are simulated")
     baseline_error_rad: float | None = Field(description="the baseline's RMS error; null unless they are simulated")
+    drift: Drift | None = Field(
+        default=None, description="null unless the engine is a network that passed the gate, beside the classical chain"
+    )
     account: Account
     last_failure: str | None
 

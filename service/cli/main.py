@@ -19,6 +19,7 @@ from qpi_live.service.cli.engine import ask_engine
 from qpi_live.service.cli.files import files
 from qpi_live.service.cli.info import tables
 from qpi_live.service.cli.leaving import leave_on_ctrl_c
+from qpi_live.service.cli.models import models
 from qpi_live.service.cli.network_commands import add_commands
 from qpi_live.service.cli.process import process
 from qpi_live.service.cli.record import record
@@ -41,6 +42,7 @@ def _qpi() -> None:
 
 
 add_commands(app)
+app.add_typer(models, name="models")
 
 
 def main() -> None:

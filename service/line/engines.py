@@ -8,12 +8,22 @@ from pathlib import Path
 from threading import Lock
 
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import EngineOptions, PhaseEngine, TrainedEngine, TrainedFor, engine_names, open_engine
+from qpi_live.models.engine import (
+    LEARNED,
+    EngineOptions,
+    PhaseEngine,
+    TrainedEngine,
+    TrainedFor,
+    engine_names,
+    open_engine,
+)
 from qpi_live.models.errors import EngineError, EngineUnavailable
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.tuning import Tuning
 
 _Layout = tuple[tuple[int, int], int]
+_Networks = tuple[Path | None, Path | None]  # promoted, for phase and for the background
+_AUTO, _NETWORK, _FUSED = "auto", "nasprnet", "fused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,7 @@ class Engines:
         self._changing = Lock()
         self._looking = Lock()
         self._known = {self._chosen: _known_of(running)}
+        self._networks = _networks(options())
         self._doubts: dict[tuple[object, ...], str | None] = {}
 
     @property
@@ -104,15 +115,36 @@ class Engines:
         with self._changing:
             if name == self._chosen and not self._is_hung():
                 return
-            engine = self._opened(name)
-            try:
-                self._warm_up(engine)
-                self._tuning.hand_over_to(engine)
-            except BaseException:
-                engine.close()
-                raise
-            self._chosen = name
-            self._on_change()
+            self._change_to(name)
+
+    def take_over_promoted(self) -> bool:
+        """Open the present engine anew if it uses a network and another one was promoted; whether it did.
+
+        Raises:
+            EngineUnavailable: that one cannot be opened, or does not take these frames; the stream goes on as before.
+        """
+        with self._changing:
+            networks = _networks(self._options())
+            if networks == self._networks:
+                return False
+            before, self._networks = self._networks, networks  # one that is refused is not tried again and again
+            self._known.clear()
+            self._doubts.clear()
+            if not _uses(self._chosen, self._options().background, before, networks):
+                return False
+            self._change_to(self._chosen)
+            return True
+
+    def _change_to(self, name: str) -> None:
+        engine = self._opened(name)
+        try:
+            self._warm_up(engine)
+            self._tuning.hand_over_to(engine)
+        except BaseException:
+            engine.close()
+            raise
+        self._chosen = name
+        self._on_change()
 
     def offers(self, newest: LiveFrame | None) -> list[Offer]:
         """All engines, and what can be said of each for a stream with this newest frame.
@@ -169,6 +201,16 @@ class Engines:
     @staticmethod
     def _public_name(name: str) -> str:
         return name if name in engine_names() else Path(name).name
+
+
+def _networks(options: EngineOptions) -> _Networks:
+    return options.network, options.learned
+
+
+def _uses(name: str, background: str, before: _Networks, now: _Networks) -> bool:
+    """Whether the engine called `name` uses one of the networks that changed."""
+    uses_learned = name == _FUSED or (background == LEARNED and name != _NETWORK)
+    return (before[0] != now[0] and name in (_NETWORK, _FUSED, _AUTO)) or (before[1] != now[1] and uses_learned)
 
 
 def _known_of(engine: PhaseEngine) -> _Known:

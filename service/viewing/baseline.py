@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from math import isfinite
 from statistics import fmean
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
 from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.artifacts.promotions import Figures
+from qpi_live.models.engine import EngineIdentity, PhaseFrame, seen_by_both, seen_pixels
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import psnr_db, rms_rad, without_level
 from qpi_live.service.line.beside import BesideLine
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.viewing.drift import Drift, DriftAlarm
 from qpi_live.service.viewing.worker import Worker
 
 NAME = "baseline"
+_CLASSICAL = "classical"
 _WINDOW_FRAMES = 30
 _LAST_FRAME_S = 60.0
 _TOOK = "retrieval"
@@ -63,16 +65,21 @@ class Baseline(BesideLine):
         engine: the baseline's from now on; tuned by any thread.
         fraction: part of the frames to check, 0 … 1. Frames that come while one is being checked are not waited for.
         hub: where the frames come from.
+
+    Attributes:
+        figures_of: what the gate measured of an engine's network; the alarm compares with it.
     """
 
     def __init__(self, engine: EngineSwitch, fraction: float, hub: Hub) -> None:
         super().__init__(NAME, hub)
         self.engine = engine
+        self.figures_of: Callable[[EngineIdentity], Figures | None] = lambda engine: None
+        self._alarm = DriftAlarm()
         self.fraction = fraction
         self.last_failure: str | None = None
         self._credit = 0.0
         self._recent: deque[_Compared] = deque(maxlen=_WINDOW_FRAMES)
-        self._recent_source = ""
+        self._recent_of: tuple[object, ...] = ()
         self.worker = Worker("baseline engine")
         self._warm_for: tuple[tuple[int, int], int] | None = None
 
@@ -92,6 +99,11 @@ class Baseline(BesideLine):
             _mean_or_none([one.baseline_error_rad for one in recent]),
         )
 
+    @property
+    def drift(self) -> Drift | None:
+        """Whether the two differ by more than the gate saw; None where there is nothing to compare with."""
+        return self._alarm.now
+
     def is_beside(self, live: LiveFrame) -> bool:
         """Whether it is another engine than the one that made the frame's phase."""
         return live.phase.engine.name != self.engine.identity.name
@@ -104,6 +116,7 @@ class Baseline(BesideLine):
         if not self.is_beside(live):
             account.dropped("same engine")
             self._recent.clear()
+            self._alarm.see(None, 0, None)
             return 0.0
         self._credit += self.fraction
         if self._credit < 1:
@@ -133,7 +146,14 @@ class Baseline(BesideLine):
             self.last_failure = repr(error)
             account.failed("internal error")
         else:
+            self._watch_drift(live.phase.engine)
             account.delivered()
+
+    def _watch_drift(self, engine: EngineIdentity) -> None:
+        """The gate compared with the classical chain; what another baseline says is not held against its figures."""
+        figures = self.figures_of(engine) if self.engine.identity.kind == _CLASSICAL else None
+        agreement = self.agreement
+        self._alarm.see(agreement.rms_rad, agreement.frames, figures)
 
     def _retrieve(self, frame: Frame) -> PhaseFrame:
         if self._warm_for != (frame.shape, frame.bit_depth):
@@ -144,14 +164,16 @@ class Baseline(BesideLine):
         return replace(phase, stages_ms={**phase.stages_ms, _TOOK: (perf_counter() - start) * 1e3})
 
     def _compare(self, live: LiveFrame) -> _Compared:
-        if live.frame.source != self._recent_source:
+        engine = live.phase.engine
+        of = live.frame.source, engine.name, engine.version, engine.detail.get("file")
+        if of != self._recent_of:
             self._recent.clear()
-            self._recent_source = live.frame.source
+            self._recent_of = of
         reference = self.phase(live).result()
-        seen = _seen_by_both(live.phase, reference)
-        phase_rad, reference_rad = (_only(made.phase_rad, seen) for made in (live.phase, reference))
+        seen = seen_by_both(live.phase, reference)
+        phase_rad, reference_rad = (seen_pixels(made.phase_rad, seen) for made in (live.phase, reference))
         levelled = without_level(phase_rad, reference_rad)
-        true_rad = _only(live.frame.true_phase_rad(), seen) if live.frame.true_phase_rad else None
+        true_rad = seen_pixels(live.frame.true_phase_rad(), seen) if live.frame.true_phase_rad else None
         return _Compared(
             rms_rad(levelled, reference_rad),
             psnr_db(levelled, reference_rad),
@@ -159,18 +181,6 @@ class Baseline(BesideLine):
             None if true_rad is None else rms_rad(phase_rad, true_rad),
             None if true_rad is None else rms_rad(reference_rad, true_rad),
         )
-
-
-def _seen_by_both(one: PhaseFrame, other: PhaseFrame) -> NDArray[np.bool_] | None:
-    """(H, W), True on the pixels that neither masks; None where that is all of them, or none."""
-    masks = [made.mask for made in (one, other) if made.mask is not None]
-    seen: NDArray[np.bool_] = ~np.logical_or.reduce(masks) if masks else np.zeros(1, np.bool_)
-    return seen if seen.any() else None
-
-
-def _only(phase_rad: NDArray[np.float32], seen: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-    """The pixels that are `seen`, as one row; the phase as it is for None."""
-    return phase_rad if seen is None else phase_rad[seen][None]
 
 
 def _mean_or_none(values: list[float | None]) -> float | None:

@@ -40,6 +40,10 @@ class StationCollector(Collector):
             rms_rad = self._baseline.agreement.rms_rad
             if rms_rad is not None:
                 yield GaugeMetricFamily("qpi_baseline_rms_radians", "Difference from the baseline.", rms_rad)
+            drift = self._baseline.drift
+            if drift is not None:
+                what = "1 while the network differs from the classical phase by more than its gate saw."
+                yield GaugeMetricFamily("qpi_drifting", what, drift.is_drifting)
 
 
 def _fringes(quality: PhaseQuality) -> Iterator[Metric]:

@@ -128,8 +128,9 @@ function showFrame({ phase: { header } }) {
   $("frame-time").textContent = clock(header.captured_ns);
   $("frame-residues").textContent = count(header.residues);
   $("frame-disputed").textContent = count(header.disputed_pixels);
-  $("warning").textContent = header.warning ?? "";
-  $("warning").hidden = !header.warning;
+  const warning = header.warning ?? link.stats?.baseline?.drift?.sentence ?? "";
+  $("warning").textContent = warning;
+  $("warning").hidden = !warning;
   const nm = one("#unit input[value=nm]");
   nm.disabled = !header.wavelength_m;
   nm.parentElement.title = header.wavelength_m

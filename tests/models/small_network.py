@@ -40,11 +40,11 @@ def passport(bit_depth: int = 8, precision: str = "fp32") -> NetworkCard:
     )
 
 
-def small_network(bit_depth: int = 8, gain: float = 1.0) -> onnx.ModelProto:
+def small_network(bit_depth: int = 8, gain: float = 1.0, brightness: float = 1.0) -> onnx.ModelProto:
     """Three convolutions, in fp32, for frames of any size that 4 divides.
 
     `gain` multiplies what the second convolution sees and divides what it gives: fp32 does not care, fp16 runs out of
-    digits.
+    digits. `brightness` multiplies the phase.
     """
     rng = np.random.default_rng(0)
     weights = {
@@ -55,7 +55,7 @@ def small_network(bit_depth: int = 8, gain: float = 1.0) -> onnx.ModelProto:
         "b2": rng.uniform(-0.1, 0.1, 8) * gain,
         "low": np.array(0),
         "high": np.array(6),
-        "range": np.array(12),
+        "range": np.array(12 * brightness),
         "scales": np.array([1, 1, 2, 2]),
     }
     grey = TensorProto.UINT16 if bit_depth > 8 else TensorProto.UINT8

@@ -151,7 +151,7 @@ function engineRows(engine, quality, calibrationNs) {
   const calibration = calibrationNs ? `of ${clock(calibrationNs).slice(0, 8)}` : "none";
   return [
     ...(engine.detail.chosen ? [row("Chosen", engine.detail.chosen, "", engine.detail.chosen)] : []),
-    ...(engine.detail.network ? [row("Network", engine.detail.network, "", engine.detail.network)] : []),
+    ...networkRows(engine.detail),
     row("Fringes", fringesText(quality), isDoubtful(quality) ? "warn" : "", "What they are like, and their contrast"),
     row("Carrier strength", fixed(quality?.carrier_strength, 0), "", "Spectral peak over what lies around it"),
     row("Sign", signText(engine.detail), "", "Which way the phase of cells counts, and what decided it"),
@@ -166,6 +166,11 @@ function engineRows(engine, quality, calibrationNs) {
       "The sample-free frame divided out; without one, a smooth background is fitted",
     ),
   ];
+}
+
+function networkRows({ network, file, instrument }) {
+  const name = network ?? file;
+  return name ? [row("Network", name, "", instrument ? `${name}, trained for ${instrument}` : name)] : [];
 }
 
 const percent = (share) => `${fixed(100 * share, share < 0.1 ? 1 : 0)} %`;
@@ -185,11 +190,23 @@ function baselineRows(baseline, engine) {
   if (!baseline || baseline.engine === engine.name) return [];
   const part = `${fixed(100 * baseline.fraction, 0)} % of frames also run through ${baseline.engine}; ${baseline.frames} compared.`;
   return [
-    row(`Differs from ${baseline.engine}`, `${fixed(baseline.rms_rad, 3)} rad`, "", `Root mean square. ${part}`),
+    row(
+      `Differs from ${baseline.engine}`,
+      `${fixed(baseline.rms_rad, 3)} rad`,
+      baseline.drift?.is_drifting ? "warn" : "",
+      `Root mean square. ${part}`,
+    ),
+    ...driftRows(baseline.drift),
     row("Agreement", `${fixed(baseline.psnr_db, 1)} dB`, "", `PSNR between the two on the scale 0 … 12 rad. ${part}`),
     row(`${baseline.engine} takes`, `${milliseconds(baseline.latency_ms)} ms`, "", "For its newest frame"),
     ...truthRows(baseline, engine),
   ];
+}
+
+function driftRows(drift) {
+  if (!drift) return [];
+  const expected = `${fixed(drift.expected_rad, 3)} rad`;
+  return [row("When promoted", expected, "", `At most ${fixed(drift.largest_expected_rad, 3)} rad. ${drift.sentence ?? ""}`)];
 }
 
 function truthRows({ engine: other, engine_error_rad: engineRad, baseline_error_rad: otherRad }, engine) {
