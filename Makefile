@@ -77,7 +77,7 @@ test: $(BIN)/.test
 
 # napari and others with their real packages, in an environment of its own.
 test-integrations: $(WITH_OTHERS)/.stamp
-	$(SCREEN) $(WITH_OTHERS)/bin/pytest tests/service/napari
+	$(SCREEN) $(WITH_OTHERS)/bin/pytest tests/service/napari tests/docs/test_programs.py tests/examples
 
 $(WITH_OTHERS)/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(WITH_OTHERS)

@@ -72,6 +72,21 @@ def test_curl_fetches_pictures_and_sends_a_hologram(url: str, tmp_path: Path) ->
     assert (tmp_path / "phase.tif").stat().st_size > 256 * 256
 
 
+def test_notebook_runs_from_the_first_cell_to_the_last(url: str) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="needs Jupyter: pip install 'qpi-live[integrations]'")
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'qpi-live[integrations]'")
+    import nbformat
+
+    notebook = nbformat.read(EXAMPLES / "live_phase.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs"), "the notebook is kept without outputs"
+        cell.source = cell.source.replace("http://127.0.0.1:8000", url)
+    done = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    pictures = [out for cell in done.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
+    assert len(pictures) == 2
+
+
 def test_every_example_is_listed_and_run_here() -> None:
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     tests = Path(__file__).read_text(encoding="utf-8")
