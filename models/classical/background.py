@@ -95,6 +95,14 @@ class BackgroundFit(Background):
                 best, values, least = order, fitted.values, likely_error_rad
         return best, values
 
+    def by_slopes(self, means_rad: Samples, lit: Lit | None = None) -> Aberration:
+        """As `fit`, by the slopes alone: rougher, without a level, and whatever whole turns lie between its parts."""
+        highest = self.order
+        while highest > 1 and count_terms(highest) * _BLOCKS_A_TERM > (means_rad.size if lit is None else lit.sum()):
+            highest -= 1
+        values = fit_steps(self._steps, means_rad, lit, highest)[highest]
+        return Aberration(as_matrix(values, self.order), highest, 0.0)
+
     def values(self, aberration: Aberration) -> Samples:
         """The aberration's means over the blocks, as near as their centres tell, of the shape that `fit` takes."""
         values: Samples = np.polynomial.polynomial.polygrid2d(*self._at, aberration.coefficients).astype(np.float32)

@@ -51,10 +51,15 @@ def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
             f"The phase may show steps of 2π: its {residues} residues need branch cuts across {bright} links between "
             "bright pixels. Look for vibration, dust or a sample with steep edges."
         )
-    if max(residues / _MOST_RESIDUES, disputed / _MOST_DISPUTED) > height * width:
+    if residues > _MOST_RESIDUES * height * width:
         return (
             f"The wrapped phase has {residues} residues, whose branch cuts enclose {disputed} pixels: across them the "
             "multiple of 2π is only the likeliest one."
+        )
+    if disputed > _MOST_DISPUTED * height * width:
+        return (
+            f"Branch cuts or the mask part {disputed} pixels from the rest of the frame: their multiple of 2π is only "
+            "the likeliest one."
         )
     doubt_rad = inverted.aberration.doubt_rad
     if doubt_rad is not None and doubt_rad > _MOST_DOUBT_RAD:

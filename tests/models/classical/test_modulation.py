@@ -65,6 +65,26 @@ def test_small_round_field_is_right_inside_and_masked_outside(radius: int) -> No
     assert made.quality.warning is None
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("parting", ["wire", "two discs", "cross"])
+def test_parts_that_a_mask_separates_lie_on_one_level_and_decide_no_wrong_sign(parting: str, sign: int) -> None:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    lit = {
+        "wire": np.abs(x - 0.6 * y - 80) > 14,
+        "two discs": ((y - 128) ** 2 + (x - 80) ** 2 < 72**2) | ((y - 128) ** 2 + (x - 240) ** 2 < 66**2),
+        "cross": (np.abs(x - 190) > 12) & (np.abs(y - 100) > 12),
+    }[parting]
+    cells = [(60, 60), (150, 90), (140, 260), (160, 225)]
+    true = sum(3 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 2 / 9.0**2) for cy, cx in cells)
+    made = retrieved(partly_lit(sign * true + 2 * tilted(), lit.astype(np.float64)))
+    assert made.mask is not None
+    assert made.quality.disputed_pixels > 0.01 * lit.size
+    assert "part" in str(made.quality.warning)
+    seen = ~made.mask
+    assert seen.mean() > 0.3
+    assert np.sqrt(np.mean((made.phase_rad - true)[seen] ** 2)) < 0.15
+
+
 @pytest.mark.parametrize("rows", [slice(0, 30), slice(-30, None), slice(100, 130)])
 def test_black_strip_is_masked_and_changes_neither_sign_nor_ground(rows: slice) -> None:
     true, lit = bump(SHAPE, 4), np.ones(SHAPE)
