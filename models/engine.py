@@ -65,8 +65,8 @@ class PhaseQuality:
 
     Attributes:
         residues: points around which the wrapped phase does not sum to zero; None if the engine has no such idea.
-        disputed_pixels: pixels in regions that branch cuts enclose or a mask separates, whose multiple of 2π is only the
-            likeliest one.
+        disputed_pixels: pixels in regions that branch cuts enclose or a mask separates, whose multiple of 2π is only
+            the likeliest one.
         bright_cut_links: links between bright pixels that branch cuts block, where the phase may show steps of 2π; None
             if the engine has no such idea.
         carrier_strength: this frame's spectral peak at the carrier over its surroundings; None if not measured.

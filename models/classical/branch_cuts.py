@@ -123,12 +123,15 @@ def place_cuts(
     typical = _typical(amplitude, mask)
     left_out = np.zeros(shape, np.bool_) if mask is None else mask
     are_cheapest = True
+    border = None
+    if mask is not None:
+        residues, border = residues_outside(residues, mask)
     if len(residues):
         price = np.empty((2, shape[0] + 1, shape[1] + 1), np.uint8)
         price[:, -1] = 0
         bands.run(_price_links, wrapped_rad, amplitude, np.float32(1 / typical), left_out, price)
-        if mask is not None:
-            residues = residues_outside(residues, mask, price)
+        if border is not None:
+            _open_border(border, price)
         right, down, are_cheapest = balance(residues, price)
     bright = bands.run(_block_links, right, down, amplitude, np.float32(typical) * _BRIGHT, left_out)
     return BranchCuts(right.view(np.uint8), down.view(np.uint8), sum(bright), are_cheapest)
@@ -141,6 +144,14 @@ def _typical(amplitude: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> 
     if mask is not None and not mask[::every, ::every].all():
         sample = sample[~mask[::every, ::every]]
     return max(float(np.median(sample)), float(np.finfo(np.float32).tiny))
+
+
+@numba.njit(nogil=True, cache=True)
+def _open_border(border: NDArray[np.int32], price: NDArray[np.uint8]) -> None:
+    """Take the price off the runs of corners that are border."""
+    for run in range(len(border)):
+        y, start, end = border[run]
+        price[:, y + 1, start + 1 : end + 1] = 0
 
 
 @numba.njit(inline="always", cache=True)

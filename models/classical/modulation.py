@@ -66,7 +66,7 @@ def mask_of_blocks(dark: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[n
         np.minimum(np.arange(length) // edge, blocks - 1)
         for length, edge, blocks in zip(shape, modulation_block_px(shape), dark.shape, strict=True)
     )
-    return np.ascontiguousarray(dark[np.ix_(y, x)])
+    return dark[:, x][y]
 
 
 def _without_small(parts: NDArray[np.bool_], smallest_share: float) -> NDArray[np.bool_]:
@@ -79,21 +79,20 @@ def _without_small(parts: NDArray[np.bool_], smallest_share: float) -> NDArray[n
 
 @numba.njit(nogil=True, cache=True)
 def residues_outside(
-    residues: NDArray[np.int32], mask: NDArray[np.bool_], price: NDArray[np.uint8]
-) -> NDArray[np.int32]:
+    residues: NDArray[np.int32], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """What has to be balanced outside of the mask: noise has a residue on every third corner, and within the mask it is
     all the same how they are paired.
 
     Of each masked island of corners only the sum of its charges is left, on one of them; islands at the border become
-    border (no price in `price`).
+    border.
 
     Args:
         residues: (n, 3) int32 (y, x, charge), in raster order.
         mask: (H, W) bool, True on pixels to leave out.
-        price: (2, H + 1, W + 1) uint8 as in `cut_pairing.balance`.
 
     Returns:
-        (m, 3) int32, likewise.
+        (m, 3) int32, likewise; and (k, 3) int32 rows (y, x, end), runs of corners that are border too.
     """
     first_of_row, start, end, island = _masked_runs(mask)
     rows, columns = mask.shape[0] - 1, mask.shape[1] - 1
@@ -101,10 +100,12 @@ def residues_outside(
     for y in range(rows):
         for run in range(first_of_row[y], first_of_row[y + 1]):
             at_border[island[run]] |= y == 0 or y == rows - 1 or start[run] == 0 or end[run] == columns
+    border, runs = np.empty((len(start), 3), np.int32), 0
     for y in range(rows):
         for run in range(first_of_row[y], first_of_row[y + 1]):
             if at_border[island[run]]:
-                price[:, y + 1, start[run] + 1 : end[run] + 1] = 0
+                border[runs, 0], border[runs, 1], border[runs, 2] = y, start[run], end[run]
+                runs += 1
     left, count = np.empty_like(residues), 0
     of_island = np.full(len(start), -1, np.int32)
     row, run = -1, 0
@@ -125,7 +126,7 @@ def residues_outside(
             left[count, 0], left[count, 1], left[count, 2] = y, x, 0
             count += 1
         left[place, 2] += residues[k, 2]
-    return left[:count][left[:count, 2] != 0]  # type: ignore[no-any-return]
+    return left[:count][left[:count, 2] != 0], border[:runs]
 
 
 @numba.njit(nogil=True, cache=True)
