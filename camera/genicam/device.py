@@ -99,7 +99,7 @@ class GentlDevice:
 
     def set(self, name: str, value: FeatureValue) -> Feature:
         """See `GentlNodes.set`; what decides the frames' layout is refused while they stream, locked or not."""
-        if self.is_streaming and name in _LAYOUT:
+        if self.is_streaming and name.rpartition("::")[2] in _LAYOUT:  # names may begin with their name space, Std::
             raise FeatureRefused(f"{name} cannot be set while the camera streams; stop the camera first")
         feature = self.nodes.set(name, value)
         if feature.stored:
@@ -238,7 +238,7 @@ class GentlDevice:
             == gentl.DEVICE_ACCESS_STATUS_LIST.DEVICE_ACCESS_STATUS_NOACCESS
         ):
             return True
-        return not self.nodes.answers("Width")
+        return not self.nodes.answers()
 
     def close(self) -> None:
         """Let go of the camera."""

@@ -20,6 +20,7 @@ _KINDS = (
 )
 _READABLE = (genapi.EAccessMode.RO, genapi.EAccessMode.RW)
 _WRITABLE = (genapi.EAccessMode.WO, genapi.EAccessMode.RW)
+_ALWAYS_THERE = "Width"
 _UNLIMITED = 1e18  # cameras state the largest number there is where there is no range
 
 
@@ -94,15 +95,16 @@ class GentlNodes:
             return _describe(node)
         except (genapi.OutOfRangeException, genapi.InvalidArgumentException) as error:
             raise FeatureRefused(f"expected {_taken(feature)}, got {value!r}") from error
-        except genapi.AccessException as error:
-            raise FeatureRefused(f"{name} cannot be set now: {error}") from error
         except GENTL_ERRORS as error:
+            # Some cameras refuse what their own description allows, a locked register say: then they still answer.
+            if isinstance(error, genapi.AccessException) or self.answers():
+                raise FeatureRefused(f"{name} cannot be set now: {error}") from error
             raise _lost(error) from error
 
-    def answers(self, name: str) -> bool:
-        """Whether the camera itself, not a cache, still says what this feature is."""
+    def answers(self) -> bool:
+        """Whether the camera itself, not a cache, still says how wide its frames are."""
         try:
-            node = self._node(name)
+            node = self._node(_ALWAYS_THERE)
             node.node.invalidate_node()
             node.to_string()
         except (FeatureMissing, *GENTL_ERRORS):

@@ -145,11 +145,26 @@ def test_set_feature_to_what_it_does_not_take_says_what_it_takes(
         assert camera.feature(name) == before
 
 
-def test_set_feature_that_decides_the_layout_is_refused_while_streaming(open_virtual: OpenVirtual) -> None:
+@pytest.mark.parametrize("name", ["Width", "Std::Width"])
+def test_set_feature_that_decides_the_layout_is_refused_while_streaming(open_virtual: OpenVirtual, name: str) -> None:
     camera = open_virtual()
     camera.start()
-    with pytest.raises(FeatureRefused, match="stop the camera first"):
-        camera.set_feature("Width", 32)
+    camera.set_feature("TLParamsLocked", 0)  # so that nothing but the device itself holds it
+    with pytest.raises(FeatureRefused, match=f"{name} cannot be set while the camera streams; stop the camera first"):
+        camera.set_feature(name, 32)
+    read(camera)
+
+
+@pytest.mark.parametrize(("name", "value"), [("OffsetX", 8), ("BinningHorizontal", 2)])
+def test_set_feature_that_only_the_camera_itself_refuses_is_refused_and_not_lost(
+    open_virtual: OpenVirtual, name: str, value: int
+) -> None:
+    camera = open_virtual()
+    camera.set_feature("Width", 32)
+    camera.start()
+    camera.set_feature("TLParamsLocked", 0)  # its description takes it for unlocked then
+    with pytest.raises(FeatureRefused, match=f"{name} cannot be set now: .*locked while the camera acquires"):
+        camera.set_feature(name, value)
     read(camera)
 
 
