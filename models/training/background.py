@@ -15,6 +15,7 @@ from qpi_live.models.classical.block_map import EDGE, RIDGE, SETTLING_RAD, SETTL
 from qpi_live.models.training.background_maps import GRID, BackgroundSample, draw
 from qpi_live.models.training.checkpoint import Checkpoint, NetSpec, RunRecord, start_from
 from qpi_live.models.training.cultures import CultureSet
+from qpi_live.models.training.loss import finite
 from qpi_live.models.training.plan import learning_rate
 from qpi_live.models.training.run_folder import RunFolder, epoch_bar
 from torch import Tensor, nn
@@ -234,7 +235,7 @@ class _Loop:
         self.optimizer.step()
         self.state.samples += self.plan.batch
         self._average()
-        return float(loss.item())
+        return finite(loss.item(), self.state.epoch + 1)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from qpi_live.models.training.checkpoint import Checkpoint, NetSpec, RunRecord, TrainedOn, start_from
+from qpi_live.models.training.loss import finite
 from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
 from qpi_live.models.training.plan import TrainingPlan, learning_rate
 from qpi_live.models.training.processes import Processes, World, pick_device
@@ -157,7 +158,7 @@ class _Loop:
             nn.utils.clip_grad_norm_(self.net.parameters(), _LONGEST_GRADIENT)
             self.optimizer.step()
             self.run_.after_step(self.net)
-            total += loss.item()
+            total += finite(loss.item(), self.state.epoch + 1)
             steps += 1
             self.state.samples += len(phase) * self.world.size
             advance()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -34,6 +36,20 @@ def root_mixed_gradient_error(phase: Tensor, true_phase: Tensor) -> Tensor:
     """
     errors = torch.stack([mixed_gradient_error(*pair) for pair in zip(phase, true_phase, strict=True)])
     return torch.sqrt(errors + _SMALLEST**2).mean()  # an empty crop may be met exactly, where a bare root has no slope
+
+
+def finite(loss: float, epoch: int) -> float:
+    """The loss of a step, if it is one: weights that have left the numbers never come back to them.
+
+    Raises:
+        ValueError: it is NaN or infinite.
+    """
+    if not isfinite(loss):
+        raise ValueError(
+            f"expected a finite loss, got {loss} in epoch {epoch}: the training has diverged; start again with a lower "
+            "--learning-rate in another folder, from what was saved before if you like (--start)"
+        )
+    return loss
 
 
 def binary_loss(weights: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from qpi_live.models.training.checkpoint import Checkpoint, CheckpointError, NetSpec
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
@@ -43,7 +44,7 @@ class RunFolder:
             state.save(self._folder / BEST)
 
     def log(self, row: Mapping[str, object]) -> None:
-        """Add a row to the log; the first one's names head the columns."""
+        """Add a row to the log, whose first one's names head the columns; print it, too, where no terminal is."""
         path = self._folder / LOG
         is_new = not path.exists()
         with path.open("a", newline="") as file:
@@ -51,6 +52,8 @@ class RunFolder:
             if is_new:
                 writer.writeheader()
             writer.writerow(row)
+        if not Console().is_terminal:  # and so nobody sees the bar
+            print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
 
 
 class epoch_bar(AbstractContextManager[Callable[[], None]]):  # noqa: N801 - reads as a function

@@ -74,6 +74,9 @@ def export(
         compared = _probes(PairSet(data, "validation"), probes)
         if recording:
             compared += [Probe(frame.pixels) for frame in read_frames(recording, 2, compared[0].pixels.shape[0])[0]]
+        typer.echo(
+            f"Exporting {checkpoint} and comparing it with torch on {len(compared)} frames: minutes, not seconds"
+        )
         try:
             agreement = run_export(trained, out, compared, precision=precision, shape=(size, size) if size else None)
         except ExportError as error:
