@@ -56,6 +56,9 @@ validate() { # the stack with each profile and each kind of camera
   [ "$started" = cpu ] || fail "expected \`docker compose up\` to start cpu alone, got $started"
   started=$(stack --profile gpu config --services)
   [ "$started" = gpu ] || fail "expected \`docker compose --profile gpu up\` to start gpu alone, got $started"
+  started=$(stack --profile cpu --profile monitoring config --services | sort | xargs)
+  [ "$started" = "cpu grafana prometheus" ] || fail "expected monitoring to start cpu, grafana and prometheus, got $started"
+  stack --profile monitoring config --quiet
   stack --profile '*' config --quiet
   for camera in gige usb3; do stack -f "docker/$camera.yaml" --profile '*' config --quiet; done
 }
