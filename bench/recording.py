@@ -37,10 +37,10 @@ import tifffile
 import typer
 from qpi_live.bench.report import console, finish
 from qpi_live.bench.stream.service import fringes_file
+from qpi_live.camera.files.repair import check, repair
 from qpi_live.camera.files.writers.frame_list import read_entries
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, list_name, part_name
-from qpi_live.camera.files.writers.repair import check, repair
 from qpi_live.camera.frame import Frame
 from qpi_live.service.client import PhaseClient
 

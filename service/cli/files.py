@@ -60,7 +60,7 @@ def files(
 
 def _check(folder: Path, closes: bool) -> None:
     """Say how many frames of a recording are whole, and close it if asked; exit code 1 where some are not."""
-    from qpi_live.camera.files.writers.repair import check, repair
+    from qpi_live.camera.files.repair import check, repair
 
     layers = repair(folder) if closes else check(folder)
     for one in layers:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qpi_live.camera.files.repair import check
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
-from qpi_live.camera.files.writers.repair import check
 
 from tests.camera.files.recorded.recordings import frame_of, manifest_of
 from tests.fakes import fringes

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from qpi_live.camera.files.repair import check
 from qpi_live.camera.files.writers.manifest import Manifest
-from qpi_live.camera.files.writers.repair import check
 
 from tests.fakes import FakeCamera, FakeEngine, fringes
 from tests.service.conftest import Bench

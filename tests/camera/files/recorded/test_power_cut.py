@@ -12,8 +12,8 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 import tifffile
+from qpi_live.camera.files.repair import repair
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
-from qpi_live.camera.files.writers.repair import repair
 
 from tests.camera.files.recorded.recordings import frame_of, manifest_of
 from tests.fakes import fringes

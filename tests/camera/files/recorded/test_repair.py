@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 from qpi_live.camera.files.recording import open_recording
+from qpi_live.camera.files.repair import check, repair
 from qpi_live.camera.files.writers.frame_list import read_entries
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, parts_of
-from qpi_live.camera.files.writers.repair import check, repair
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
