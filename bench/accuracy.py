@@ -26,6 +26,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from qpi_live.bench.frames import Example, condition_named, instrument_examples, recorded_windows
+from qpi_live.bench.options import JsonFile
 from qpi_live.bench.pictures import save_side_by_side
 from qpi_live.bench.report import console, finish, peers_or_none
 from qpi_live.camera.frame import Frame
@@ -77,7 +78,7 @@ def main(
     windows: Annotated[int, typer.Option(min=0, help="Windows of the bundled hologram along each axis.")] = 3,
     peers: Annotated[bool, typer.Option(help="Also let scikit-image unwrap the same wrapped phase.")] = True,
     pictures: Annotated[Path | None, typer.Option(help="Folder for pictures of what each method made.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Judge engines on simulated interferograms whose true phase is known, and on a real hologram."""
     names, backgrounds = engine or ["goldstein"], background or [POLYNOMIAL, LEARNED]

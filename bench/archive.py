@@ -19,6 +19,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from qpi_live.bench.options import JsonFile, ScratchFolder
 from qpi_live.bench.report import console, finish
 from qpi_live.bench.stream.service import fringes_file
 from qpi_live.camera.frame import Frame
@@ -37,8 +38,8 @@ def main(
     frames: Annotated[int, typer.Option(min=8, help="How many.")] = 96,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     engine: Annotated[str, typer.Option(help="Engine, or the file of a network.")] = "goldstein",
-    folder: Annotated[Path | None, typer.Option(help="Folder on the disk to measure; a temporary one.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    folder: ScratchFolder = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure archives."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

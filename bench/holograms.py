@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from qpi_live.bench.options import JsonFile
 from qpi_live.bench.pictures import save_unwrapped
 from qpi_live.bench.report import console, finish, peers_or_none
 from qpi_live.camera.errors import CameraError
@@ -64,7 +65,7 @@ def main(
     residues: Annotated[str, typer.Option(help="Numbers of residues whose cost to measure.")] = "0,500,6000,15000",
     peers: Annotated[bool, typer.Option(help="Also let scikit-image and kamui unwrap.")] = True,
     pictures: Annotated[Path | None, typer.Option(help="Folder for pictures, side by side.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Unwrap real holograms with the classical chain and its peers."""
     folders = [folder for folder in (holograms, cases) if folder is not None]

@@ -22,6 +22,7 @@ import typer
 from qpi_live.bench.floors.engines import Floors
 from qpi_live.bench.frames import Example, condition_named, optics_of, simulated_examples
 from qpi_live.bench.line import LineFailed, overlapped_uploads, saturated_fps, serialized
+from qpi_live.bench.options import JsonFile
 from qpi_live.bench.report import console, finish, latency_table, peers_or_none, summarise
 from qpi_live.bench.torch_rows import torch_times_ms
 from qpi_live.camera.device import DeviceError
@@ -64,7 +65,7 @@ def main(
         str, typer.Option(help="Background of the classical chain: polynomial, learned or a learned one's file.")
     ] = POLYNOMIAL,
     peers: Annotated[bool, typer.Option(help="Also time scikit-image and qpretrieve.")] = True,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Time engines on simulated interferograms of moving cells."""
     shape = (size, size)

@@ -35,6 +35,7 @@ from typing import Annotated, Any
 import numpy as np
 import tifffile
 import typer
+from qpi_live.bench.options import JsonFile, ScratchFolder
 from qpi_live.bench.report import console, finish
 from qpi_live.bench.stream.service import fringes_file
 from qpi_live.camera.files.repair import check, repair
@@ -56,8 +57,8 @@ def main(
     seconds: Annotated[float, typer.Option(min=1, help="How long to record.")] = 10,
     engine: Annotated[str, typer.Option(help="Engine that makes the phase meanwhile.")] = "goldstein",
     kills: Annotated[int, typer.Option(min=0, help="Kill the service so many times instead.")] = 0,
-    folder: Annotated[Path | None, typer.Option(help="Folder on the disk to measure; a temporary one.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    folder: ScratchFolder = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure recording."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

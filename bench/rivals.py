@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from qpi_live.bench.options import JsonFile
 from qpi_live.bench.report import console, finish
 from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, ssim
 from qpi_live.models.nets.connections import load_connections, random_connections
@@ -56,7 +57,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the first weights and of every crop.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, else all.")] = None,
     bf16: Annotated[bool, typer.Option("--bf16/--fp32", help="Precision of the training's forward passes.")] = True,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Train networks alike for a short time and compare them."""
     searched = {path.stem: load_connections(path) for path in connections or [SHIPPED_CONNECTIONS]}

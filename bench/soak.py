@@ -11,11 +11,11 @@ account was not exact or something grew.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from qpi_live.bench.genicam.virtual_camera import built_producer
+from qpi_live.bench.options import JsonFile
 from qpi_live.bench.report import console, finish
 from qpi_live.bench.stream.service import running
 from qpi_live.bench.stream.soak import holds, soak, table_of
@@ -26,7 +26,7 @@ def main(
     engine: Annotated[str, typer.Option(help="Engine to begin with.")] = "goldstein",
     size: Annotated[int, typer.Option(min=128, help="Edge of the frames, in pixels.")] = 256,
     fps: Annotated[float, typer.Option(min=1, help="The camera's frames per second.")] = 20,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Let everything happen at once for some minutes, and look whether anything grows."""
     with built_producer() as producer, running(f"gentl:{producer}", engine, size, fps) as (process, url):

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import product
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from qpi_live.bench.options import JsonFile
 from qpi_live.bench.report import console, finish
 from qpi_live.bench.stream import ages, crowd, stuck
 from qpi_live.bench.stream.ages import Row
@@ -57,7 +57,7 @@ def main(
     only: Annotated[list[Part] | None, typer.Option(help="Measure this part alone; may be given again.")] = None,
     seconds: Annotated[float, typer.Option(min=1, help="Time for each crowd, and beside the stuck client.")] = 10,
     url: Annotated[str, typer.Option(help="Measure this service, of any version, in place of one of our own.")] = "",
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure the stream."""
 

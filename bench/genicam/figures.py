@@ -19,6 +19,7 @@ from qpi_live.bench.genicam.virtual_camera import (
     lost_before_the_queue,
     open_virtual,
 )
+from qpi_live.bench.options import JsonFile
 from qpi_live.bench.report import console, finish, summarise
 from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME
 
@@ -36,7 +37,7 @@ def main(
     soak_s: Annotated[float, typer.Option("--soak", min=0, help="Seconds of soak with faults at 100 fps.")] = 0.0,
     restarts: Annotated[int, typer.Option(min=0, help="How often to stop and restart the camera.")] = 0,
     only: Annotated[str, typer.Option(help="One of: stream, unpack, loop; else all.")] = "",
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure a GenICam camera's way into the queue."""
     result: dict[str, Any] = {"shape": SHAPE}
