@@ -112,6 +112,7 @@ class PhaseFrame:
             misses pixels, whoever made the phase; None where nowhere.
         network_rad: (H, W) float32 in rad, the newest picture that a network beside the measured phase has made of this
             stream, a few frames old where it does not see every frame; None where there is none.
+        averaged_frames: how many frames went into it, where it is made of several; None: of one.
 
     Raises:
         ValueError: the phase is not float32, or not of the frame's shape.
@@ -127,6 +128,7 @@ class PhaseFrame:
     amplitude: NDArray[np.float32] | None = None
     mask: NDArray[np.bool_] | None = None
     network_rad: NDArray[np.float32] | None = None
+    averaged_frames: int | None = None
 
     def __post_init__(self) -> None:
         if self.phase_rad.dtype != np.float32 or self.phase_rad.shape != self.frame.shape:

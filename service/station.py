@@ -37,6 +37,7 @@ from qpi_live.service.recording.recordings import Recordings
 from qpi_live.service.sent.on_demand import OnDemand
 from qpi_live.service.settings import Settings
 from qpi_live.service.viewing.audience import Audience
+from qpi_live.service.viewing.averager import Averager
 from qpi_live.service.viewing.baseline import Baseline
 from qpi_live.service.viewing.encoders import Encoders
 from qpi_live.service.viewing.metrics import StationCollector
@@ -86,7 +87,8 @@ class Station:
         self.rates = Rates(account, self.latencies)
         beside = EngineSwitch(baseline) if baseline else None
         self.baseline = Baseline(beside, settings.baseline_fraction, self.hub) if beside else None
-        self.others = OtherPhases(self.baseline)
+        self.averager = Averager(self.hub)
+        self.others = OtherPhases(self.baseline, self.averager)
         self.measurer = Measurer(self.hub, remembered)
         self.pipeline.leave_out = self.measurer.leave_out
         self.encoders = Encoders(self.others, self.latencies)
@@ -206,6 +208,7 @@ class Station:
         if self.baseline:
             self.baseline.stop(_STOP_S)
         self.measurer.stop(_STOP_S)
+        self.averager.close()
         self.on_demand.close()
         self.camera_requests.close()
         self.measuring_requests.close()

@@ -25,6 +25,9 @@ class Layer(Word):
     GRADIENT = "gradient", "steepness of the phase, rad per pixel"
     DIC = "dic", "what differential interference contrast would show, 0 … 1"
     DARKFIELD = "darkfield", "what a dark field would show, over the mean intensity"
+    MEAN = "mean", "of the newest frames, rad"
+    CHANGE = "change", "of the mean since the reference, rad"
+    FLUCTUATION = "fluctuation", "standard deviation over the newest frames, rad"
 
     @property
     def unit(self) -> str:

@@ -99,6 +99,9 @@ class FrameHeader(BaseModel):
     background_doubt_rad: float | None = Field(
         default=None, description="by how much the background is likely to be off, RMS; null where no engine can tell"
     )
+    averaged_frames: int | None = Field(
+        default=None, description="how many frames went into it: layers mean, change, fluctuation; null: one"
+    )
     warning: str | None = Field(default=None, description="why this phase should not be trusted")
 
 

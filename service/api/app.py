@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from qpi_live.models.errors import EngineBusy, EngineError
+from qpi_live.service.api.averaging_routes import router as averaging_router
 from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.camera_window import router as window_router
@@ -107,6 +108,7 @@ def build_app(lines: Station | Stations) -> FastAPI:
     app.include_router(camera_router, prefix=API)
     app.include_router(measure_router, prefix=API)
     app.include_router(region_router, prefix=API)
+    app.include_router(averaging_router, prefix=API)
     app.include_router(focus_router, prefix=API)
     app.include_router(recording_router, prefix=API)
     app.include_router(window_router, prefix=API)

@@ -120,7 +120,8 @@ def latest(
     view = View(layer, "uint8" if image_format == "png" else "float32", downscale, masked=masked, focus_um=focus_um)
     try:
         return newest.once(
-            ("file", view, image_format), lambda: frame_answer(newest, view, image_format, station.others)
+            ("file", view, image_format, station.others.version(layer)),
+            lambda: frame_answer(newest, view, image_format, station.others),
         )
     except LayerMissing as missing:
         raise HTTPException(409, str(missing)) from missing
@@ -152,7 +153,7 @@ def stats(station: AtStation) -> schemas.Stats:
         baseline=_baseline(station),
         last_failure=pipeline.failed_frames.last,
         quality=schemas.Quality.of(newest.phase.quality) if newest else None,
-        layers=list(layers_of(newest, station.baseline)) if newest else [],
+        layers=list(layers_of(newest, station.baseline, station.averager)) if newest else [],
     )
 
 

@@ -1,4 +1,4 @@
-"""Cells and regions, asked for from a program."""
+"""Cells, regions, focus and averages, asked for from a program."""
 
 from __future__ import annotations
 
@@ -58,3 +58,30 @@ class Measuring:
     def history_csv(self) -> str:
         """The regions' figures over time as CSV."""
         return self._rest.ask("GET", "/regions/table.csv").text
+
+    def focus(
+        self, metric: str | None = None, range_um: float = 30.0, region: str | None = None, sample: str = "phase"
+    ) -> dict[str, Any]:
+        """Where the newest frame is sharpest: `distance_um`, and what was tried.
+
+        Args:
+            metric: how sharpness is measured: `edge_sparsity`, `variance`, `gradient` or `spectrum`; None: as usual.
+            range_um: what to search, in µm around the focus.
+            region: name of a drawn region to focus on; None: the whole picture.
+            sample: whether it shows in `phase` or in `amplitude`.
+        """
+        given = {"metric": metric, "region": region, "range_um": range_um, "sample": sample}
+        params = {name: value for name, value in given.items() if value is not None}
+        return dict(self._rest.ask("GET", "/focus", params=params).json())
+
+    def average(self, frames: int) -> dict[str, Any]:
+        """Average over so many frames from the next one on, for the layers `mean` and `fluctuation`; 1: do not."""
+        return dict(self._rest.ask("PUT", "/averaging", json={"frames": frames}).json())
+
+    def take_reference(self) -> dict[str, Any]:
+        """Let the mean, the newest frame where nothing is averaged, be what the layer `change` is counted from."""
+        return dict(self._rest.ask("PUT", "/averaging/reference").json())
+
+    def drop_reference(self) -> dict[str, Any]:
+        """Compare with nothing."""
+        return dict(self._rest.ask("DELETE", "/averaging/reference").json())

@@ -31,11 +31,12 @@ class Encoders:
         Raises:
             NotShown: the frame cannot be shown so.
         """
+        version = self._others.version(view.layer)
         making = self._others.of(live, view.layer, view.focus_um)
         await until_done(making)
         phase = outcome(making)
         encoding = live.share(
-            ("message", view), lambda: self._threads.submit(message, live, phase, view, self._latencies)
+            ("message", view, version), lambda: self._threads.submit(message, live, phase, view, self._latencies)
         )
         return await result_of(encoding)
 

@@ -13,6 +13,7 @@ from qpi_live.models.engine import PhaseFrame, wrap
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Layer, View
+from qpi_live.service.viewing.averager import Averager
 from qpi_live.service.viewing.baseline import Baseline
 from qpi_live.service.wire import EngineField, FrameHeader, pack
 
@@ -48,7 +49,7 @@ class BlocksTooLarge(NotShown):
     reason = "downscale too large"
 
 
-def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
+def layers_of(live: LiveFrame, baseline: Baseline | None, averager: Averager) -> list[Layer]:
     """What the frame can be shown as."""
     layers: list[Layer] = [Layer.PHASE, Layer.INTERFEROGRAM]
     if _is_measured(live.phase):
@@ -61,7 +62,7 @@ def layers_of(live: LiveFrame, baseline: Baseline | None) -> list[Layer]:
         layers.append(Layer.BASELINE)
     if live.frame.true_phase_rad is not None:
         layers.append(Layer.TRUE)
-    return [*layers, Layer.GRADIENT, Layer.DIC, Layer.DARKFIELD]
+    return [*layers, Layer.GRADIENT, Layer.DIC, Layer.DARKFIELD, *averager.layers(live)]
 
 
 def render(phase: PhaseFrame, view: View) -> Picture:
@@ -118,6 +119,7 @@ def describe(live: LiveFrame, phase: PhaseFrame, view: View, picture: Picture, e
         fringes=quality.fringes,
         masked_share=quality.masked_share,
         background_doubt_rad=quality.background_doubt_rad,
+        averaged_frames=phase.averaged_frames,
         warning=quality.warning and quality.warning[:_LONGEST_TEXT],
     )
 

@@ -1,4 +1,4 @@
-"""Phases of a frame that the line does not make: the baseline's and the true one, each on a worker of its own."""
+"""Phases of a frame that the line does not make: the baseline's, the true one, the mean, each on its own worker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from qpi_live.models.engine import EngineIdentity, PhaseFrame
 from qpi_live.models.errors import EngineError
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Layer, View
+from qpi_live.service.viewing.averager import AVERAGED, Averager
 from qpi_live.service.viewing.baseline import Baseline
 from qpi_live.service.viewing.derived import REFOCUSED, SYNTHETIC, derive
 from qpi_live.service.viewing.layers import LayerMissing
@@ -22,10 +23,12 @@ class OtherPhases:
 
     Args:
         baseline: the engine that checks a part of the frames, with its own worker, or None.
+        averager: makes what is made of several frames.
     """
 
-    def __init__(self, baseline: Baseline | None) -> None:
+    def __init__(self, baseline: Baseline | None, averager: Averager) -> None:
         self._baseline = baseline
+        self._averager = averager
         self._truth = Worker("truth")
         self._derived = Worker("refocus")
 
@@ -49,9 +52,18 @@ class OtherPhases:
                 layer,
                 lambda: self._truth.submit(lambda: PhaseFrame(true_phase_rad(), live.frame, _TRUTH, {})),
             )
+        if layer in AVERAGED:
+            try:
+                return self._averager.phase(live, layer)
+            except ValueError as why:
+                raise LayerMissing(str(why)) from why
         own: Future[PhaseFrame] = Future()
         own.set_result(live.phase)
         return own
+
+    def version(self, layer: Layer) -> int:
+        """Tells apart what one frame's `layer` shows at different times: choices of averaging change it."""
+        return self._averager.revision if layer in AVERAGED else 0
 
     def wait_for(self, live: LiveFrame, layer: Layer, focus_um: float = 0.0) -> PhaseFrame:
         """`of`, waited for. For threads that may wait, which are never those that encode."""

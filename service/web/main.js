@@ -8,6 +8,7 @@ import { MAPS, lookupTable } from "./picture/colormaps.js";
 import { color, wrap } from "./picture/contrast.js";
 import { $, all, one } from "./dom.js";
 import { EnginePanel } from "./panels/engine.js";
+import { AveragingPanel } from "./measure/averaging.js";
 import { CellsPanel } from "./measure/cells.js";
 import { FocusPanel } from "./measure/focus.js";
 import { RegionsPanel } from "./measure/regions.js";
@@ -56,6 +57,7 @@ const cameraPanel = new CameraPanel();
 const windowPanel = new WindowPanel([phasePicture, rawPicture]);
 const cellsPanel = new CellsPanel([phasePicture, rawPicture]);
 const regionsPanel = new RegionsPanel([phasePicture, rawPicture]);
+const averagingPanel = new AveragingPanel();
 const focusPanel = new FocusPanel((um) => stream.want({ focus_um: um }));
 const beside = new Beside((layer) => {
   stream.want({ beside: layer });
@@ -128,6 +130,7 @@ function showFrame({ phase: { header } }) {
   $("frame-time").textContent = clock(header.captured_ns);
   $("frame-residues").textContent = count(header.residues);
   $("frame-disputed").textContent = count(header.disputed_pixels);
+  averagingPanel.told(header);
   const warning = header.warning ?? link.stats?.baseline?.drift?.sentence ?? "";
   $("warning").textContent = warning;
   $("warning").hidden = !warning;
@@ -302,7 +305,8 @@ function onFrame(frame) {
 function onLink(isOpen, retryMs) {
   liveness.onLink(isOpen, retryMs);
   if (!isOpen) return;
-  for (const panel of [enginePanel, cameraPanel, windowPanel, cellsPanel, regionsPanel]) panel.refresh();
+  for (const panel of [enginePanel, cameraPanel, windowPanel, cellsPanel, regionsPanel, averagingPanel])
+    panel.refresh();
 }
 
 const stream = new FrameStream({ max_fps: MOST_FPS, downscale: 1 }, onFrame, onLink, (news) => liveness.onNews(news));

@@ -26,6 +26,7 @@ export const MAPS = [
   ["heat", "Heat"],
   ["grey", "Grey"],
   ["cyclic", "Cyclic"],
+  ["difference", "Difference"],
 ];
 
 const cache = new Map();

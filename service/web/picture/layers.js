@@ -16,6 +16,9 @@ export const limits = {
   gradient: new Limits(),
   dic: new Limits([0, 1]),
   darkfield: new Limits(),
+  mean: absolute,
+  change: new Limits(null, true),
+  fluctuation: new Limits(),
 };
 export const maps = {
   phase: "perceptual",
@@ -28,6 +31,9 @@ export const maps = {
   gradient: "grey",
   dic: "grey",
   darkfield: "grey",
+  mean: "perceptual",
+  change: "difference",
+  fluctuation: "heat",
 };
 // Layers that are no phase: what they are called, their unit and decimals.
 const OTHER_QUANTITIES = {
@@ -37,6 +43,7 @@ const OTHER_QUANTITIES = {
   dic: ["DIC", "", 2],
   darkfield: ["Dark field", "", 3],
 };
+const OTHER_PHASES = { change: "Change", fluctuation: "Spread" };
 
 /** Whether a layer's values are phases, in rad. */
 export const isPhase = (layer) => !(layer in OTHER_QUANTITIES);
@@ -47,7 +54,8 @@ export function quantityOf(layer, unit, wavelengthM) {
     const [name, itsUnit, digits] = OTHER_QUANTITIES[layer];
     return { quantity: name, unit: itsUnit, title: name, perRad: 1, digits };
   }
-  if (unit === "nm" && wavelengthM)
-    return { quantity: "OPD", unit: "nm", title: "OPD (nm)", perRad: nmPerRad(wavelengthM), digits: 0 };
-  return { quantity: "Phase", unit: "rad", title: "Phase (rad)", perRad: 1, digits: 2 };
+  const isNm = unit === "nm" && wavelengthM;
+  const name = OTHER_PHASES[layer] ?? (isNm ? "OPD" : "Phase");
+  if (isNm) return { quantity: name, unit: "nm", title: `${name} (nm)`, perRad: nmPerRad(wavelengthM), digits: 0 };
+  return { quantity: name, unit: "rad", title: `${name} (rad)`, perRad: 1, digits: 2 };
 }

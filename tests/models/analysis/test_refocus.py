@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.optics import Optics
 from qpi_live.models.analysis.autofocus import METRICS, around, autofocus, sharpness
-from qpi_live.models.analysis.averaging import Average, difference
 from qpi_live.models.analysis.refocus import Propagator, depth_of_field_um, distances, field_of, focus_stack, refocus
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.analysis.views import darkfield, dic, gradient_rad_per_px
@@ -153,38 +152,3 @@ def test_darkfield_shows_edges_on_black() -> None:
     shown = darkfield(phase)
     assert shown[phase == 0].mean() < 0.3 * shown[phase > 0].mean()
     assert darkfield(np.full((64, 64), 0.7, np.float32)).max() < 1e-6
-
-
-def test_average_mean_and_deviation_are_those_of_the_frames() -> None:
-    rng = np.random.default_rng(0)
-    frames = rng.normal(1, 0.2, (10, 40, 50)).astype(np.float32)
-    average = Average(10)
-    for frame in frames:
-        average.add(frame, level=False)
-    assert average.mean_rad == pytest.approx(frames.mean(axis=0), abs=1e-5)
-    assert average.deviation_rad == pytest.approx(frames.std(axis=0), abs=1e-4)
-
-
-def test_average_level_that_wanders_does_not_count_as_fluctuation() -> None:
-    rng = np.random.default_rng(0)
-    average = Average(50)
-    for _ in range(50):
-        average.add(rng.normal(rng.normal(0, 2), 0.1, (64, 64)).astype(np.float32))
-    assert average.deviation_rad.mean() == pytest.approx(0.1, rel=0.1)
-
-
-def test_average_follows_once_it_is_full() -> None:
-    average = Average(4)
-    for value in [0.0] * 4 + [1.0] * 60:
-        average.add(np.full((8, 8), value, np.float32), level=False)
-    assert average.mean_rad == pytest.approx(1.0, abs=0.01)
-    average.add(np.zeros((9, 9), np.float32))
-    assert (average.frames, average.mean_rad.shape) == (1, (9, 9))
-
-
-def test_average_nothing_and_difference_of_unequal_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        _ = Average().mean_rad
-    with pytest.raises(ValueError, match="shape"):
-        difference(np.zeros((3, 3), np.float32), np.zeros((3, 4), np.float32))
-    assert difference(np.ones((3, 3), np.float32), np.zeros((3, 3), np.float32)).max() == 0
