@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.frame import Frame
 from qpi_live.models.analysis.cells import Cells, measure_labels
-from qpi_live.models.analysis.regions import RegionFigures, Role, measure_region, union
+from qpi_live.models.analysis.regions import RegionFigures, Role, measure_region, union, with_regions
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.analysis.segmentation import level_between_cells, segment
 from qpi_live.models.analysis.tracking import Tracker
@@ -63,6 +63,11 @@ class Measured:
         is_same = (self.sequence, self.epoch, self.source) == (frame.sequence, frame.epoch, source_of(live))
         alike = self.choices == replace(choices, finds_cells=self.choices.finds_cells)
         return is_same and alike and (self.cells is not None or not wants_cells)
+
+    def is_after(self, live: LiveFrame) -> bool:
+        """Whether it is of a newer frame of the same series."""
+        frame = live.frame
+        return (self.epoch, self.source) == (frame.epoch, source_of(live)) and self.sequence > frame.sequence
 
 
 @dataclass(slots=True, eq=False)
@@ -128,12 +133,10 @@ class Measurer(BesideLine):
         self._remembered.put_measuring(camera, choices.to_json())
 
     def leave_out(self, frame: Frame) -> Frame:
-        """The frame without what a person excluded: no engine unwraps across that, or fits the background to it."""
+        """The frame with what a person drew on it: no engine unwraps across what is excluded, or fits the background
+        to it; what is background is ground to them."""
         regions = self.choices(frame.source).regions_on(frame) if frame.source else ()
-        excluded = union(regions, Role.EXCLUDED, frame.shape)
-        if excluded is None or excluded.all():
-            return frame
-        return replace(frame, missing=_either(frame.missing, excluded))
+        return with_regions(frame, regions)
 
     def forget(self) -> None:
         """Begin tracks and histories anew."""
@@ -151,7 +154,9 @@ class Measurer(BesideLine):
         choices = self._bound(live)
         wants_cells = choices.finds_cells if finds_cells is None else finds_cells
         with self._measuring:
-            last = self._latest
+            last, newest = self._latest, self._hub.latest
+            if last is not None and newest is not None and last.is_after(live):
+                live = newest  # it has waited while a newer one was measured: tracks and histories only go on
             if last is not None and last.is_of(live, choices, wants_cells):
                 return last
             measured = self._measured(live, choices, wants_cells)

@@ -1,8 +1,9 @@
-// The cells of the newest frame: outlines over the picture, a table that sorts, what a cell has weighed so far.
+// The cells of the newest frame: outlines over the picture, a table that sorts, plots, what a cell has weighed so far.
 
 import { call } from "../api.js";
 import { $, all } from "../dom.js";
 import { axis, ink, plot } from "../panels/plots.js";
+import { CellPlots } from "./cell_plots.js";
 import { shape } from "../picture/picture.js";
 import { fixed, typed } from "../units.js";
 
@@ -25,10 +26,12 @@ export class CellsPanel {
     this.selected = null;
     this.order = { column: "id", falls: false };
     this.isAsking = false;
+    this.isLate = false;
     this.history = null;
     /** @type {any} */
     this.chart = null; // of the selected cell's mass
     this.lines = new Map(); // of the table, by id
+    this.plots = new CellPlots((id) => this.select(id));
     for (const picture of pictures) picture.extras.push((on) => this.marks(on));
     $("cells-find").addEventListener("change", ({ target }) => this.choose({ finds_cells: target.checked }));
     $("cells-alpha").addEventListener("change", ({ target }) => this.choose({ alpha_um3_per_pg: typed(target.value) }));
@@ -85,9 +88,12 @@ export class CellsPanel {
     this.isAsking = true;
     try {
       this.answer = await call("cells?outlines=true");
+      if (this.isLate) this.say("");
+      this.isLate = false;
       this.show();
     } catch (error) {
       this.say(error.message);
+      this.isLate = true; // until the next table
     }
     this.isAsking = false;
   }
@@ -110,6 +116,7 @@ export class CellsPanel {
     const isSame = lines.length === body.rows.length && lines.every((line, i) => line === body.rows[i]);
     if (!isSame) body.replaceChildren(...lines);
     this.lines = new Map(lines.map((line) => [Number(line.dataset.id), line]));
+    this.plots.show(cells, this.answer.columns, this.selected);
     this.redraw();
     if (this.selected !== null) this.weigh();
   }
@@ -165,6 +172,7 @@ export class CellsPanel {
       if (Number(line.dataset.id) === id) showIn(line.closest(".table-room"), line);
     }
     $("cell-growth").hidden = id === null;
+    if (this.answer) this.plots.show(this.answer.cells, this.answer.columns, id);
     this.redraw();
     if (id !== null) this.weigh();
   }

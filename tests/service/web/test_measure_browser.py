@@ -119,3 +119,87 @@ def test_page_drag_without_a_tool_still_draws_a_profile(opened: Opened) -> None:
     _drag(page, (100, 40), (120, 200))
     expect(page.locator("#profile-note")).not_to_be_empty()
     expect(page.locator("#regions-shown")).to_be_hidden()
+
+
+def test_page_plots_any_figure_of_the_cells_and_a_click_selects_the_cell(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#cells-find").check()
+    expect(page.locator("#cells-table tbody tr").first).to_be_visible()
+    for axis, figure in (("y", "area_px"), ("x", "eccentricity")):
+        page.select_option(f"#cells-plot-{axis}", figure)
+    plot = page.locator("#cells-plot .u-over")
+    plot.scroll_into_view_if_needed()
+    page.wait_for_function(_CLICK)
+    expect(page.locator("#cells-table tbody tr[aria-selected=true]")).to_have_count(1)
+    expect(page.locator("#phase-stage polygon.cell.selected")).to_have_count(1)
+    for width, height in ((1280, 800), (1920, 1080), (420, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        plot.scroll_into_view_if_needed()
+        page.screenshot(path=_SCREENSHOTS / f"scatter-{width}.png")
+    page.select_option("#cells-plot-y", "count")
+    expect(page.locator("#cells-plot .uplot")).to_have_count(1)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    plot.scroll_into_view_if_needed()
+    page.screenshot(path=_SCREENSHOTS / "histogram.png")
+    page.locator("#cells-find").uncheck()
+    assert [text for text in opened.complaints if "409" not in text] == []
+
+
+# Click, at once, on the first pixel of the plot that is painted in the points' colour; whether there was one.
+_CLICK = """
+() => {
+    const canvas = document.querySelector("#cells-plot canvas");
+    const room = canvas.getBoundingClientRect();
+    const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    for (let at = 0; at < width * height; at += 1) {
+        const [red, green, blue] = data.slice(4 * at, 4 * at + 3);
+        if (red > 130 || green < 170 || blue < 150) continue;
+        const clientX = room.x + ((at % width) * room.width) / width;
+        const clientY = room.y + (Math.floor(at / width) * room.height) / height;
+        const over = document.querySelector("#cells-plot .u-over");
+        over.dispatchEvent(new MouseEvent("click", { clientX, clientY, bubbles: true }));
+        return true;
+    }
+    return false;
+}
+"""
+
+
+def _until_shown(page: Page, layer: str) -> None:
+    """Wait until a frame of the layer is on the screen."""
+    page.wait_for_function(
+        "async (layer) => (await import('/web/main.js')).shown().frame.phase.header.layer === layer", arg=layer
+    )
+
+
+def test_page_averages_takes_a_reference_and_shows_what_changed(opened: Opened, service: Service) -> None:
+    page = opened.page
+    field = page.locator("#average-frames")
+    field.scroll_into_view_if_needed()
+    field.fill("8")
+    field.press("Enter")
+    page.click("#layer >> text=Mean")
+    expect(page.locator("#average-count")).to_have_text(re.compile(r"[2-8] in the picture"))
+    expect(page.locator("#bar-title")).to_have_text("Phase (rad)")
+    page.click("#layer >> text=Fluctuation")
+    expect(page.locator("#bar-title")).to_have_text("Spread (rad)")
+    _until_shown(page, "fluctuation")
+    page.screenshot(path=_SCREENSHOTS / "fluctuation.png")
+    page.click("#average-reference")
+    expect(page.locator("#average-answer")).to_contain_text("Reference: frame")
+    page.click("#layer >> text=Change")
+    expect(page.locator("#bar-title")).to_have_text("Change (rad)")
+    _until_shown(page, "change")
+    page.locator("#average-title").scroll_into_view_if_needed()
+    page.screenshot(path=_SCREENSHOTS / "change.png")
+    page.click("#average-drop")
+    expect(page.locator("#bar-title")).to_have_text("Phase (rad)")  # the layer is gone, and gives way
+    field.fill("0")
+    field.press("Enter")
+    expect(page.locator("#average-answer")).to_have_class(re.compile("answer"))
+    expect(page.locator("#average-answer")).not_to_be_empty()
+    assert httpx.get(f"{service.url}/api/v1/averaging").json()["frames"] == 8
+    field.fill("1")
+    field.press("Enter")
+    expect(page.locator("#average-answer")).to_be_empty()
+    assert [text for text in opened.complaints if "409" not in text and "422" not in text] == []
