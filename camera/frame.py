@@ -77,6 +77,8 @@ class Frame:
         origin_px: (y, x) of its first pixel on a larger recording; None where it is no part of one.
         missing: (H, W) bool, read-only, True on pixels that show nothing, which no phase can be made of; None: nowhere.
             `pixels` has a harmless grey value there.
+        ground: (H, W) bool, True where a person says that there is no sample, for engines that fit a background; None:
+            nowhere.
         true_phase_rad: computes the phase it was made from, (H, W) float32 in rad, where it was simulated.
         on_device: the same pixels on a compute device, where a queue has put them there. Who works on another device,
             or on none, takes `pixels`.
@@ -95,6 +97,7 @@ class Frame:
     epoch: int = 0
     origin_px: tuple[int, int] | None = None
     missing: NDArray[np.bool_] | None = None
+    ground: NDArray[np.bool_] | None = None
     true_phase_rad: Callable[[], NDArray[np.float32]] | None = None
     on_device: OnDevice | None = None
 
@@ -114,13 +117,14 @@ class Frame:
         if not pixels.flags.c_contiguous:
             raise ValueError("expected C-contiguous pixels; copy them out of the driver's buffer first")
         pixels.flags.writeable = False
-        if self.missing is not None:
-            if self.missing.dtype != np.bool_ or self.missing.shape != pixels.shape:
+        for name, mask in (("missing pixels", self.missing), ("ground", self.ground)):
+            if mask is None:
+                continue
+            if mask.dtype != np.bool_ or mask.shape != pixels.shape:
                 raise ValueError(
-                    f"expected missing pixels as booleans of the frame's shape {pixels.shape}, "
-                    f"got {self.missing.dtype} of {self.missing.shape}"
+                    f"expected {name} as booleans of the frame's shape {pixels.shape}, got {mask.dtype} of {mask.shape}"
                 )
-            self.missing.flags.writeable = False
+            mask.flags.writeable = False
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.camera.frame import Frame
 from qpi_live.models.analysis.scale import Scale
+from qpi_live.models.engine import either
 from scipy.ndimage import map_coordinates
 
 Point = tuple[float, float]
@@ -188,6 +190,20 @@ def union(regions: Iterable[Region], role: Role, shape: tuple[int, int]) -> NDAr
     """(H, W) bool, True inside of all regions of a role; None where there is none."""
     masks = [region.inside(shape) for region in regions if region.role is role]
     return np.logical_or.reduce(masks) if masks else None
+
+
+def with_regions(frame: Frame, regions: Iterable[Region]) -> Frame:
+    """The frame as engines shall see it: excluded pixels are missing, and background is ground to fit to.
+
+    Regions that exclude the whole frame exclude nothing: there would be no phase.
+    """
+    drawn = tuple(regions)
+    excluded, ground = union(drawn, Role.EXCLUDED, frame.shape), union(drawn, Role.BACKGROUND, frame.shape)
+    if excluded is not None and excluded.all():
+        excluded = None
+    if excluded is None and ground is None:
+        return frame
+    return replace(frame, missing=either(frame.missing, excluded), ground=ground)
 
 
 def line_profile(

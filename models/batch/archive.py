@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qpi_live.camera.files.recording import split_address
+from qpi_live.models.analysis.regions import Region
 from qpi_live.models.batch import output
 from qpi_live.models.batch.job import Job, make_job
 from qpi_live.models.batch.workers import Workers
@@ -42,6 +43,7 @@ def plan(
     kind: str = output.ZARR,
     channel: str = "",
     focus_um: float = 0.0,
+    regions: tuple[Region, ...] = (),
 ) -> list[Job]:
     """One job for each recording, its output ready in the folder `out`.
 
@@ -55,7 +57,7 @@ def plan(
     if twice:
         raise ValueError(f"expected recordings of different names, got {', '.join(twice)} twice; process them apart")
     jobs = [
-        make_job(address, channel, out / name, kind, engine, options, focus_um)
+        make_job(address, channel, out / name, kind, engine, options, focus_um, regions)
         for address, name in zip(addresses, names, strict=True)
     ]
     for job in jobs:

@@ -15,6 +15,7 @@ from qpi_live.camera.files.writers.ome_zarr import ARRAY
 from qpi_live.camera.files.writers.recorded_layer import part_name
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.analysis.cells import CELL_COLUMNS, measure_cells
+from qpi_live.models.analysis.regions import Role, union
 from qpi_live.models.analysis.scale import USUAL_ALPHA, Scale
 from qpi_live.models.analysis.segmentation import CellSettings
 from qpi_live.models.analysis.tables import plain, trackmate_xml
@@ -41,7 +42,7 @@ def measure_job(
         OSError: the output cannot be read or written.
     """
     scale, tracker = Scale.of(job.optics, alpha_um3_per_pg), Tracker()
-    times_s = times_of(job)
+    times_s, ground = times_of(job), union(job.regions_drawn, Role.BACKGROUND, job.shape)
     rows = 0
     with whole_file(job.out / TABLE) as path, path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -50,7 +51,7 @@ def measure_job(
             seen = np.isfinite(phase_rad)
             if seen.any():
                 whole = np.where(seen, phase_rad, np.float32(0))
-                cells = measure_cells(whole, None if seen.all() else ~seen, scale, settings)
+                cells = measure_cells(whole, None if seen.all() else ~seen, scale, settings, ground)
                 time_s = None if times_s is None else times_s[index]
                 ids = tracker.update(cells, index if time_s is None else time_s, index)
                 if not names:

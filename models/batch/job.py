@@ -16,6 +16,7 @@ from qpi_live.camera.files.writers.ome_zarr import shard_frames
 from qpi_live.camera.frame import Frame, as_pixels
 from qpi_live.camera.optics import Optics
 from qpi_live.models.analysis.refocus import Propagator
+from qpi_live.models.analysis.regions import Region, with_regions
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.engine import EngineOptions, PhaseEngine, TunableEngine, open_engine
 from qpi_live.models.errors import EngineError, EngineUnavailable, InferenceError
@@ -40,6 +41,7 @@ class Job:
         frame_rate_hz: None where it is not known.
         frames_per_region: how many of them one task inverts; a shard of the OME-Zarr, a file of the OME-TIFF.
         focus_um: by how much the focal plane is moved along the light afterwards.
+        regions_drawn: what a person drew on the frames, see `with_regions`.
     """
 
     address: str
@@ -54,6 +56,7 @@ class Job:
     frame_rate_hz: float | None
     frames_per_region: int
     focus_um: float = 0.0
+    regions_drawn: tuple[Region, ...] = ()
 
     @property
     def regions(self) -> int:
@@ -75,11 +78,20 @@ class Job:
         known = asdict(self)
         known["out"] = self.out.name
         known["options"]["sideband"] = str(self.options.sideband)
+        if not self.regions_drawn:
+            del known["regions_drawn"]
         return known
 
 
 def make_job(
-    address: str, channel: str, out: Path, kind: str, engine: str, options: EngineOptions, focus_um: float = 0.0
+    address: str,
+    channel: str,
+    out: Path,
+    kind: str,
+    engine: str,
+    options: EngineOptions,
+    focus_um: float = 0.0,
+    regions: tuple[Region, ...] = (),
 ) -> Job:
     """The job for a recording: its first frames tell the carrier and the phase's sign.
 
@@ -105,6 +117,7 @@ def make_job(
             recording.frame_rate_hz,
             shard_frames(recording.shape, np.dtype(np.float32)),
             focus_um,
+            regions,
         )
         if focus_um:
             Propagator(np.ones((8, 8), np.complex64), Scale.of(optics))  # refuses what cannot be refocused
@@ -164,7 +177,7 @@ def frame_of(job: Job, recording: Recording, index: int) -> Frame:
         raise ImageFileError(f"expected a frame of {job.shape}, got one of {image.pixels.shape}")
     pixels = as_pixels(image.pixels, max(job.bit_depth, image.bit_depth))
     period_ns = round(1e9 / job.frame_rate_hz) if job.frame_rate_hz else 1
-    return Frame(
+    frame = Frame(
         pixels,
         max(job.bit_depth, image.bit_depth),
         index,
@@ -174,3 +187,4 @@ def frame_of(job: Job, recording: Recording, index: int) -> Frame:
         optics=job.optics,
         missing=image.missing,
     )
+    return with_regions(frame, job.regions_drawn)

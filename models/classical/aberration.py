@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -13,6 +13,8 @@ from qpi_live.models.classical.bands import RowBands
 _LARGEST_BLOCK_PX = 16  # samples are means over blocks, which takes the noise off and the number down
 _FEWEST_BLOCKS = 32  # along an edge; small frames have smaller blocks, so that there is enough to fit
 _MOST_BLOCKS = 1 << 14  # in all, so that tall and wide frames cost what their pixels cost
+_FEWEST_GROUND = 4  # blocks, below which a region says nothing
+_FLAT, _LEAST_SPREAD_RAD = 6.0, 0.03  # times as wide as the frame's flattest quarter: a cell, which is not flat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,26 +59,38 @@ class Background(ABC):
         self._bands = RowBands(shape[0], threads)
 
     @abstractmethod
-    def fit(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None = None) -> Aberration:
+    def fit(
+        self,
+        means_rad: NDArray[np.float32],
+        lit: NDArray[np.bool_] | None = None,
+        ground: NDArray[np.bool_] | None = None,
+    ) -> Aberration:
         """The aberration under a phase map of which only block means are at hand.
 
         Args:
             means_rad: (H // block height, W // block width) float32 in rad, finite.
             lit: of the same shape, False where the phase says nothing; None: it does everywhere.
+            ground: of the same shape, True where a person says that there is no object; None: nowhere.
         """
 
-    def remove(self, phase_rad: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Aberration:
+    def remove(
+        self,
+        phase_rad: NDArray[np.float32],
+        mask: NDArray[np.bool_] | None = None,
+        ground: NDArray[np.bool_] | None = None,
+    ) -> Aberration:
         """Take the background off `phase_rad`, (H, W) float32 in rad, in place.
 
         Args:
             phase_rad: finite.
             mask: (H, W) bool, True where the phase says nothing; None: it does everywhere.
+            ground: (H, W) bool, True where a person says that there is no object; None: nowhere.
 
         Returns:
             What was taken off.
         """
         means, lit = block_means(phase_rad, self.block_px, mask)
-        aberration = self.fit(means, lit)
+        aberration = self.fit(means, lit, ground_blocks(ground, self.block_px, lit))
         self._bands.run(subtract_polynomial, aberration.coefficients, phase_rad)
         return aberration
 
@@ -89,6 +103,47 @@ def block_means(
         return _block_means(phase_rad, *block_px), None
     means, lit_px = _masked_block_means(phase_rad, mask, *block_px)
     return means, 2 * lit_px >= block_px[0] * block_px[1]
+
+
+def ground_blocks(
+    ground: NDArray[np.bool_] | None, block_px: tuple[int, int], lit: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_] | None:
+    """Which blocks lie within the ground of (H, W) and are lit; None where no ground is given."""
+    if ground is None:
+        return None
+    rows, columns = ground.shape[0] // block_px[0], ground.shape[1] // block_px[1]
+    pixels = ground[: rows * block_px[0], : columns * block_px[1]]
+    whole: NDArray[np.bool_] = np.asarray(pixels.reshape(rows, block_px[0], columns, block_px[1]).all(axis=(1, 3)))
+    return whole if lit is None else whole & lit
+
+
+def on_ground(
+    aberration: Aberration,
+    means_rad: NDArray[np.float32],
+    at: tuple[NDArray[np.float64], NDArray[np.float64]],
+    ground: NDArray[np.bool_] | None,
+) -> Aberration:
+    """The aberration at the level of what a person says is ground; as it is where that is not flat: a cell lies there.
+
+    Its shape stays: it rests on far more of the frame than a region does, and beyond a region it would be a guess.
+
+    Args:
+        aberration: as it was found without.
+        means_rad: what it was found in, see `Background.fit`.
+        at: where the rows and columns of those blocks lie, see `block_positions`.
+        ground: see `Background.fit`.
+    """
+    if ground is None or np.count_nonzero(ground) < _FEWEST_GROUND:
+        return aberration
+    left = np.sort((means_rad - np.polynomial.polynomial.polygrid2d(*at, aberration.coefficients))[ground])
+    held = len(left) // 2 + 1
+    widths = left[held - 1 :] - left[: len(left) - held + 1]
+    first = int(widths.argmin())  # of the shortest half: objects may cover the other (Rousseeuw & Leroy 1988)
+    if widths[first] > _FLAT * max(aberration.spread_rad, _LEAST_SPREAD_RAD):
+        return aberration
+    coefficients = aberration.coefficients.copy()
+    coefficients[0, 0] += float(np.median(left[first : first + held]))
+    return replace(aberration, coefficients=coefficients)
 
 
 def _block_px(shape: tuple[int, int]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.aberration import Aberration, Background, block_positions
+from qpi_live.models.classical.aberration import Aberration, Background, block_positions, on_ground
 from qpi_live.models.classical.polynomial import (
     as_matrix,
     count_terms,
@@ -66,8 +66,11 @@ class BackgroundFit(Background):
         self._steps = step_terms_at(y, x, order)
         self._points = _spread_over(len(y[::2]), len(x[::2]))
 
-    def fit(self, means_rad: Samples, lit: Lit | None = None) -> Aberration:
+    def fit(self, means_rad: Samples, lit: Lit | None = None, ground: Lit | None = None) -> Aberration:
         """See `Background.fit`."""
+        return on_ground(self._fitted(means_rad, lit), means_rad, self._at, ground)
+
+    def _fitted(self, means_rad: Samples, lit: Lit | None) -> Aberration:
         if lit is not None and not lit.any():
             return Aberration(as_matrix(np.zeros(1), self.order), 0, 0.0)
         order, start = self._best_order(means_rad, lit)

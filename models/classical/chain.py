@@ -122,7 +122,7 @@ class HostChain:
         retrieved = perf_counter()
         unwrapped = goldstein.unwrap(wrapped.phase_rad, wrapped.amplitude, mask, self._bands)
         done = perf_counter()
-        aberration = self._background.remove(unwrapped.phase_rad, mask)
+        aberration = self._background.remove(unwrapped.phase_rad, mask, frame.ground)
         stages_ms = {
             "retrieve": (retrieved - clock) * 1e3,
             "unwrap": (done - retrieved) * 1e3,

@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.aberration import Aberration, Background
+from qpi_live.models.classical.aberration import Aberration, Background, on_ground
 from qpi_live.models.engines.anchor import Anchor, Mapped, Values
 from qpi_live.models.engines.learned_background import LearnedBackground
 from qpi_live.models.errors import EngineError
@@ -49,12 +49,20 @@ class TrackedBackground(Background):
         self._look: _Look | None = None
         self._rests_until = 0.0
 
-    def fit(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None = None) -> Aberration:
+    def fit(
+        self,
+        means_rad: NDArray[np.float32],
+        lit: NDArray[np.bool_] | None = None,
+        ground: NDArray[np.bool_] | None = None,
+    ) -> Aberration:
         """See `Background.fit`.
 
         Raises:
             InferenceError: `network failed`.
         """
+        return on_ground(self._followed(means_rad, lit), means_rad, self._learned.at, ground)
+
+    def _followed(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None) -> Aberration:
         now, anchor = perf_counter(), self._anchor
         mapped = Mapped(*self._map.means(means_rad, lit))
         self._take_look(now)

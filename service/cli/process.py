@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from qpi_live.service.cli.console import one_clear_line
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from qpi_live.models.analysis.regions import Region
 
 _MOST_SAID = 20
 
@@ -24,6 +28,7 @@ def process(
     channel: Annotated[str, typer.Option(help="Channel with the holograms; found by default.")] = "",
     background_order: Annotated[int | None, typer.Option(min=0, max=6, help="Order of the background.")] = None,
     focus_um: Annotated[float, typer.Option(help="Move the focal plane so far along the light.")] = 0.0,
+    regions: Annotated[Path | None, typer.Option(help="Regions as GET /regions gives them, in a JSON file.")] = None,
     cells: Annotated[bool, typer.Option(help="Also measure and follow the cells: cells.csv, tracks.xml.")] = False,
     alpha: Annotated[float, typer.Option(help="α of the cells' dry mass, µm³/pg.")] = 0.19,
 ) -> None:
@@ -48,8 +53,11 @@ def process(
 
         addresses = [address.removeprefix("replay:") for address in recordings]
         who = Cluster(scheduler) if scheduler else Processes(workers or _cores())
+        drawn = _regions_in(regions) if regions else ()
         Scale(alpha_um3_per_pg=alpha)  # refuses what no matter has, before the work
-        jobs = plan(addresses, out, engine, EngineOptions(background_order=background_order), to, channel, focus_um)
+        jobs = plan(
+            addresses, out, engine, EngineOptions(background_order=background_order), to, channel, focus_um, drawn
+        )
         columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         began = perf_counter()
         with Progress(*columns, transient=True) as progress:
@@ -72,6 +80,21 @@ def process(
             typer.echo(f"{what}: {len(lines) - _MOST_SAID} more", err=True)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _regions_in(path: Path) -> tuple[Region, ...]:
+    """The regions of a file: `{"regions": [{"name": …, "shape": …, "points": …, "role": …}]}`.
+
+    Raises:
+        ValueError: they are none.
+    """
+    from qpi_live.models.analysis.regions import Region
+
+    try:
+        drawn = json.loads(path.read_text(encoding="utf-8"))["regions"]
+        return tuple(Region(**region) for region in drawn)
+    except (OSError, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"expected a JSON file of regions, as GET /regions gives them, got {path}: {error}") from error
 
 
 def _cores() -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from qpi_live.camera.device import Device, DeviceMemory, Stream
-from qpi_live.models.classical.aberration import Aberration, Background
+from qpi_live.models.classical.aberration import Aberration, Background, ground_blocks
 from qpi_live.models.classical.cuda.kernel_set import KernelSet, each_row
 
 _TILE_COLUMNS = 256  # tile_columns in background.cu
@@ -65,9 +66,18 @@ class CudaBackground:
         """Fetch the block means of `phase`, (H, W) float32 in rad, for `enqueue_removal`."""
         self._means.enqueue(stream, phase)
 
-    def enqueue_removal(self, stream: Stream, phase: DeviceMemory) -> Aberration:
-        """Fit the means, which must have come down, and take the background off `phase` in place."""
-        aberration = self._background.fit(self._means.here)
+    def enqueue_removal(
+        self, stream: Stream, phase: DeviceMemory, ground: NDArray[np.bool_] | None = None
+    ) -> Aberration:
+        """Fit the means, which must have come down, and take the background off `phase` in place.
+
+        Args:
+            stream: where.
+            phase: (H, W) float32 in rad.
+            ground: (H, W) bool on the host, see `Background.remove`.
+        """
+        blocks = ground_blocks(ground, self._background.block_px)
+        aberration = self._background.fit(self._means.here, None, blocks)
         self._coefficients_here[:] = aberration.coefficients
         stream.upload(self._coefficients_here, self._coefficients)
         terms, height, width = (np.int32(value) for value in (self._background.order + 1, *self._background.shape))

@@ -86,7 +86,7 @@ class CudaChain:
         mask = left_out(weak, frame)
         if mask is not None:
             taken_ms = {"upload": uploaded.ms_since(began), "retrieve": retrieved.ms_since(started)}
-            return self._finish_on_host(mask, taken_ms)
+            return self._finish_on_host(mask, frame.ground, taken_ms)
         residues, has_islands = unwrapper.counts.residues, False
         if residues:
             unwrapper.cut(stream)
@@ -97,7 +97,7 @@ class CudaChain:
             unwrapped = stream.record()
             self._background.enqueue_means(stream, unwrapper.phase)
             stream.synchronize()
-        aberration = self._background.enqueue_removal(stream, unwrapper.phase)
+        aberration = self._background.enqueue_removal(stream, unwrapper.phase, frame.ground)
         levelled = stream.record()
         phase_rad = self._fetch(unwrapper.phase, np.dtype(np.float32))
         amplitude = self._fetch(unwrapper.amplitude, np.dtype(np.float32))
@@ -116,7 +116,9 @@ class CudaChain:
             phase_rad, amplitude, peak, residues, disputed_mask, bright_cut_links, None, aberration, stages_ms
         )
 
-    def _finish_on_host(self, mask: NDArray[np.bool_], stages_ms: dict[str, float]) -> Inverted:
+    def _finish_on_host(
+        self, mask: NDArray[np.bool_], ground: NDArray[np.bool_] | None, stages_ms: dict[str, float]
+    ) -> Inverted:
         """Unwrap and level what lies outside of `mask` as `HostChain` does."""
         clock = perf_counter()
         wrapped = self._fetch(self._unwrapper.wrapped, np.dtype(np.float32))
@@ -124,7 +126,7 @@ class CudaChain:
         self._stream.synchronize()
         unwrapped = goldstein.unwrap(wrapped, amplitude, mask, RowBands(self._shape[0]))
         done = perf_counter()
-        aberration = self._on_host.remove(unwrapped.phase_rad, mask)
+        aberration = self._on_host.remove(unwrapped.phase_rad, mask, ground)
         stages_ms |= {"unwrap": (done - clock) * 1e3, "background": (perf_counter() - done) * 1e3}
         return Inverted(
             unwrapped.phase_rad,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -105,3 +106,30 @@ def test_process_leaves_masked_pixels_out_of_phase_and_cells(tmp_path: Path) -> 
     assert np.isnan(phase_rad[:, 120:160, 140:190]).mean() > 0.9
     assert np.isfinite(phase_rad[:, 40:80, 40:80]).all()
     assert table.groupby("frame").size().tolist() == [1, 1]
+
+
+def test_process_takes_regions_as_the_page_drew_them(tmp_path: Path) -> None:
+    layer = np.full((192, 224), 2.5)
+    layer[20:90, 120:200] = 0
+    tifffile.imwrite(tmp_path / "run.tif", np.stack([interferogram(layer, seed=k) for k in range(2)]))
+    drawn = {
+        "regions": [
+            {"name": "b", "shape": "rectangle", "points": [[25, 125], [85, 195]], "role": "background"},
+            {"name": "x", "shape": "rectangle", "points": [[150, 0], [192, 60]], "role": "excluded"},
+        ],
+        "figures": [],
+    }
+    (tmp_path / "regions.json").write_text(json.dumps(drawn))
+    command = ["process", str(tmp_path / "run.tif"), "-o", str(tmp_path / "phase"), "--workers", "1"]
+    done = CliRunner().invoke(app, [*command, "--regions", str(tmp_path / "regions.json")])
+    assert done.exit_code == 0, done.output
+    phase = np.asarray(zarr.open_array(tmp_path / "phase" / "run.ome.zarr" / "0", mode="r"))
+    assert np.isnan(phase[:, 150:, :60]).all()
+    assert np.isfinite(phase[:, :140]).all()
+    assert np.abs(np.median(phase[:, 35:75, 135:185], axis=(1, 2))).max() < 0.1
+    again = CliRunner().invoke(app, command)
+    assert "another engine or recording" in again.output
+    (tmp_path / "regions.json").write_text('{"regions": [{"name": "b", "shape": "star", "points": []}]}')
+    refused = CliRunner().invoke(app, [*command, "--regions", str(tmp_path / "regions.json")])
+    assert refused.exit_code == 2
+    assert "expected a JSON file of regions" in refused.output
