@@ -131,7 +131,7 @@ function showFrame({ phase: { header } }) {
   $("frame-residues").textContent = count(header.residues);
   $("frame-disputed").textContent = count(header.disputed_pixels);
   averagingPanel.told(header);
-  const warning = header.warning ?? link.stats?.baseline?.drift?.sentence ?? "";
+  const warning = header.warning ?? liveness.stats?.baseline?.drift?.sentence ?? "";
   $("warning").textContent = warning;
   $("warning").hidden = !warning;
   const nm = one("#unit input[value=nm]");
