@@ -1,7 +1,7 @@
 """One interferogram out of a file's bytes: `.npy`, TIFF, PNG, JPEG or BMP, told apart by content.
 
-Files come from strangers as well as from microscopes, so what a header promises is bounded before anything is
-decoded, nothing is ever unpickled, and whatever a decoder trips over becomes one sentence.
+Files come from strangers as well as from microscopes. So what a header promises is bounded before anything is decoded.
+Nothing is ever unpickled, and whatever a decoder trips over becomes one sentence.
 """
 
 from __future__ import annotations

@@ -30,13 +30,13 @@ _STOP_S = 2.0  # for requests under way; the line waits 5 s for its camera to st
 class GenicamCamera:
     """`Camera` and `ConfigurableCamera` for `gentl:PATH.cti`, `gentl:PATH.cti#SERIAL`, `gentl:#SERIAL` and `gentl:`.
 
-    The driver runs in a process of its own (`capture_process`), which copies each frame once, from the driver's
-    buffer into a slot of shared memory. A `Frame`'s pixels are that slot; it is used again when the last array that
-    shows it is gone. While fewer than a quarter of the slots are free, since somebody keeps many frames, frames are
-    handed out as copies instead, so that nobody's keeping ever loses frames.
+    The driver runs in a process of its own (`capture_process`), which copies each frame once, from the driver's buffer
+    into a slot of shared memory. A `Frame`'s pixels are that slot; it is used again when the last array that shows it
+    is gone. While fewer than a quarter of the slots are free, frames are handed out as copies instead. So frames are
+    never lost because somebody keeps many.
 
     What was set is set again whenever the camera is opened again, on the same camera. What it does not take any more is
-    left as the camera has it, and said in `identity.remark`: better frames with one setting off than none.
+    left as the camera has it, and `identity.remark` says so. Better frames with one setting off than none.
     """
 
     waits_for_consumer = False

@@ -169,8 +169,8 @@ class _CaptureProcess:
 def _end_unless_back_in(seconds: int) -> None:
     """Have the system end this process after `seconds`, or lift that with 0.
 
-    A driver that hangs holds the interpreter lock, so nothing here could notice that the service was killed meanwhile:
-    the process would stay, and keep the camera from the next service.
+    A driver that hangs holds the interpreter lock, so nothing here could notice that the service was killed meanwhile.
+    The process would stay, and keep the camera from the next service.
     """
     if sys.platform != "win32":
         signal.alarm(seconds)

@@ -39,7 +39,7 @@ class CaptureStream:
         """The camera took new settings and they were read back.
 
         They hold for the frames that the driver delivers from now on; those that wait in its buffers carry the old
-        ones. Which frames the camera was exposing or sending just then, no driver says: on a real camera the first one
+        ones. Which frames the camera was exposing or sending just then, no driver says. On a real camera, the first one
         or two with the new settings may still have been taken with the old ones.
         """
         self._ids.highest_rate_hz = self._device.highest_rate_hz()

@@ -1,9 +1,9 @@
 """A GenICam camera opened through a GenTL producer by harvesters, in the capture process: the adapter to that library.
 
-harvesters' traps that this file and `discovery` step around: its binding never releases the interpreter lock
-while it waits (so it runs in a process of its own), opening a camera on the main thread takes SIGINT over,
-`Harvester.update` destroys open cameras, a buffer's own `queue` blanks it first, the chunk parser raises on many
-cameras (it is switched off), and a camera that is gone shows only as frames that do not come.
+This file and `discovery` step around traps of harvesters. Its binding never releases the interpreter lock while it
+waits, so it runs in a process of its own. Opening a camera on the main thread takes SIGINT over. `Harvester.update`
+destroys open cameras. A buffer's own `queue` blanks it first. The chunk parser raises on many cameras, so it is
+switched off. A camera that is gone shows only as frames that do not come.
 """
 
 from __future__ import annotations

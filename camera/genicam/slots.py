@@ -63,9 +63,9 @@ class SlotLayout:
 class Slots:
     """The slots as one process sees them. One process `fill`s, the other `lend`s.
 
-    A slot is taken from when the filler takes it until the last array that shows its frame is gone, so a frame that
-    somebody holds is never written over. Both sides change a slot's state by storing one byte, which needs no lock,
-    and so may happen inside a garbage collection.
+    The filler takes a slot, and it stays taken until the last array that shows its frame is gone. So a frame that
+    somebody holds is never written over. Both sides change a slot's state by storing one byte, which needs no lock, and
+    so may happen inside a garbage collection.
 
     The memory lives as long as either process or any lent array uses it.
     """

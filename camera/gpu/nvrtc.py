@@ -24,8 +24,8 @@ def compile_cubin(
 ) -> bytes:
     """The machine code of a `.cu` file, from this user's cache if it was compiled before.
 
-    Machine code and not PTX, because a driver takes that of any NVRTC of its own major version, but PTX only of those
-    that are not newer than itself.
+    A driver takes machine code of any NVRTC of its own major version. It takes PTX only of those that are not newer
+    than itself.
 
     Args:
         source: the file; it may include `.cuh` files of its own folder.

@@ -1,7 +1,7 @@
 """A CUDA device through PyCUDA. The only file that imports it; `camera.gpu.cuda_device.open_device` is the way in.
 
 PyCUDA's objects clean up after themselves only in a thread that has their context current. So every call here makes it
-current for its own length, and whatever must be given back is given back under it, whichever thread drops it.
+current for its own length. Whatever must be given back is given back under it, whichever thread drops it.
 """
 
 from __future__ import annotations

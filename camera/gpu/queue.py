@@ -35,13 +35,13 @@ class GpuFrameQueue:
 
     Without a device, as for an engine on the CPU, it is a `HostFrameQueue`.
 
-    `put` never waits: it copies the pixels into page-locked staging, or leaves them where they are if the camera's
-    memory is page-locked, enqueues the upload on a stream of its own, and so overlaps it with the engine's work on the
+    `put` never waits. It copies the pixels into page-locked staging, or leaves them where they are if the camera's
+    memory is page-locked. It enqueues the upload on a stream of its own, which overlaps with the engine's work on the
     frame before. Grey values go up as they are. Which frames wait, which must make room, and how each is counted is
     `HostFrameQueue`'s business.
 
-    A frame that cannot be put on the device is not lost: it passes with its pixels on the host alone, for the engine to
-    upload or to fail on, and is counted in `uploads`. After a device was lost, it is opened again.
+    A frame that cannot be put on the device is not lost. It passes with its pixels on the host alone, for the engine to
+    upload or to fail on. It is counted in `uploads`. After a device was lost, it is opened again.
 
     Args:
         open_device: the engine's device (`DeviceEngine.open_device`), asked for at the first frame and after a loss;

@@ -33,8 +33,8 @@ class DeviceRing:
     """Uploads frames on a stream of its own, beside whatever an engine does on its streams. One thread calls it.
 
     A slot is used again once nobody holds the `OnDevice` that stands for it and its upload is over. Frames of another
-    size get slots of their own, and those of the old size are freed as they come back, for which the driver may wait:
-    that is once for each slot, and the only wait in here.
+    size get slots of their own. Those of the old size are freed as they come back, for which the driver may wait. That
+    is once for each slot, and the only wait in here.
 
     Args:
         device: where to.

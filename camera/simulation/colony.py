@@ -2,8 +2,8 @@
 
 The loops of `specimen` have no growth and no descent, which is what measuring and tracking are judged by. Cells are
 ellipsoids in suspension (`RoundCell`). They wander as an Ornstein–Uhlenbeck process (persistent random motion: Selmeczi
-et al., Biophys. J. 89, 912, 2005), push each other away where they touch, and grow exponentially in volume, each at a
-rate of its own (Mir et al., PNAS 108, 13124, 2011). A cell that has doubled divides in two.
+et al., Biophys. J. 89, 912, 2005). They push each other away where they touch. They grow exponentially in volume, each
+at a rate of its own (Mir et al., PNAS 108, 13124, 2011). A cell that has doubled divides in two.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class Beam:
 class Aberration:
     """The smooth phase A between the beams, as Noll–Zernike coefficients in rad (see `camera.simulation.zernike`).
 
-    A(t) = Σ noll_rad[j − 1] Z_j + sin(2πt) Σ drift_noll_rad[j − 1] Z_j, where t counts turns of the loop of motion,
-    so that the drift closes on itself as the motion does. Index 0 is the piston (j = 1).
+    A(t) = Σ noll_rad[j − 1] Z_j + sin(2πt) Σ drift_noll_rad[j − 1] Z_j, where t counts turns of the loop of motion. So
+    the drift closes on itself as the motion does. Index 0 is the piston (j = 1).
     """
 
     noll_rad: tuple[float, ...] = ()
@@ -117,8 +117,8 @@ class Sensor:
         Returns:
             (H, W) uint8 or uint16, C-contiguous, never above `full_scale`.
 
-        Shot noise is drawn as a normal of the Poisson's variance: at the thousands of electrons of a well-lit pixel
-        the two are alike, and it is several times faster.
+        Shot noise is drawn as a normal of the Poisson's variance, which is several times faster. At the thousands of
+        electrons of a well-lit pixel the two are alike.
         """
         if rng is not None:
             noise = rng.standard_normal(intensity.shape, np.float32)
@@ -138,8 +138,8 @@ class Speckle:
 
     Attributes:
         strength: RMS of the scattered field over the undisturbed object field.
-        static_share: part of its power that stays the same in every frame, the calibration frame included (dust and
-            roughness in the optics); the rest is new in each frame (moving scatterers).
+        static_share: part of its power that stays the same in every frame, the calibration frame included: dust and
+            roughness in the optics. The rest is new in each frame: moving scatterers.
         seed: of the static part.
     """
 

@@ -6,9 +6,9 @@
 which for an unlimited pupil is I = |R|² + |O|² + 2γ|R||O| cos(2π f·r + φ + A) (Leith & Upatnieks 1962; Goodman,
 Introduction to Fourier Optics, 3rd ed., §9.4), then electrons, noise and grey values.
 
-Signs: φ is positive where the sample delays light, A is the aberration between the beams, and the carrier
-f = (fy, fx) is signed: φ adds to 2π f·r, so demodulating with exp(−2πi f·r) gives back +φ and the conjugate sideband
-at −f gives −φ. Pixel (0, 0) is the origin of r, in pixels.
+Signs: φ is positive where the sample delays light. A is the aberration between the beams. The carrier f = (fy, fx) is
+signed: φ adds to 2π f·r. So demodulating with exp(−2πi f·r) gives back +φ, and the conjugate sideband at −f gives −φ.
+Pixel (0, 0) is the origin of r, in pixels.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Living specimens for the simulator: cells that move, and the exact phase they give the light.
 
 A cell's phase is the optical path through it, (2π/λ)·∫Δn dz, as a thin object (Born & Wolf §8.6; Park, Depeursinge &
-Popescu, Nat. Photonics 12, 578 (2018)). Cells beside each other push rather than pile up: phases are joined by
-(Σφ⁴)^¼, a maximum without a crease. Every motion runs through a whole number of its periods in one turn of the loop,
-so that the loop has no seam, and depends on the seed and the turn alone.
+Popescu, Nat. Photonics 12, 578 (2018)). Cells beside each other push rather than pile up: phases are joined by (Σφ⁴)^¼,
+a maximum without a crease. Every motion runs through a whole number of its periods in one turn of the loop, so the loop
+has no seam. It depends on the seed and the turn alone.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ def noll_to_radial(index: int) -> tuple[int, int]:
 def zernike(index: int, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Noll's Zernike polynomial `index` over a frame, normalised to unit variance on the unit disc.
 
-    The unit disc is the circle around the frame, centred in it, so the frame sees only values inside the disc, and
-    a coefficient c in rad means c rad of RMS over that disc. j = 1 piston, 2 and 3 tilt along x and y, 4 defocus,
-    5 and 6 astigmatism, 7 and 8 coma, 9 and 10 trefoil, 11 spherical.
+    The unit disc is the circle around the frame, centred in it, so the frame sees only values inside the disc. A
+    coefficient c in rad means c rad of RMS over that disc. j = 1 piston, 2 and 3 tilt along x and y, 4 defocus, 5 and 6
+    astigmatism, 7 and 8 coma, 9 and 10 trefoil, 11 spherical.
 
     Returns:
         (H, W) float64, dimensionless.

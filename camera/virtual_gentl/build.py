@@ -2,7 +2,7 @@
 
 CC names another compiler, one for another system included (`CC=x86_64-w64-mingw32-gcc`); CFLAGS adds to its options.
 
-The register addresses, enumeration values and access rules of the C side are made from device.xml first, so that the
+The register addresses, enumeration values and access rules of the C side are made from device.xml first. So the
 description and the code cannot disagree.
 """
 

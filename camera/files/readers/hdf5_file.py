@@ -115,8 +115,8 @@ def _listed(found: Mapping[str, h5py.Dataset]) -> str:
 def _open(path: Path) -> h5py.File:
     """The file, read in such a way that bytes which are not there are an error.
 
-    One that is being written under SWMR is opened so, and only such a one: there HDF5 would try for minutes to make
-    sense of a damaged file. No lock is held that could keep another program from writing.
+    Only one that is being written under SWMR is opened so. HDF5 would try for minutes to make sense of a damaged file
+    there. No lock is held that could keep another program from writing.
     """
     if _is_locked(path):
         raise ImageFileError(

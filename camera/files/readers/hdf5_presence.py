@@ -1,6 +1,6 @@
 """A test whether all of a frame is there in an HDF5 file: h5py makes zeros of missing parts.
 
-A frame may not have been written yet, its chunks may lie behind the end of a truncated file, another file that it
+A frame may not have been written yet, or its chunks may lie behind the end of a truncated file. Another file that it
 refers to may be gone, or the filter that unpacks it may not be installed.
 """
 

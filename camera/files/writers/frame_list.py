@@ -3,7 +3,7 @@
     {"frame": 12, "part": 0, "offset": 12583680, "crc32": 3178249241, "sequence": 4711, "epoch": 2, "captured_ns": …}
 
 `offset` is where the image lies in that part of the recording, `crc32` that of its bytes (as zlib has it). A line is
-written after its page, so that a line without a page is none, and a last line without an end was cut off.
+written after its page, so a line without a page is none. A last line without an end was cut off.
 """
 
 from __future__ import annotations

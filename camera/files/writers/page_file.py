@@ -2,7 +2,7 @@
 
 A page's image and header are written behind all others, and only then does the page before point to them. A reader that
 follows the chain finds whole pages and nothing else, whenever it looks. The description of the first page has a place
-of its own before all images, so that what it says of the number of pages can be brought up to date.
+of its own before all images. So what it says of the number of pages can be brought up to date.
 """
 
 from __future__ import annotations
