@@ -3,15 +3,15 @@
     python bench/accuracy.py --engine nasprnet --engine goldstein
     python bench/accuracy.py --condition harsh --frames 32 --instrument my-instrument.json --json result.json
 
-All methods see the same frames, which training never saw: pairs of an instrument under the conditions of
+All methods see the same frames, which training never saw. They are pairs of an instrument under the conditions of
 `camera.simulation.conditions`, from a seed on that no choice in this project was made with. Engines that can use a
 calibration frame are judged without one and with, the classical chain with each background. The sideband is the
 instrument's own, as on a stream whose sign was decided once. For comparison, scikit-image unwraps the very wrapped
-phase that the classical chain unwrapped; a local Wiener filter (Lim 1990) over the phase is the rival of what takes
-noise off with a network; and `true aberration` is the classical chain with a background that was fitted
-to the truth: none can do better. Figures are over the whole frame on the scale of 0 … 12 rad, to which truth and answer
-are cut; nothing is aligned or masked. On windows of the bundled hologram, whose truth nobody knows, each engine is
-compared with the classical chain. The last line is the whole result as JSON.
+phase that the classical chain unwrapped. A local Wiener filter (Lim 1990) over the phase is the rival of what takes
+noise off with a network. `true aberration` is the classical chain with a background that was fitted to the truth: none
+can do better. Figures are over the whole frame on the scale of 0 … 12 rad, to which truth and answer are cut; nothing
+is aligned or masked. On windows of the bundled hologram, whose truth nobody knows, each engine is compared with the
+classical chain. The last line is the whole result as JSON.
 """
 
 from __future__ import annotations

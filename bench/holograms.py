@@ -5,7 +5,7 @@
 
 Every hologram goes through the same retrieval; then the classical chain's unwrapping and those of the peers take the
 same wrapped phase. A bright jump is a step over π between two neighbours whose fringe amplitude is above half the
-median: there a step of 2π is seldom true. Ground is the spread of the commonest half of the bright pixels after a
+median. There, a step of 2π is seldom true. Ground is the spread of the commonest half of the bright pixels after a
 fourth-order background fit. kamui is left out where there are more than 1,500 residues. A file that shows no off-axis
 hologram is named and left out. The last line is the whole result as JSON.
 """

@@ -69,8 +69,8 @@ def saturated_fps(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> f
 def overlapped_uploads(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> float | None:
     """The part of the saturated line's uploads that ran while the engine worked on the frame before, 0 … 1.
 
-    By the device's clock: an upload overlaps where it had begun before the engine was done with the frame before, and
-    ended after it had started on that. None for an engine that works on no device.
+    By the device's clock. An upload overlaps where it began before the engine was done with the frame before, and ended
+    after it had started on that. None for an engine that works on no device.
 
     Raises:
         LineFailed: a frame failed.

@@ -3,14 +3,13 @@
     python bench/measure.py
     python bench/measure.py --frames 500 --size 1024 --json result.json
 
-Colonies of known cells are looked at through the simulated microscope; every frame takes the whole way, from the
+Colonies of known cells are looked at through the simulated microscope. Every frame takes the whole way, from the
 interferogram through the classical engine to the table of cells. `nominal` cells stand apart, `dense` ones cover half
 of the frame and touch. A cell's dry mass is compared with the sum of the phase that it was made with. Identities are
-those of cells that wander at 20 frames a second: kept is the share of sightings under the id that a cell has most. The
-culture grows and divides at known rates. Frames out of focus are brought back by autofocus, with each metric; the
-depth of field is nλ/NA². Times are of one thread; beside them stand scikit-image's watershed and regionprops on the
-same frame, and nrefocus.
-The last line is the whole result as JSON.
+those of cells that wander at 20 frames a second. Kept is the share of sightings under the id that a cell has most. The
+culture grows and divides at known rates. Frames out of focus are brought back by autofocus, with each metric; the depth
+of field is nλ/NA². Times are of one thread; beside them stand scikit-image's watershed and regionprops on the same
+frame, and nrefocus. The last line is the whole result as JSON.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     qpi pairs camera/data/glioblastoma.json pairs --training 600
     python bench/rivals.py pairs rivals --sparsemask bench/graphs/sparsemask.json
 
-Every network starts from random weights and sees the same crops in the same order under the same learning rate; then
+Every network starts from random weights and sees the same crops in the same order under the same learning rate. Then
 all are judged on the same validation frames at full size. A run that was stopped goes on. What is compared after so
 short a training is how fast networks learn, not how good they can become: `--epochs` says how long (from three on, the
 batch statistics are frozen for the last part). The last line is the whole result as JSON.

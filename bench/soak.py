@@ -3,10 +3,10 @@
     python bench/soak.py
     python bench/soak.py --minutes 10 --engine goldstein --json result.json
 
-A real `qpi serve` with the virtual GenICam camera. All at once: sixteen clients of the stream (six steady, four slow,
-two that never read, four that hang up and come back), interferograms that are sent, good and hostile, faults of the
-camera, another engine every few seconds. The last line is the whole result as JSON; the exit code is 1 where an
-account was not exact or something grew.
+A real `qpi serve` with the virtual GenICam camera. All of this comes at once. Sixteen clients share the stream: six
+steady, four slow, two that never read, four that hang up and come back. Interferograms are sent, good and hostile. The
+camera has faults. Another engine is chosen every few seconds. The last line is the whole result as JSON; the exit code
+is 1 where an account was not exact or something grew.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 
 A real `qpi serve` in a process of its own replays fringes of each size. Three parts:
 
-- `age`: a program takes its time over each frame (`--full`: 0.1 to 60 s), of 16 kB to 64 MiB, over a line of 50 kB/s to
-  unlimited. `within` counts frames no older than a frame period, their making, their way over the line, and 50 ms.
+- `age`: a program takes its time over each frame (`--full`: 0.1 to 60 s). Frames have 16 kB to 64 MiB, the line 50 kB/s
+  to unlimited. `within` counts frames no older than a frame period, their making, their way over the line, and 50 ms.
 - `crowd`: 1 to 64 clients read float32 frames as quickly as they can.
 - `stuck`: one client never reads.
 

@@ -108,10 +108,10 @@ class PhaseFrame:
         quality: how far it can be trusted.
         disputed_mask: (H, W) bool, True on `quality.disputed_pixels`; None where there are none.
         amplitude: (H, W) float32 in grey values, half of what the fringes' cosine swings by; None if not measured.
-        mask: (H, W) bool, True where the fringes are too weak for a phase, which is noise there, and where the frame
-            misses pixels, whoever made the phase; None where nowhere.
+        mask: (H, W) bool, True where the fringes are too weak for a phase, which is noise there. Likewise where the
+            frame misses pixels, whoever made the phase. None where nowhere.
         network_rad: (H, W) float32 in rad, the newest picture that a network beside the measured phase has made of this
-            stream, a few frames old where it does not see every frame; None where there is none.
+            stream. It is a few frames old where the network does not see every frame; None where there is none.
         averaged_frames: how many frames went into it, where it is made of several; None: of one.
 
     Raises:

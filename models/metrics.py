@@ -58,7 +58,7 @@ def psnr_db(phase_rad: Phase, reference_rad: Phase, range_rad: float = PHASE_RAN
 def ssim(phase_rad: Phase, reference_rad: Phase, range_rad: float = PHASE_RANGE_RAD) -> float:
     """Mean structural similarity of two (H, W) phases (Wang et al. 2004, eqs. 13 and 17), 1 where they are equal.
 
-    Gaussian window of 11 × 11 pixels with σ = 1.5, K1 = 0.01, K2 = 0.03; windows that reach over the border are left
+    Gaussian window of 11 × 11 pixels with σ = 1.5, K1 = 0.01, K2 = 0.03. Windows that reach over the border are left
     out of the mean, as in the paper.
 
     Raises:

@@ -62,9 +62,9 @@ def device_floors_ms(
 
     `upload` and `download`: the frame and 4 bytes of phase a pixel over the link. `normalise`: the frame read and 4
     bytes a pixel written. `inference`: the network's arithmetic at the rate of half-precision matrix products, or its
-    weights, the frame and the phase moved once, whichever is longer; without `macs` only the latter. `retrieve`:
-    the passes that two-dimensional transforms there and back cannot do without, 60 bytes a pixel: rows and columns of
-    4-byte halves of a spectrum forward, of 8-byte fields back, and the argument of the field. `unwrap` and
+    weights, the frame and the phase moved once. The longer one counts; without `macs` the latter. `retrieve`: the
+    passes that two-dimensional transforms there and back cannot do without, 60 bytes a pixel. They are rows and columns
+    of 4-byte halves of a spectrum forward, of 8-byte fields back, and the argument of the field. `unwrap` and
     `background`: 4 bytes a pixel read and written.
     """
     pixels = shape[0] * shape[1]

@@ -15,10 +15,10 @@ _REPEATS = 15
 def classical_floors_ms(shape: tuple[int, int], radius_cycles_per_px: float) -> dict[str, float]:
     """Floors of the classical engine's stages for (H, W) frames, in ms.
 
-    `retrieve`: the transforms alone, on arrays of the sizes that Takeda's method cannot do without (real rows, the pass
-    band's columns there and back, complex rows), with the same library and threads. `unwrap`: 4 bytes of wrapped phase
-    read and 4 of unwrapped phase written a pixel, at the measured copy bandwidth. `background`: the phase read and
-    written once more.
+    `retrieve`: the transforms alone, with the same library and threads, on arrays that Takeda's method cannot do
+    without. They are real rows, the pass band's columns there and back, and complex rows. `unwrap`: 4 bytes of wrapped
+    phase read and 4 of unwrapped phase written a pixel, at the measured copy bandwidth. `background`: the phase read
+    and written once more.
     """
     height, width = shape
     per_pass_ms = 8 * height * width / copy_bandwidth() * 1e3

@@ -1,9 +1,9 @@
 """Splits a landscape of touching hills into one basin a hill: a watershed that forgets shallow saddles.
 
-Pixels are taken from the highest to the lowest. One that touches no basin begins a basin; one between two basins is the
-saddle between them, and decides once whether they are one hill: where it lies little below the lower summit, or where
-the smaller basin is still tiny (watershed by immersion, Vincent & Soille, IEEE TPAMI 13, 583, 1991; saddles by
-dynamics, Grimaud, Proc. SPIE 1769, 292, 1992). Basins are elements of a union-find structure (Galler and Fischer 1964).
+Pixels are taken from the highest to the lowest. One that touches no basin begins a basin. One between two basins is the
+saddle between them, and decides once whether they are one hill. They are where it lies little below the lower summit,
+or where the smaller basin is still tiny. Watershed by immersion: Vincent & Soille, IEEE TPAMI 13, 583, 1991. Saddles by
+dynamics: Grimaud, Proc. SPIE 1769, 292, 1992. Basins are elements of a union-find structure (Galler and Fischer 1964).
 """
 
 from __future__ import annotations

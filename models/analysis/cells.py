@@ -20,8 +20,8 @@ class Cells:
     """What was measured of each cell of a frame.
 
     Attributes:
-        columns: by name with its unit, each (n,): those in pixels and rad always, those in µm, nm, fL and pg where the
-            optics are known. Cell k has label k + 1. See `CELL_COLUMNS`.
+        columns: by name with its unit, each (n,). Those in pixels and rad are always there, those in µm, nm, fL and pg
+            where the optics are known. Cell k has label k + 1. See `CELL_COLUMNS`.
         confluence: share of the frame that cells cover, 0 … 1, masked pixels left out.
         segmentation: where they are.
         scale: what the physical figures were computed with, α among it.

@@ -33,8 +33,8 @@ class Ground(NamedTuple):
 def find_ground(phase_rad: NDArray[np.float32], left_out: NDArray[np.bool_] | None = None) -> Ground:
     """The background's level and noise, told from the values alone.
 
-    Cells spread over many radians, the background over a few hundredths: the densest values are its own, even where it
-    covers a seventh of the frame. Cells lie above it, so that what lies below shows the noise undisturbed.
+    Cells spread over many radians, the background over a few hundredths. So the densest values are its own, even where
+    it covers a seventh of the frame. Cells lie above it, so that what lies below shows the noise undisturbed.
 
     Args:
         phase_rad: (H, W) float32 in rad; cells above the background.

@@ -1,8 +1,8 @@
 """Looks at a field as though the objective had been focused elsewhere.
 
-A hologram holds the whole field, so what lies a little above or below the focal plane can be focused afterwards: the
-field's plane waves are each delayed by what they travel (angular spectrum: Goodman 2005, §3.10; for digital
-holographic microscopes: Cuche, Marquet & Depeursinge, Appl. Opt. 38, 6994, 1999).
+A hologram holds the whole field, so what lies a little above or below the focal plane can be focused afterwards. The
+field's plane waves are each delayed by what they travel (angular spectrum: Goodman 2005, §3.10; for digital holographic
+microscopes: Cuche, Marquet & Depeursinge, Appl. Opt. 38, 6994, 1999).
 """
 
 from __future__ import annotations

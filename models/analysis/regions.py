@@ -47,8 +47,8 @@ class Region:
     Attributes:
         name: a person's, and no other region's.
         shape: see `Shape`.
-        points: (y, x) in pixels of the frame, pixel i covers i … i + 1: two opposite corners of a rectangle or of the
-            box around an ellipse, three or more corners of a polygon, two or more points of a line.
+        points: (y, x) in pixels of the frame, pixel i covers i … i + 1. Two opposite corners of a rectangle, or of the
+            box around an ellipse; three or more corners of a polygon; two or more points of a line.
         role: see `Role`.
 
     Raises:

@@ -1,8 +1,8 @@
 """Ids that cells keep from frame to frame, and what becomes of them: new, lost, divided, merged.
 
 Each frame's cells are assigned to the tracks so that the sum of costs is least (Jonker–Volgenant, as Jaqaman et al.,
-Nat. Methods 5, 695, 2008, use it), where a cost is how far a cell lies from where its track expects it and how unlike
-its mass is. What lies beyond the gate is never assigned.
+Nat. Methods 5, 695, 2008, use it). A cost is how far a cell lies from where its track expects it, and how unlike its
+mass is. What lies beyond the gate is never assigned.
 """
 
 from __future__ import annotations

@@ -34,8 +34,9 @@ def measure_job(
 ) -> int:
     """Measure the cells of all frames of a finished job, in order; write both files into its output. Their number.
 
-    The table has a row for each cell and frame: the frame's number, its own time in s since the first, empty where it
-    is not known, the cell's id, and `CELL_COLUMNS`. Frames without a phase have no rows; ids go on after them.
+    The table has a row for each cell and frame. In it are the frame's number, its own time in s since the first, the
+    cell's id, and `CELL_COLUMNS`. A time that is not known is empty. Frames without a phase have no rows; ids go on
+    after them.
 
     Raises:
         ImageFileError: the recording is not there any more.

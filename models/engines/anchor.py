@@ -26,8 +26,8 @@ class Anchor:
     """Follows a polynomial from frame to frame, while the sample hardly changes.
 
     What a frame differs by from the frame before is the polynomial, but for what has moved; a robust fit leaves that
-    out. So a stage that moves slowly is followed, too. What is found of a frame by other means draws all later ones
-    towards itself, or the small errors from frame to frame would add up.
+    out. So a stage that moves slowly is followed, too. Small errors from frame to frame would add up. So what is found
+    of a frame by other means draws all later ones towards itself.
 
     Args:
         grid: the blocks and the terms.

@@ -19,7 +19,7 @@ _FEWEST_BLOCKS = 64  # of the map, below which there is nothing to fit four orde
 class LearnedBackground(Background):
     """`Background` that knows ground from objects by having seen many, also where there is hardly any ground.
 
-    The map, roughly flattened, goes to the network, and the polynomial that it leads to is taken off; then the nearly
+    The map, roughly flattened, goes to the network, and the polynomial that it leads to is taken off. Then the nearly
     flat map goes there once more. The second look settles to hundredths of a radian what the first one found to tenths.
 
     Args:

@@ -1,7 +1,7 @@
 """By what polynomial a measured phase is off, according to a network's picture of the same frame.
 
-A picture has its own noise and blur, but its level and its slow slopes are right to tenths of a radian also where cells
-leave no ground. So a polynomial is fitted to what the measured phase has and the picture has not.
+A picture has its own noise and blur. But its level and its slow slopes are right to tenths of a radian, also where
+cells leave no ground. So a polynomial is fitted to what the measured phase has and the picture has not.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Noise taken off a measured phase with a smooth picture of the same sample beside it (after Lee 1980, eq. 8).
 
 What the measured phase has and the picture has not is either noise or detail that the picture misses. In each window
-its variance tells which: no more than noise has, and the picture is believed but for the window's mean; much more, and
-the measured phase stays as it is. So a picture that is a few frames old does no harm: where things have moved, the two
-differ by more than noise.
+its variance tells which. Where it is no more than noise has, the picture is believed but for the window's mean. Where
+it is much more, the measured phase stays as it is. So a picture that is a few frames old does no harm: where things
+have moved, the two differ by more than noise.
 """
 
 from __future__ import annotations

@@ -37,9 +37,9 @@ _log = logging.getLogger(__name__)
 class TensorRtEngine:
     """`PhaseEngine` and `DeviceEngine` that runs what `qpi compile` wrote; scaling is inside of it.
 
-    A frame that lies on the device already is taken from there, any other is uploaded as it is, 8 or 16 bit; its phase
-    comes down once. One CUDA graph is replayed for each place that frames come from. Host arrays are page-locked.
-    After the first frame from each place nothing is allocated but the phase's page-locked array, out of a pool.
+    A frame that lies on the device already is taken from there. Any other is uploaded as it is, 8 or 16 bit. Its phase
+    comes down once. One CUDA graph is replayed for each place that frames come from. Host arrays are page-locked. After
+    the first frame from each place nothing is allocated but the phase's page-locked array, out of a pool.
 
     Once a second, and when another camera's frames come, the carrier is compared with the one the network was trained
     for, while the device works. Where they differ, phases carry a warning: a network shows a confident picture of

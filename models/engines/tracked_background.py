@@ -32,7 +32,7 @@ class TrackedBackground(Background):
 
     The first frame waits for the network, and so does one that shows another part of the sample than the frame before.
     All others are held to the map of the frame before by a robust fit, since sample and instrument hardly change from
-    frame to frame. Meanwhile the network looks at some frames, and each look draws the map towards what it found; so
+    frame to frame. Meanwhile the network looks at some frames, and each look draws the map towards what it found. So
     its errors from frame to frame are also averaged.
 
     Args:

@@ -27,10 +27,10 @@ class NasPRNet(nn.Module):
 
     Shu 2022 §2C: eq. 5 (no weights, no normalisation before the sum), eq. 2 and the regression head over a MobileNet-v2
     encoder. With 39 connections as the paper's: 5.0 M parameters, 9.4 GMAC (the encoder 6.1) and 0.95 GB of operator
-    outputs (fp16) at 1024²; the exact figures depend on which connections they are.
+    outputs (fp16) at 1024². The exact figures depend on which connections they are.
 
-    In: (B, 1, H, W) float, interferogram over full scale in [0, 1], H and W multiples of 32 (16 or less where nothing
-    starts at E6 or deeper). Out: the same shape, phase over 12 rad in [0, 1].
+    In: (B, 1, H, W) float, interferogram over full scale in [0, 1]. H and W are multiples of 32 (16 or less where
+    nothing starts at E6 or deeper). Out: the same shape, phase over 12 rad in [0, 1].
 
     Args:
         connections: any set that reaches D1; connections and stages that do not are dropped by the pruning rules.

@@ -17,9 +17,10 @@ _DOUBLINGS = 4
 class UNet(nn.Module):
     """Phase over 12 rad of an interferogram, by U-Net with the same ReLU6/6 output as the others.
 
-    Shu 2022 §3A (its reference 30). Base width 64 with batch normalisation and 2×2 transposed convolutions that keep
-    the channel count is the reading nearest to the paper's 37.7 M: 36.96 M parameters, 958 GMAC, 4.4 GB of operator
-    outputs (fp16) at 1024². Width 6 (`narrow`) has NAS-PRNet's arithmetic: 0.33 M parameters, 8.5 GMAC at 1024².
+    Shu 2022 §3A (its reference 30). The reading nearest to the paper's 37.7 M has base width 64, batch normalisation
+    and 2×2 transposed convolutions that keep the channel count. It has 36.96 M parameters, 958 GMAC and 4.4 GB of
+    operator outputs (fp16) at 1024². Width 6 (`narrow`) has NAS-PRNet's arithmetic: 0.33 M parameters, 8.5 GMAC at
+    1024².
 
     In: (B, 1, H, W) float, interferogram over full scale in [0, 1], H and W multiples of 16. Out: the same shape, phase
     over 12 rad in [0, 1].

@@ -146,8 +146,8 @@ router = APIRouter(
 async def phase(station: AtStation, request: Request, sent: Annotated[SentParameters, Query()]) -> Response:
     """The unwrapped phase in rad as a file, with the same header `QPI-Frame` as a live frame.
 
-    Unless one is given, the carrier is found in the interferogram itself; the live stream's carrier is not used, and
-    its calibration frame only where `calibration=current` asks for it. What was used stands in `engine.detail` of the
+    Unless one is given, the carrier is found in the interferogram itself. The live stream's carrier is not used; its
+    calibration frame is only where `calibration=current` asks for it. What was used stands in `engine.detail` of the
     header.
 
     A form takes a mask and a calibration frame as files beside the interferogram. Pixels to leave out, and those that

@@ -162,7 +162,7 @@ class PhaseClient:
             stop: ends the iteration within a moment when another thread sets it, while a frame is waited for too.
 
         Raises:
-            ServiceError: the service cannot be reached or refuses, the layer is not there, the connection was cut, or
+            ServiceError: the service cannot be reached or refuses; the layer is not there; the connection was cut; or
                 no frame came within `wait_s`; with `reconnect` only where the request itself is refused.
         """
 

@@ -19,8 +19,8 @@ _DISCARD_S = 5.0
 class BodyLimit:
     """ASGI middleware: reading a body that is too large ends in an HTTPException 413, chunked or not.
 
-    What is still coming is read and thrown away first, within bounds: a client that is still sending when the
-    connection closes never sees the answer. A small body that does not come whole within 10 s ends in 408.
+    What is still coming is read and thrown away first, within bounds. A client that is still sending when the
+    connection closes never sees the response. A small body that does not come whole within 10 s ends in 408.
 
     Args:
         app: what is asked.

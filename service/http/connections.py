@@ -1,7 +1,7 @@
 """The connections that are open: how many there may be, in all and from one address, and which have waited too long.
 
-A connection that asks nothing can be let go for one that does; the ones that are left when nothing can be let go may
-still ask for the service's health.
+A connection that asks nothing can be let go for one that does. Where none can be let go, those that are left may still
+ask for the service's health.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class Guard:
     """ASGI middleware that checks Host, Origin and Sec-Fetch-Site on HTTP and WebSocket, and sets safe headers.
 
     A browser sends the name that it looked up as Host: a foreign name that was made to point here (DNS rebinding) is
-    refused. It sends the asking page's site as Origin: pages of other sites are refused, but for those of `origins`,
-    which are told that they may read the answers (CORS). Programs that are no browsers send no Origin. The page's own
+    refused. It sends the asking page's site as Origin. Pages of other sites are refused, but for those of `origins`,
+    which are told that they may read the responses (CORS). Programs that are no browsers send no Origin. The page's own
     files are no secret, and no Origin is asked for them: behind a proxy that changes Host it is another one. Each
     refusal is logged once.
 

@@ -36,7 +36,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     uvicorn's own `send` copies the message and returns as soon as it is queued, and the kernels hold megabytes more. A
     message with `"confirm": True` is followed by a ping, and `send` returns with its pong: what answers has read all
-    that came before. A client that never answered a ping, which RFC 6455 §5.5.2 forbids, gets on once its kernel has
+    that came before. RFC 6455 §5.5.2 forbids never to answer a ping. A client that does so gets on once its kernel has
     acknowledged everything, and no faster than a message a second. The buffer may be shared with other clients; nobody
     may write to it any more.
 

@@ -148,8 +148,8 @@ class Pipeline:
 
         Args:
             source: one of the camera switch's sources.
-            prepare: called between the frames of the two cameras: when none of the old one is let through any more,
-                and none of the new one has come.
+            prepare: called between the frames of the two cameras. None of the old one is let through any more then, and
+                none of the new one has come.
         """
         if source != self._source:
             before, self._source = self._source, source

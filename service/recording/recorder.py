@@ -1,7 +1,7 @@
 """One recording on its way to the disk.
 
-A thread takes every frame from a tap before the queue, or from one behind the engine, and writes it; another brings
-what was written onto the disk. The camera and the engine wait for neither: where the disk is too slow, the tap is full,
+A thread takes every frame from a tap before the queue, or from one behind the engine, and writes it. Another brings
+what was written onto the disk. The camera and the engine wait for neither. Where the disk is too slow, the tap is full,
 and the frames that find no room are counted.
 """
 

@@ -25,8 +25,8 @@ def header_text(header: FrameHeader) -> str:
 def write_image(values: NDArray[np.generic], header: FrameHeader, image_format: Format) -> bytes:
     """`values` (H, W) as the bytes of a file.
 
-    `npy` and `tiff` keep the dtype; the TIFF is one that ImageJ reads with its pixel size in µm, and carries the
-    header as its `Info`. `png` takes uint8.
+    `npy` and `tiff` keep the dtype. ImageJ reads the TIFF with its pixel size in µm, and with the header as its `Info`.
+    `png` takes uint8.
     """
     file = BytesIO()
     if image_format == "npy":

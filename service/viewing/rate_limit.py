@@ -6,8 +6,8 @@ from __future__ import annotations
 class RateLimit:
     """Chooses, frame by frame, which of them to let through at a maximum rate.
 
-    A frame a little before its time is let through, or the camera's jitter would cost every second one; the next
-    one's time stays on the grid, so that the rate holds.
+    A frame a little before its time is let through, or the camera's jitter would cost every second one. The next one's
+    time stays on the grid, so that the rate holds.
     """
 
     def __init__(self) -> None:
