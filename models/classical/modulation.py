@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.classical.aberration import block_means
-from scipy.ndimage import binary_dilation, binary_opening, binary_propagation, label, median_filter
+from scipy.ndimage import binary_dilation, binary_opening, binary_propagation, label
 
 _FINEST_PX, _COARSEST_PX = 2, 8  # edge of the blocks over whose means the fringes are judged
 _BLOCKS_ALONG = 128
@@ -49,9 +49,8 @@ def dark_blocks(means: NDArray[np.float32]) -> NDArray[np.bool_] | None:
         usual = of_small_field
     if means.min() >= _DARK * usual:
         return None  # the usual frame, which shall not wait
-    smooth = median_filter(means, 3, mode="nearest")
-    core = binary_opening(smooth < _DARK * usual, np.ones((3, 3), np.bool_))  # thinner ones are rims of cells
-    dark = binary_propagation(core, mask=smooth < _DIM * usual)
+    core = binary_opening(_mostly(means < _DARK * usual), np.ones((3, 3), np.bool_))  # thinner ones are rims of cells
+    dark = binary_propagation(core, mask=_mostly(means < _DIM * usual))
     dark = _without_small(dark, _SMALLEST_SHARE)
     if not dark.any():
         return None
@@ -67,6 +66,14 @@ def mask_of_blocks(dark: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[n
         for length, edge, blocks in zip(shape, modulation_block_px(shape), dark.shape, strict=True)
     )
     return dark[:, x][y]
+
+
+def _mostly(low: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where most of 3 × 3 blocks are `low`: where their median is."""
+    padded = np.pad(low.astype(np.uint8), 1, mode="edge")
+    columns = padded[:-2] + padded[1:-1] + padded[2:]
+    count: NDArray[np.uint8] = columns[:, :-2] + columns[:, 1:-1] + columns[:, 2:]
+    return count > 4
 
 
 def _without_small(parts: NDArray[np.bool_], smallest_share: float) -> NDArray[np.bool_]:
