@@ -26,12 +26,14 @@ class Aberration:
         order: the highest total power that the ground supported.
         spread_rad: the range over which the flattest quarter of the ground scatters about it.
         doubt_rad: by how much it is likely to be off, RMS over the frame; None where that is not known.
+        is_bent: whether the ground is bent, though only a tilt was to be taken off.
     """
 
     coefficients: NDArray[np.float64]
     order: int
     spread_rad: float
     doubt_rad: float | None = None
+    is_bent: bool = False
 
     @property
     def tilt_rad(self) -> tuple[float, float]:

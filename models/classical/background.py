@@ -25,7 +25,10 @@ Lit = NDArray[np.bool_]
 
 _TRIAL_ROUNDS, _MOST_ROUNDS, _STEP_ROUNDS = 3, 10, 7
 _JUDGED_SHARE = 0.25  # of the blocks: the flattest ones, whose spread tells the orders apart
-_WORTH_AN_ORDER = 0.95  # a higher order must bring the likely error below this part of a lower one's
+# A higher order must bring the likely error below this part of a lower one's; a tilt beside a calibration frame, where
+# most likely nothing has drifted, below that.
+_WORTH_AN_ORDER, _WORTH_A_TILT = 0.95, 0.7
+_BENT = 0.3  # likewise of order 2, beyond which a fit of order 1 has left a bend
 _BLOCKS_A_TERM = 4
 _ALIKE_BLOCKS = 0.3  # neighbours err alike, so that so many count as one sample
 _LEVERAGE_POINTS = 8  # along an edge
@@ -44,7 +47,8 @@ class BackgroundFit(Background):
     aberration where the specimen is flat); what stands out above it or below it is object.
 
     A polynomial of high order bends around objects. So the order rises from 1 only while the flattest part of the frame
-    becomes flatter by it, by more than is lost where the polynomial is extrapolated beyond the ground.
+    becomes flatter by it, by more than is lost where the polynomial is extrapolated beyond the ground. Where it may be
+    1 at most, as beside a calibration frame, it rises from 0.
 
     Args:
         shape: (H, W) in pixels.
@@ -62,8 +66,9 @@ class BackgroundFit(Background):
         y, x = (block_positions(length, block) for length, block in zip(shape, self.block_px, strict=True))
         self._at = y, x
         self._all = terms_at(y, x, order)
-        self._every_other = terms_at(y[::2], x[::2], order)  # orders are tried on a quarter of the blocks
-        self._steps = step_terms_at(y, x, order)
+        tried = 2 if order == 1 else order
+        self._every_other = terms_at(y[::2], x[::2], tried)  # orders are tried on a quarter of the blocks
+        self._steps = step_terms_at(y, x, tried)
         self._points = _spread_over(len(y[::2]), len(x[::2]))
 
     def fit(self, means_rad: Samples, lit: Lit | None = None, ground: Lit | None = None) -> Aberration:
@@ -73,13 +78,13 @@ class BackgroundFit(Background):
     def _fitted(self, means_rad: Samples, lit: Lit | None) -> Aberration:
         if lit is not None and not lit.any():
             return Aberration(as_matrix(np.zeros(1), self.order), 0, 0.0)
-        order, start = self._best_order(means_rad, lit)
+        order, start, is_bent = self._best_order(means_rad, lit)
         terms, samples = _lit_ones(self._all, means_rad, lit)
         fitted = fit_in_rounds(terms, samples, start, _MOST_ROUNDS, _PULLING, _NOWHERE)
-        return Aberration(as_matrix(fitted.values, self.order), order, flattest_range(fitted.ordered))
+        return Aberration(as_matrix(fitted.values, self.order), order, flattest_range(fitted.ordered), is_bent=is_bent)
 
-    def _best_order(self, means: Samples, lit: Lit | None) -> tuple[int, Values]:
-        """The order that the ground asks for and supports, and its terms' values, roughly."""
+    def _best_order(self, means: Samples, lit: Lit | None) -> tuple[int, Values, bool]:
+        """The order that the ground asks for and supports, its terms' values, roughly, and whether it is bent."""
         their_lit = None if lit is None else lit[::2, ::2]
         terms, samples = _lit_ones(self._every_other, means[::2, ::2], their_lit)
         highest = self.order
@@ -87,16 +92,19 @@ class BackgroundFit(Background):
             highest -= 1
         best, values, least = 0, np.zeros(1), np.inf
         if highest == 0:
-            return best, values
+            return best, values, False
         points = self._points if their_lit is None else _among_lit(self._points, their_lit)
-        starts = fit_steps(self._steps, means, lit, highest)
-        for order in range(1, highest + 1):
+        lowest, tried, worth = (0, 2, _WORTH_A_TILT) if self.order == 1 else (1, highest, _WORTH_AN_ORDER)
+        starts = fit_steps(self._steps, means, lit, tried)
+        for order in range(lowest, tried + 1):
             fitted = fit_in_rounds(terms, samples, starts[order], _TRIAL_ROUNDS, _NO_PULL, points)
             # The flattest blocks' spread, and what it becomes where there is no ground.
             likely_error_rad = flattest_range(fitted.ordered) * sqrt(1 + _ALIKE_BLOCKS * fitted.leverage)
-            if likely_error_rad < _WORTH_AN_ORDER * least:
+            if order > highest:
+                return best, values, likely_error_rad < _BENT * least
+            if likely_error_rad < worth * least:
                 best, values, least = order, fitted.values, likely_error_rad
-        return best, values
+        return best, values, False
 
     def by_slopes(self, means_rad: Samples, lit: Lit | None = None) -> Aberration:
         """As `fit`, by the slopes alone: rougher, without a level, and whatever whole turns lie between its parts."""

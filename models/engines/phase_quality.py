@@ -61,6 +61,11 @@ def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
             f"Branch cuts or the mask part {disputed} pixels from the rest of the frame: their multiple of 2π is only "
             "the likeliest one."
         )
+    if inverted.aberration.is_bent:
+        return (
+            "The background is bent, and only its tilt was taken off: take a new calibration frame, or allow a higher "
+            "order of the background."
+        )
     doubt_rad = inverted.aberration.doubt_rad
     if doubt_rad is not None and doubt_rad > _MOST_DOUBT_RAD:
         return (

@@ -9,6 +9,7 @@ from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.sideband import Sideband
 
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
@@ -48,7 +49,24 @@ def test_given_background_order_holds_beside_a_calibration_frame() -> None:
     engine = ClassicalEngine(EngineOptions(background_order=2))
     engine.use_calibration(empty())
     assert rms(engine.retrieve(sample(bent)).phase_rad - bump()) < 0.15
-    assert rms(calibrated().retrieve(sample(bent)).phase_rad - bump()) > 0.5
+    tilt_alone = calibrated().retrieve(sample(bent))
+    assert rms(tilt_alone.phase_rad - bump()) > 0.5
+    assert "The background is bent" in str(tilt_alone.quality.warning)
+
+
+def test_calibration_that_holds_is_not_bent_by_the_sample() -> None:
+    """Where nothing has drifted, a tilt could only follow the cells."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    cells = sum(
+        4 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 2 / 20.0**2)
+        for cy, cx in np.random.default_rng(3).uniform((10, 60), (246, 310), (26, 2))
+    )
+    engine = ClassicalEngine(EngineOptions(sideband=Sideband.UPPER))
+    engine.use_calibration(empty())
+    made = engine.retrieve(frame(interferogram(cells + RIPPLE)))
+    assert made.quality.background_order == 0
+    assert made.quality.warning is None
+    assert np.sqrt(np.mean((made.phase_rad - cells)[16:-16, 16:-16] ** 2)) < 0.15
 
 
 WINDOW: dict[str, FeatureValue] = {"OffsetX": 0, "OffsetY": 8, "BinningHorizontal": 1, "ReverseX": False, "Gain": 1.0}
