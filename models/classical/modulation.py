@@ -65,7 +65,8 @@ def mask_of_blocks(dark: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[n
         np.minimum(np.arange(length) // edge, blocks - 1)
         for length, edge, blocks in zip(shape, modulation_block_px(shape), dark.shape, strict=True)
     )
-    return dark[:, x][y]
+    mask: NDArray[np.bool_] = dark[:, x][y]
+    return mask
 
 
 def _mostly(low: NDArray[np.bool_]) -> NDArray[np.bool_]:
