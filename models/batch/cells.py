@@ -1,4 +1,4 @@
-"""The cells of a recording whose phase was made: a table of all frames, and their tracks."""
+"""The cells of a recording whose phase was made: a table of all frames, their tracks, where they are."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from qpi_live.camera.files.writers.ome_zarr import ARRAY
 from qpi_live.camera.files.writers.recorded_layer import part_name
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.analysis.cells import CELL_COLUMNS, measure_cells
+from qpi_live.models.analysis.label_image import numbered
 from qpi_live.models.analysis.regions import Role, union
 from qpi_live.models.analysis.scale import USUAL_ALPHA, Scale
 from qpi_live.models.analysis.segmentation import CellSettings
 from qpi_live.models.analysis.tables import plain, trackmate_xml
 from qpi_live.models.analysis.tracking import Tracker
 from qpi_live.models.batch.job import Job
+from qpi_live.models.batch.labels import write_labels
 from qpi_live.models.batch.output import ZARR
 
 TABLE, TRACKS = "cells.csv", "tracks.xml"
@@ -32,7 +34,8 @@ def measure_job(
     settings: CellSettings | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Measure the cells of all frames of a finished job, in order; write both files into its output. Their number.
+    """Measure the cells of all frames of a finished job, in order, and write table, tracks and label image into its
+    output. How many rows the table has.
 
     The table has a row for each cell and frame. In it are the frame's number, its own time in s since the first, the
     cell's id, and `CELL_COLUMNS`. A time that is not known is empty. Frames without a phase have no rows; ids go on
@@ -47,21 +50,29 @@ def measure_job(
     rows = 0
     with whole_file(job.out / TABLE) as path, path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        names: list[str] = []
-        for index, phase_rad in enumerate(phases(job)):
-            seen = np.isfinite(phase_rad)
-            if seen.any():
+
+        def labels() -> Iterator[NDArray[np.uint32]]:
+            nonlocal rows
+            for index, phase_rad in enumerate(phases(job)):
+                seen = np.isfinite(phase_rad)
+                if not seen.any():
+                    yield np.zeros(job.shape, np.uint32)
+                    advance(1)
+                    continue
                 whole = np.where(seen, phase_rad, np.float32(0))
                 cells = measure_cells(whole, None if seen.all() else ~seen, scale, settings, ground)
                 time_s = None if times_s is None else times_s[index]
                 ids = tracker.update(cells, index if time_s is None else time_s, index)
-                if not names:
-                    names = [name for name in CELL_COLUMNS if name in cells.columns]
+                names = [name for name in CELL_COLUMNS if name in cells.columns]
+                if file.tell() == 0:
                     writer.writerow(["frame", "time_s", "id", *names])
                 for row in zip(ids, *(cells.columns[name] for name in names), strict=True):
                     writer.writerow([index, plain(time_s), *(plain(value) for value in row)])
                 rows += len(cells)
-            advance(1)
+                yield numbered(cells.segmentation.labels, ids).astype(np.uint32)
+                advance(1)
+
+        write_labels(job, labels())
     with whole_file(job.out / TRACKS) as path:
         tracks = trackmate_xml([*tracker.ended, *tracker.tracks], tracker.events, scale, times_s is not None)
         path.write_text(tracks, encoding="utf-8")

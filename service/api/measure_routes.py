@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from qpi_live.models.analysis.cells import CELL_COLUMNS
-from qpi_live.models.analysis.label_image import label_tiff
+from qpi_live.models.analysis.label_image import label_tiff, label_zarr
 from qpi_live.models.analysis.outlines import outlines
 from qpi_live.models.analysis.tables import TableError, csv_text, parquet_bytes, trackmate_xml
 from qpi_live.service.api import measure_schemas as schemas
@@ -240,6 +240,25 @@ def labels(measured: CellsForFile) -> Response:
         raise HTTPException(503, _AT_WORK)
     written = label_tiff(measured.cells.segmentation.labels, measured.scale, measured.ids)
     return Response(written, media_type="image/tiff", headers=named("cells.ome.tiff"))
+
+
+@router.get(
+    "/cells/labels.zarr.zip",
+    summary="Where the cells are, as OME-Zarr",
+    response_class=Response,
+    responses={**file_answer("application/zip"), **problems(409)},
+)
+def labels_zarr(measured: CellsForFile) -> Response:
+    """An OME-Zarr 0.5 (1, y, x) in a ZIP file, where zarr is installed; values as in `labels.tiff`."""
+    if measured.cells is None:
+        raise HTTPException(503, _AT_WORK)
+    try:
+        written = label_zarr(measured.cells.segmentation.labels, measured.scale, measured.ids)
+    except ModuleNotFoundError as missing:
+        raise HTTPException(
+            409, f"expected {missing.name} for OME-Zarr; on the service's machine: pip install 'qpi-live[files]'"
+        ) from missing
+    return Response(written, media_type="application/zip", headers=named("cells.ome.zarr.zip"))
 
 
 @router.get(

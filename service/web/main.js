@@ -1,6 +1,7 @@
 // The live page. Each frame comes in as two layers, phase and interferogram, and the newest whole frame is drawn once
 // per refresh of the screen. Freezing keeps the frame on screen while the stream runs on.
 
+import { addressOf } from "./api.js";
 import { Beside } from "./picture/beside.js";
 import { CameraPanel } from "./panels/camera_panel.js";
 import { ColorBar } from "./picture/colorbar.js";
@@ -333,6 +334,8 @@ function start() {
   $("profile-csv").addEventListener("click", () =>
     download(fileName(screen.frame.phase.header, "profile", "csv"), [profile.csv()], "text/csv"),
   );
+  for (const link of all('a[href^="api/v1/"]')) // of this page's camera
+    link.href = addressOf(link.getAttribute("href").replace("api/v1/", "")).href;
   for (const button of all("[data-save]"))
     button.addEventListener("click", () => save(button.dataset.save));
   listenToKeys(KEYS, moveCursor, $("phase-stage"));

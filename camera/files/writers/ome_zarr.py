@@ -18,6 +18,8 @@ from qpi_live.camera.whole_file import whole_file
 from zarr.codecs import BloscCodec
 
 ARRAY = "0"
+_VERSION = "0.5"
+_LABELS = "labels"
 _SHARD_BYTES = 64 << 20
 _MOST_SHARD_FRAMES = 64
 _NO_CHUNK = 2**64 - 1
@@ -41,6 +43,7 @@ def create_ome_zarr(
     interval_s: float | None = None,
     attributes: Mapping[str, Any] | None = None,
     is_compressed: bool = True,
+    labels_of: str | None = None,
 ) -> zarr.Array[Any]:
     """An image of (frames, H, W) at a path that is not there yet, to write shard by shard.
 
@@ -55,6 +58,8 @@ def create_ome_zarr(
         interval_s: between frames; None where it is not known.
         attributes: of the group, beside OME's own.
         is_compressed: whether chunks are; `write_shard` writes those of an image that is not.
+        labels_of: where, as seen from it, the image lies whose parts its values number; "": nowhere; None: it has no
+            such values.
 
     Raises:
         FileExistsError: there is something at the path.
@@ -82,9 +87,22 @@ def create_ome_zarr(
     ]
     scale = [{"type": "scale", "scale": [interval_s or 1.0, pixel, pixel]}]
     multiscale = {"name": name, "axes": axes, "datasets": [{"path": ARRAY, "coordinateTransformations": scale}]}
-    known: dict[str, Any] = {"ome": {"version": "0.5", "multiscales": [multiscale]}, **(attributes or {})}
+    ome: dict[str, Any] = {"version": _VERSION, "multiscales": [multiscale]}
+    if labels_of is not None:
+        source = {"source": {"image": labels_of}} if labels_of else {}
+        ome["image-label"] = {"version": _VERSION, **source}
+    known: dict[str, Any] = {"ome": ome, **(attributes or {})}
     group.attrs.update(known)
     return array
+
+
+def label_folder(path: Path, name: str) -> Path:
+    """Where the label image `name` of the image at `path` belongs; its group says so from now on."""
+    group = zarr.open_group(path, mode="r+").require_group(_LABELS)
+    known: Any = group.attrs.get("ome", {})
+    listed = [*known.get(_LABELS, []), name]
+    group.attrs["ome"] = {"version": _VERSION, _LABELS: sorted(set(listed))}
+    return path / _LABELS / name
 
 
 def write_shard(path: Path, number: int, frames_per_shard: int, values: NDArray[np.generic]) -> None:

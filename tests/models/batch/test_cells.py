@@ -47,6 +47,28 @@ def test_process_with_cells_writes_a_table_and_tracks(recording: Path, tmp_path:
     assert np.diff(first["x_px"]) == pytest.approx(2, abs=0.3)
     tracks = Xml.parse(table_file.with_name("tracks.xml"))
     assert len(tracks.findall(".//Spot")) == 2 * _FRAMES
+    labels = _labels_in(table_file.parent, kind)
+    assert (labels.shape, labels.dtype) == ((_FRAMES, 192, 224), np.uint32)
+    for _, cell in table.iterrows():
+        assert np.count_nonzero(labels[int(cell["frame"])] == cell["id"]) == cell["area_px"]
+    assert set(np.unique(labels)) == {0, *table["id"]}
+
+
+def _labels_in(folder: Path, kind: str) -> np.ndarray:
+    """The label image, as users' readers find it."""
+    if kind == "ome-tiff":
+        with tifffile.TiffFile(folder / "cells.ome.tif") as tiff:
+            assert tiff.is_ome
+            return np.asarray(tiff.series[0].asarray())
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    location = parse_url(folder)
+    assert location is not None
+    nodes = list(Reader(location)())
+    assert [str(node.zarr.path).rstrip("/").rsplit("/", 1)[-1] for node in nodes if "cells" in str(node.zarr.path)]
+    [found] = [node.data[0] for node in nodes if str(node.zarr.path).rstrip("/").endswith("labels/cells")]
+    return np.asarray(found)
 
 
 def test_process_at_another_focus_needs_the_optics(recording: Path, tmp_path: Path) -> None:

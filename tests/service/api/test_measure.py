@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO, StringIO
+from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from qpi_live.camera.simulation.colony import ColonyScene, ColonySpecimen
 from qpi_live.camera.simulation.conditions import example_of
 from qpi_live.camera.simulation.instrument import Aberration
@@ -122,7 +124,7 @@ def test_cells_nobody_asks_for_cost_nothing_and_are_counted(bench: Bench) -> Non
     assert bench.station.measurer.latest is None
 
 
-def test_tables_open_in_pandas_tifffile_and_as_xml(bench: Bench) -> None:
+def test_tables_open_in_pandas_tifffile_zarr_and_as_xml(bench: Bench, tmp_path: Path) -> None:
     _say_the_optics(bench)
     bench.frames(2, shown=SHOWN)
     csv = bench.client.get(f"{API}/cells/table.csv")
@@ -135,6 +137,10 @@ def test_tables_open_in_pandas_tifffile_and_as_xml(bench: Bench) -> None:
     labels = tifffile.imread(BytesIO(bench.client.get(f"{API}/cells/labels.tiff").content))
     assert labels.shape == SHAPE
     assert set(np.unique(labels)) == {0, *table["id"]}
+    (tmp_path / "cells.zip").write_bytes(bench.client.get(f"{API}/cells/labels.zarr.zip").content)
+    group = zarr.open_group(zarr.storage.ZipStore(tmp_path / "cells.zip", mode="r"), mode="r")
+    assert group.attrs["ome"]["image-label"] == {"version": "0.5"}
+    assert np.array_equal(np.asarray(group["0"])[0], labels)
     root = Xml.fromstring(bench.client.get(f"{API}/cells/tracks.xml").text)
     assert len(root.findall(".//Spot")) >= 2
 
