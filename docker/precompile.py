@@ -12,6 +12,7 @@ import numpy as np
 import qpi_live.service.cli.main
 from qpi_live.camera.files.replay import ReplayCamera
 from qpi_live.camera.simulation.camera import SimulatedCamera
+from qpi_live.models.analysis.averaging import Average
 from qpi_live.models.analysis.cells import measure_cells
 from qpi_live.models.analysis.outlines import outlines
 from qpi_live.models.engine import EngineOptions, open_engine
@@ -22,6 +23,7 @@ for writeable in (True, False):  # Numba compiles for either; live frames are re
     measured = measure_cells(phase_rad, np.zeros((256, 256), np.bool_))
     outlines(measured.segmentation)
     measure_cells(phase_rad)
+    Average().add(phase_rad, np.zeros((256, 256), np.bool_))
 
 USED = (http.client, qpi_live.service.cli.main, ReplayCamera, SimulatedCamera)
 
