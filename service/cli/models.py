@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from qpi_live.service.cli.options import Channel, Processes, Size
 if TYPE_CHECKING:
     from qpi_live.camera.frame import Frame
     from qpi_live.camera.optics import Optics
+    from qpi_live.camera.simulation.instrument import Instrument
     from qpi_live.models.artifacts.promotions import Figures
     from qpi_live.models.promotion.gate import Examination
     from qpi_live.models.promotion.judgement import Verdict
@@ -94,15 +96,17 @@ def promote(
     from qpi_live.service.cli.frames import read_frames
 
     with one_clear_line():
-        from qpi_live.models.promotion.judgement import put_in_force
+        from qpi_live.models.promotion.judgement import instrument_for, put_in_force
 
         registry = _registry(networks)
         entry = registry.named(name)
         read: tuple[list[Frame], Optics | None] = ([], None)
         if recording:
             read = read_frames(recording, recorded, size, channel)
-        examination = examination_for(entry, instrument, size, frames, processes, *read)
-        verdict = judged(registry, entry, examination)
+        simulated_of = instrument_for(entry, instrument)
+        if size:
+            simulated_of = replace(simulated_of, shape=(size, size))
+        verdict = judged(registry, entry, examine(simulated_of, frames, processes, *read))
         show(verdict)
         put_in_force(registry, verdict, is_forced=force)
     if verdict.refusal is not None:
@@ -121,27 +125,15 @@ def rollback(
     typer.echo(f"{now.name} is in force again (SHA-256 {now.sha256[:12]}…).")
 
 
-def examination_for(
-    entry: Entry,
-    instrument: Path | None,
-    size: int | None,
-    per_condition: int,
-    processes: int,
-    recorded: list[Frame],
-    optics: Optics | None,
+def examine(
+    instrument: Instrument, per_condition: int, processes: int, recorded: list[Frame], optics: Optics | None
 ) -> Examination:
-    """The frames to judge `entry` on, simulated under a bar."""
-    from dataclasses import replace
-
+    """The frames to judge a network on; those of `instrument` are simulated under a bar."""
     from qpi_live.models.promotion.gate import CONDITIONS, Examination, simulate
-    from qpi_live.models.promotion.judgement import instrument_for
 
-    simulated_of = instrument_for(entry, instrument)
-    if size:
-        simulated_of = replace(simulated_of, shape=(size, size))
     with bar("simulating", per_condition * len(CONDITIONS)) as advance:
-        simulated = simulate(simulated_of, per_condition, processes, advance)
-    return Examination(simulated_of, simulated, recorded, optics)
+        simulated = simulate(instrument, per_condition, processes, advance)
+    return Examination(instrument, simulated, recorded, optics)
 
 
 def judged(registry: Registry, entry: Entry, examination: Examination) -> Verdict:

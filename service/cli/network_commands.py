@@ -1,4 +1,4 @@
-"""The commands that make a network: instrument, pairs, cultures, search, prune, train, evaluate, export, compile.
+"""The commands that make a network, from instrument, pairs and cultures to train, export, compile and adapt.
 
 Each imports what it needs when it is called, so that the rest of `qpi` starts without torch.
 """
@@ -6,6 +6,7 @@ Each imports what it needs when it is called, so that the rest of `qpi` starts w
 from __future__ import annotations
 
 import typer
+from qpi_live.service.cli.adapt import adapt
 from qpi_live.service.cli.compile import compile_
 from qpi_live.service.cli.networks import evaluate, export
 from qpi_live.service.cli.pairs import cultures, gather, instrument, label, pairs
@@ -14,5 +15,18 @@ from qpi_live.service.cli.train import prune, search, train
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this package to the command line `app`."""
-    for command in (instrument, pairs, label, gather, cultures, search, prune, train, evaluate, export, compile_):
+    for command in (
+        instrument,
+        pairs,
+        label,
+        gather,
+        cultures,
+        search,
+        prune,
+        train,
+        evaluate,
+        export,
+        compile_,
+        adapt,
+    ):
         app.command(command.__name__.rstrip("_"))(command)

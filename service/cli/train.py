@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Start = Annotated[
-    Path | None, typer.Option(help="Start from these weights: a state dict of tensors, or a checkpoint of `qpi train`.")
+    Path | None,
+    typer.Option(
+        help="Start from these weights: a state dict of tensors, a checkpoint of `qpi train`, or a network of `qpi "
+        "export` in fp32, such as models/weights/nasprnet.onnx; freeze batch norm from 0 with that one."
+    ),
 ]
 
 
@@ -128,7 +132,10 @@ def _spec(net: str, connections: Path | None) -> NetSpec:
 
 def _weights(path: Path | None) -> dict[str, Tensor] | None:
     from qpi_live.models.training.checkpoint import load_weights
+    from qpi_live.models.training.exported import weights_of
 
+    if path is not None and path.suffix == ".onnx":
+        return weights_of(path)[1]
     return None if path is None else load_weights(path)
 
 
