@@ -111,3 +111,16 @@ def test_models_needs_no_torch(folder: Path) -> None:
         "assert done.exit_code == 0, done.output; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_adapt_without_torch_says_what_to_install_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    need_it = tuple(f"qpi_live.models.{room}" for room in ("promotion.adapt", "training", "export", "nets"))
+    for module in [name for name in sys.modules if name.startswith(need_it)]:
+        monkeypatch.delitem(sys.modules, module)
+    done = CliRunner().invoke(app, ["adapt", "replay:glioblastoma", str(tmp_path / "run")], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "needs the package 'torch': pip install 'qpi-live[train]'" in done.output
+    assert not (tmp_path / "run").exists()
