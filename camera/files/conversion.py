@@ -96,7 +96,10 @@ def _images(recording: Recording, advance: Callable[[], None]) -> Iterator[tuple
         if image.pixels.shape != recording.shape:
             raise ImageFileError(f"expected frames of {recording.shape}, got {recording.title(index)} of another size")
         if image.missing is not None:
-            raise ImageFileError(f"expected finite grey values, got NaN or infinity in {recording.title(index)}")
+            raise ImageFileError(
+                f"expected finite grey values, got NaN or infinity in {recording.title(index)}, which whole numbers "
+                "cannot say; qpi process and replay: take the recording as it is, and mask those pixels"
+            )
         yield index, image
         advance()
 

@@ -23,6 +23,7 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _LOWEST_PRICE = 2  # what is dark is cheap, not free: of two ways through the dark the shorter one is better
 _PRICE_SPAN = np.float32(63)
 _BRIGHT = np.float32(0.5)  # of the typical amplitude
+_STRETCH_PX = 64  # of a row, that are looked at together
 _SAMPLES = 16_384  # of the amplitude, for its median
 
 
@@ -186,11 +187,11 @@ def _price_links(
             for x in range(width):  # contiguous and without branches, so that it vectorises
                 to_right[y, x] = _price(wrapped[y - 1, x], wrapped[y, x], amplitude[y - 1, x], amplitude[y, x], scale)
             for x in range(width):
-                to_right[y, x] = _LOWEST_PRICE if mask[y - 1, x] or mask[y, x] else to_right[y, x]
+                to_right[y, x] = _LOWEST_PRICE if mask[y - 1, x] | mask[y, x] else to_right[y, x]
         for x in range(1, width):
             to_below[y, x] = _price(wrapped[y, x - 1], wrapped[y, x], amplitude[y, x - 1], amplitude[y, x], scale)
         for x in range(1, width):
-            to_below[y, x] = _LOWEST_PRICE if mask[y, x - 1] or mask[y, x] else to_below[y, x]
+            to_below[y, x] = _LOWEST_PRICE if mask[y, x - 1] | mask[y, x] else to_below[y, x]
         to_right[y, width] = to_below[y, 0] = to_below[y, width] = 0
 
 
@@ -208,18 +209,25 @@ def _block_links(
     height, width = amplitude.shape
     bright = 0
     for y in range(first_row, last_row):
-        for x in range(width):
-            if right[y, x] != 0:
-                right[y, x] = 1
-                bright += min(amplitude[y, x], amplitude[y, x + 1]) > bright_from and not (mask[y, x] or mask[y, x + 1])
-            if down[y, x] != 0:
-                down[y, x] = 1
-                bright += min(amplitude[y, x], amplitude[y + 1, x]) > bright_from and not (mask[y, x] or mask[y + 1, x])
+        for start in range(0, width, _STRETCH_PX):
+            end = min(start + _STRETCH_PX, width)
+            flows = np.int8(0)
+            for x in range(start, end):  # vectorises, and most stretches have none
+                flows |= right[y, x] | down[y, x]
+            if flows == 0:
+                continue
+            for x in range(start, end):
+                if right[y, x] != 0:
+                    right[y, x] = 1
+                    is_bright = min(amplitude[y, x], amplitude[y, x + 1]) > bright_from
+                    bright += is_bright and not (mask[y, x] or mask[y, x + 1])
+                if down[y, x] != 0:
+                    down[y, x] = 1
+                    is_bright = min(amplitude[y, x], amplitude[y + 1, x]) > bright_from
+                    bright += is_bright and not (mask[y, x] or mask[y + 1, x])
         for x in range(width - 1):
-            if mask[y, x] != mask[y, x + 1]:
-                right[y, x] = 1
+            right[y, x] |= np.int8(mask[y, x] ^ mask[y, x + 1])
         if y + 1 < height:
             for x in range(width):
-                if mask[y, x] != mask[y + 1, x]:
-                    down[y, x] = 1
+                down[y, x] |= np.int8(mask[y, x] ^ mask[y + 1, x])
     return bright
