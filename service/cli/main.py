@@ -16,6 +16,7 @@ from qpi_live.camera.genicam.producers import inspect_producers, producers_for
 from qpi_live.service.cli.cameras import line_of_producer, table_of_cameras
 from qpi_live.service.cli.convert import convert
 from qpi_live.service.cli.engine import ask_engine
+from qpi_live.service.cli.epics import epics
 from qpi_live.service.cli.files import files
 from qpi_live.service.cli.info import tables
 from qpi_live.service.cli.leaving import leave_on_ctrl_c
@@ -131,6 +132,7 @@ app.command()(files)
 app.command()(record)
 app.command()(convert)
 app.command()(process)
+app.command()(epics)
 
 
 @app.command()

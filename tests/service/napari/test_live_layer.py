@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,3 +114,20 @@ def test_live_layer_whose_layer_the_service_lacks_says_why(viewer: Any, client: 
     live.start()
     until(lambda: said, "a sentence")
     assert said[0].startswith("layer: ")
+
+
+def test_script_of_the_documentation_shows_live_phase(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    napari = pytest.importorskip("napari")
+    page = (Path(__file__).parents[3] / "docs" / "programs.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(import napari.*?)```", page, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+
+    def run() -> None:  # what a person does: looks, and closes the window
+        until(lambda: names["live"].layer is not None, "a frame")
+        assert names["live"].layer.data.shape == (SIZE, SIZE)
+        names["live"].stop()
+        assert names["live"].wait(10)
+        names["viewer"].close()
+
+    monkeypatch.setattr(napari, "run", run)
+    exec(script.replace("http://127.0.0.1:8000", service.url), names)
