@@ -42,7 +42,7 @@ def split_hills(
             for u in range(max(x - 1, 0), min(x + 2, columns)):
                 if labels[v, u] == 0:
                     continue
-                other = _root(parent, labels[v, u])
+                other = root_of(parent, labels[v, u])
                 if mine and mine != other:
                     mine, other = _meet(parent, summit, size, mine, other, height[y, x] / (1 - dip), least_px)
                 if height[v, u] > steepest:
@@ -56,7 +56,7 @@ def split_hills(
     for y in range(rows):
         for x in range(columns):
             if labels[y, x]:
-                labels[y, x] = _root(parent, labels[y, x])
+                labels[y, x] = root_of(parent, labels[y, x])
     return labels
 
 
@@ -80,7 +80,8 @@ def _meet(
 
 
 @numba.njit(nogil=True, cache=True)
-def _root(parent: NDArray[np.int32], basin: int) -> int:
+def root_of(parent: NDArray[np.int32], basin: int) -> int:
+    """The basin that stands for all those that a basin was joined with."""
     while parent[basin] != basin:
         parent[basin] = parent[parent[basin]]
         basin = parent[basin]

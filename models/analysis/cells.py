@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import pi, sqrt
 from typing import Any
 
@@ -109,6 +109,9 @@ def measure_labels(
 ) -> Cells:
     """Measure each cell of a segmentation; see `measure_cells`."""
     sums = sum_shapes(found.labels, phase_rad, found.count, found.level_rad, threads)
+    if (is_empty := sums.moments[:, 0] == 0).any():  # where the mask leaves blocks of a cell, and none of its pixels
+        found = _without(found, is_empty)
+        sums = sum_shapes(found.labels, phase_rad, found.count, found.level_rad, threads)
     area, sum_y, sum_x, yy, xx, xy, phase, _, _ = sums.moments.T
     n = np.maximum(area, 1)
     y, x = sum_y / n, sum_x / n
@@ -140,6 +143,14 @@ def measure_labels(
     seen = found.labels.size - masked_px
     confluence = float(area.sum() / seen) if seen > 0 else 0.0
     return Cells(columns, confluence, found, scale)
+
+
+def _without(found: Segmentation, is_empty: NDArray[np.bool_]) -> Segmentation:
+    """The segmentation without some of its cells, the others numbered anew."""
+    number = np.zeros(found.count + 1, np.uint16)
+    number[1:][~is_empty] = np.arange(1, np.count_nonzero(~is_empty) + 1)
+    coarse = number[found.coarse_labels].astype(np.int32)
+    return replace(found, labels=number[found.labels], count=int(number.max()), coarse_labels=coarse)
 
 
 _ALIKE_BLOCKS = 16.0  # blocks over which the background's waviness stays alike, about

@@ -12,7 +12,7 @@ from math import pi, sqrt
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.analysis.basins import depth_px, split_hills
+from qpi_live.models.analysis.basins import depth_px, root_of, split_hills
 from qpi_live.models.analysis.ground import Ground, find_ground, ground_of_region
 from qpi_live.models.classical.bands import RowBands
 
@@ -104,7 +104,7 @@ def segment(
         if layer is not None and layer.shape != phase_rad.shape:
             raise ValueError(f"expected a {name} of the phase's shape {phase_rad.shape}, got {layer.shape}")
     no_mask = np.zeros((1, 1), np.bool_)
-    ground, smooth, dark, block_px = _landscape(phase_rad, mask, background)
+    ground, smooth, dark, block_px = _landscape(phase_rad, mask, background, threads)
     rise = ground.noise_rad * settings.noises if settings.threshold_rad is None else settings.threshold_rad
     is_hill = (smooth > ground.level_rad + rise) & ~dark
     least = max(1, round(settings.least_px / block_px**2))
@@ -143,35 +143,54 @@ def level_between_cells(
 
 
 def _landscape(
-    phase_rad: NDArray[np.float32], mask: NDArray[np.bool_] | None, background: NDArray[np.bool_] | None
+    phase_rad: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    background: NDArray[np.bool_] | None,
+    threads: int | None = None,
 ) -> tuple[Ground, NDArray[np.float32], NDArray[np.bool_], int]:
     """The ground, the smoothed means over blocks, which blocks are masked, and a block's edge in pixels."""
     block_px = max(1, min(_LARGEST_BLOCK_PX, round(min(phase_rad.shape) / _COARSE_ALONG)))
     no_mask = np.zeros((1, 1), np.bool_)
-    coarse, dark = _block_means(phase_rad, no_mask if mask is None else mask, mask is not None, block_px)
+    coarse, dark = _means_of_blocks(phase_rad, no_mask if mask is None else mask, mask is not None, block_px, threads)
     _mend_edge(coarse, -(-_EDGE_PX // block_px))
     smooth = _smoothed(coarse)
     ground = find_ground(smooth, dark if mask is not None else None)
     if background is not None:
-        _, nothing = _block_means(phase_rad, background, True, block_px)
+        _, nothing = _means_of_blocks(phase_rad, background, True, block_px, threads)
         ground = ground_of_region(smooth[nothing & ~dark], ground)
     return ground, smooth, dark, block_px
 
 
-@numba.njit(nogil=True, cache=True)
-def _block_means(
-    values: NDArray[np.float32], mask: NDArray[np.bool_], is_masked: bool, edge: int
+def _means_of_blocks(
+    values: NDArray[np.float32], mask: NDArray[np.bool_], is_masked: bool, edge: int, threads: int | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Means over blocks without the masked pixels, and which blocks have more than half of them masked.
 
     Blocks that are masked whole take the value of the one before, so that nothing there stands out.
     """
-    rows, columns = values.shape[0] // edge, values.shape[1] // edge
-    means = np.zeros((rows, columns), np.float32)
-    dark = np.zeros((rows, columns), np.bool_)
+    shape = values.shape[0] // edge, values.shape[1] // edge
+    means, dark = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    # With a mask in one go: what a block takes from the one before must not depend on the number of threads.
+    RowBands(shape[0], 1 if is_masked else threads).run(_block_means, values, mask, is_masked, edge, means, dark)
+    return means, dark
+
+
+@numba.njit(nogil=True, cache=True)
+def _block_means(
+    first_row: int,
+    last_row: int,
+    values: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    is_masked: bool,
+    edge: int,
+    means: NDArray[np.float32],
+    dark: NDArray[np.bool_],
+) -> None:
+    """Some rows of `_means_of_blocks`."""
+    columns = means.shape[1]
     last = np.float32(0)
     sums = np.empty(columns, np.float32)
-    for row in range(rows):
+    for row in range(first_row, last_row):
         if not is_masked:
             sums[:] = 0
             for y in range(row * edge, (row + 1) * edge):
@@ -194,7 +213,6 @@ def _block_means(
             if seen:
                 last = total / np.float32(seen)
             means[row, column] = last
-    return means, dark
 
 
 @numba.njit(nogil=True, cache=True)
@@ -230,29 +248,48 @@ def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @numba.njit(nogil=True, cache=True)
 def _fill_and_clean(is_hill: NDArray[np.bool_], least: int) -> None:
-    """Fill holes and take away specks of fewer than `least` blocks; what touches the frame's edge is no hole."""
+    """Fill holes and take away specks of fewer than `least` blocks; what touches the frame's edge is no hole.
+
+    Runs of a row that touch runs of the row above belong together (Rosenfeld & Pfaltz, JACM 13, 471, 1966).
+    """
     rows, columns = is_hill.shape
-    seen = np.zeros((rows, columns), np.bool_)
-    queue = np.empty(rows * columns, np.int64)
-    for start in range(rows * columns):
-        if seen[start // columns, start % columns]:
-            continue
-        kind = is_hill[start // columns, start % columns]
-        seen[start // columns, start % columns] = True
-        queue[0], first, last, at_edge = start, 0, 1, False
-        while first < last:
-            y, x = queue[first] // columns, queue[first] % columns
-            first += 1
-            at_edge = at_edge or y == 0 or x == 0 or y == rows - 1 or x == columns - 1
-            for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-                v, u = y + down, x + right
-                if 0 <= v < rows and 0 <= u < columns and not seen[v, u] and is_hill[v, u] == kind:
-                    seen[v, u] = True
-                    queue[last] = v * columns + u
-                    last += 1
-        if last < least and (kind or not at_edge):
-            for i in range(last):
-                is_hill[queue[i] // columns, queue[i] % columns] = not kind
+    most = rows * columns
+    starts, ends, row_of = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    parent, sizes, at_edge = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.bool_)
+    count, above = 0, 0
+    for y in range(rows):
+        first, x = count, 0
+        while x < columns:
+            kind, start = is_hill[y, x], x
+            while x < columns and is_hill[y, x] == kind:
+                x += 1
+            starts[count], ends[count], row_of[count], parent[count], sizes[count] = start, x, y, count, x - start
+            at_edge[count] = y == 0 or y == rows - 1 or start == 0 or x == columns
+            for other in range(above, first):  # those of the row above that are not yet behind
+                if starts[other] >= x:
+                    break
+                if ends[other] <= start:
+                    above = other + 1
+                elif is_hill[y - 1, starts[other]] == kind:
+                    _unite(parent, sizes, at_edge, count, other)
+            count += 1
+        above = first
+    for run in range(count):
+        root = root_of(parent, run)
+        kind = is_hill[row_of[run], starts[run]]
+        if sizes[root] < least and (kind or not at_edge[root]):
+            is_hill[row_of[run], starts[run] : ends[run]] = not kind
+
+
+@numba.njit(nogil=True, cache=True)
+def _unite(
+    parent: NDArray[np.int32], sizes: NDArray[np.int32], at_edge: NDArray[np.bool_], one: int, other: int
+) -> None:
+    one, other = root_of(parent, one), root_of(parent, other)
+    if one != other:
+        parent[one] = other
+        sizes[other] += sizes[one]
+        at_edge[other] |= at_edge[one]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -338,7 +375,7 @@ def _at_full_resolution(
     of_span, is_inner = np.empty(columns, np.uint16), np.empty(columns, np.bool_)
     spans = 0
     sums = np.zeros(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
-    limit = threshold_rad * np.float32(9)
+    limit, nothing = threshold_rad * np.float32(9), np.uint16(0)
     for y in range(first_row, last_row):
         if y == first_row or (y % edge == 0 and y // edge < rows):
             spans = _spans_of(coarse, min(y // edge, rows - 1), edge, width, starts, ends, of_span, is_inner)
@@ -353,8 +390,7 @@ def _at_full_resolution(
                     sums[x + 1] = above[x] + here[x] + below[x]
                 sums[0], sums[width + 1] = sums[1], sums[width]
                 for x in range(starts[i], ends[i]):
-                    if sums[x] + sums[x + 1] + sums[x + 2] > limit:
-                        row[x] = label
+                    row[x] = label if sums[x] + sums[x + 1] + sums[x + 2] > limit else nothing
         if is_masked:
             for x in range(width):
                 if mask[y, x]:

@@ -154,14 +154,15 @@ class Tracker:
         for t, c in zip(taken, found, strict=True):
             _follow(self._tracks[t], float(y[c]), float(x[c]), float(area[c]), float(phase[c]), time_s)
             of_cell[c] = self._tracks[t]
-        lost = [track for t, track in enumerate(self._tracks) if t not in set(taken)]
+        gone_on = set(taken)
+        lost = [track for t, track in enumerate(self._tracks) if t not in gone_on]
         if not is_again:
             self._note_merges(lost, cells, of_cell, before, time_s)
         for c in range(len(cells)):
             if c not in of_cell:
                 of_cell[c] = self._begin(c, cells, of_cell, before, time_s)
-        for c in range(len(cells)):
-            of_cell[c].note((frame, time_s, y[c], x[c], area[c], phase[c], error[c]))
+        for c, point in enumerate(zip(*(one.tolist() for one in (y, x, area, phase, error)), strict=True)):
+            of_cell[c].note((frame, time_s, *point))
             ids[c] = of_cell[c].id
         for track in () if is_again else lost:
             track.missed += 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.simulation.colony import Colony, ColonySpecimen
@@ -180,6 +180,7 @@ def test_segment_shapes_that_differ_are_refused() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(8, 70), st.integers(8, 70), st.floats(-50, 50), st.integers(0, 2**31))
+@example(19, 33, 0.0, 0)  # a cell of which the mask leaves no pixel
 def test_cells_anything_finite_is_measured_without_a_fault(height: int, width: int, level: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     phase = (level + rng.normal(0, 1, (height, width)) * rng.choice([0, 1e-3, 5])).astype(np.float32)
