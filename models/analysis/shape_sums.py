@@ -153,7 +153,7 @@ def _is_all(stretch: NDArray[np.uint16], label: int) -> bool:
     differs = np.uint16(0)
     for i in range(_STRETCH):
         differs |= stretch[i] ^ np.uint16(label)
-    return differs == 0
+    return bool(differs == 0)
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
