@@ -16,6 +16,9 @@ classical chain. The last line is the whole result as JSON.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +29,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from qpi_live.bench.frames import Example, condition_named, instrument_examples, recorded_windows
-from qpi_live.bench.options import JsonFile
 from qpi_live.bench.pictures import save_side_by_side
-from qpi_live.bench.report import console, finish, peers_or_none
+from qpi_live.bench.report import JsonFile, console, finish, peers_or_none
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.simulation.conditions import TABLED

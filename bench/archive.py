@@ -12,6 +12,9 @@ The last line is the whole result as JSON.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -19,8 +22,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from qpi_live.bench.options import JsonFile, ScratchFolder
-from qpi_live.bench.report import console, finish
+from qpi_live.bench.report import JsonFile, ScratchFolder, console, finish
 from qpi_live.bench.stream.service import fringes_file
 from qpi_live.camera.frame import Frame
 from qpi_live.models.batch.archive import plan, process

@@ -12,6 +12,9 @@ hologram is named and left out. The last line is the whole result as JSON.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 import json as json_format
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,9 +27,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from qpi_live.bench.options import JsonFile
 from qpi_live.bench.pictures import save_unwrapped
-from qpi_live.bench.report import console, finish, peers_or_none
+from qpi_live.bench.report import JsonFile, console, finish, peers_or_none
 from qpi_live.camera.errors import CameraError
 from qpi_live.camera.files.recording import open_recording
 from qpi_live.models.classical import goldstein

@@ -12,6 +12,9 @@ here is named and left out. The last line is the whole result as JSON.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -22,8 +25,7 @@ import typer
 from qpi_live.bench.floors.engines import Floors
 from qpi_live.bench.frames import Example, condition_named, optics_of, simulated_examples
 from qpi_live.bench.line import LineFailed, overlapped_uploads, saturated_fps, serialized
-from qpi_live.bench.options import JsonFile
-from qpi_live.bench.report import console, finish, latency_table, peers_or_none, summarise
+from qpi_live.bench.report import JsonFile, console, finish, latency_table, peers_or_none, summarise
 from qpi_live.bench.torch_rows import torch_times_ms
 from qpi_live.camera.device import DeviceError
 from qpi_live.camera.frame import Frame

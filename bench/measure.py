@@ -14,6 +14,9 @@ frame, and nrefocus. The last line is the whole result as JSON.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace

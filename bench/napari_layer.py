@@ -11,6 +11,9 @@ end. The last line is the whole result as JSON.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Annotated, Any

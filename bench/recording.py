@@ -16,6 +16,9 @@ The last line is the whole result as JSON.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 import json as json_
 import os
 import random
@@ -35,8 +38,7 @@ from typing import Annotated, Any
 import numpy as np
 import tifffile
 import typer
-from qpi_live.bench.options import JsonFile, ScratchFolder
-from qpi_live.bench.report import console, finish
+from qpi_live.bench.report import JsonFile, ScratchFolder, console, finish
 from qpi_live.bench.stream.service import fringes_file
 from qpi_live.camera.files.repair import check, repair
 from qpi_live.camera.files.writers.frame_list import read_entries

@@ -11,9 +11,10 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from qpi_live.models.classical.bands import available_cores
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +36,9 @@ _PACKAGES = (
     "kamui",
 )
 # Without markup: in square brackets are extras to install and names of files, which would vanish as styles.
+# Options that several benches take.
+JsonFile = Annotated[Path | None, typer.Option(help="Also write the JSON result to this file.")]
+ScratchFolder = Annotated[Path | None, typer.Option(help="Folder on the disk to measure; a temporary one.")]
 console = Console(width=None if os.environ.get("COLUMNS") else 118, markup=False)
 
 

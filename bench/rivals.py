@@ -11,6 +11,9 @@ batch statistics are frozen for the last part). The last line is the whole resul
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -20,8 +23,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from qpi_live.bench.options import JsonFile
-from qpi_live.bench.report import console, finish
+from qpi_live.bench.report import JsonFile, console, finish
 from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, ssim
 from qpi_live.models.nets.connections import load_connections, random_connections
 from qpi_live.models.training.checkpoint import Checkpoint, NetSpec

@@ -11,12 +11,14 @@ is 1 where an account was not exact or something grew.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 from typing import Annotated
 
 import typer
 from qpi_live.bench.genicam.virtual_camera import built_producer
-from qpi_live.bench.options import JsonFile
-from qpi_live.bench.report import console, finish
+from qpi_live.bench.report import JsonFile, console, finish
 from qpi_live.bench.stream.service import running
 from qpi_live.bench.stream.soak import holds, soak, table_of
 

@@ -16,6 +16,9 @@ Frames whose way alone would take over two minutes are left out. The last line i
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    __import__("environment")  # which Python to use, where this is another
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -23,8 +26,7 @@ from itertools import product
 from typing import Annotated, Any
 
 import typer
-from qpi_live.bench.options import JsonFile
-from qpi_live.bench.report import console, finish
+from qpi_live.bench.report import JsonFile, console, finish
 from qpi_live.bench.stream import ages, crowd, stuck
 from qpi_live.bench.stream.ages import Row
 from qpi_live.bench.stream.service import serving

@@ -19,8 +19,7 @@ from qpi_live.bench.genicam.virtual_camera import (
     lost_before_the_queue,
     open_virtual,
 )
-from qpi_live.bench.options import JsonFile
-from qpi_live.bench.report import console, finish, summarise
+from qpi_live.bench.report import JsonFile, console, finish, summarise
 from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME
 
 _UNPACK_REPEATS = 100
