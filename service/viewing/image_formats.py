@@ -39,7 +39,8 @@ def write_image(values: NDArray[np.generic], header: FrameHeader, image_format: 
 
 
 def _write_tiff(file: BytesIO, values: NDArray[np.generic], header: FrameHeader) -> None:
-    metadata: dict[str, str] = {"axes": "YX", "Info": header_text(header)}
+    quantity = f"{header.layer} in {header.unit}"
+    metadata: dict[str, str] = {"axes": "YX", "Info": header_text(header), "quantity": quantity}
     resolution = None
     if header.object_pixel_m is not None:
         per_um = 1e-6 / header.object_pixel_m

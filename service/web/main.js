@@ -204,15 +204,18 @@ async function save(kind) {
   const { frame } = screen;
   if (!frame) return;
   const [values, { header }] = [shownValues(), frame.phase];
+  // The frame may still be the layer before, when another was just chosen.
+  const layer = look.layer === "wrapped" && header.layer === "phase" ? "wrapped" : header.layer;
   const makers = {
     npy: () => npyParts(frame.phase, values),
-    tiff: () => tiffParts(frame.phase, values),
+    tiff: () => tiffParts(frame.phase, values, layer),
     png: () => pngParts(phasePicture, header, maps[look.layer], limits[look.layer], quantity()),
   };
   const types = { npy: "application/octet-stream", tiff: "image/tiff", png: "image/png" };
-  // The frame may still be the layer before, when another was just chosen.
-  const layer = look.layer === "wrapped" && header.layer === "phase" ? "wrapped" : header.layer;
   download(fileName(header, layer, kind), await makers[kind](), types[kind]);
+  const { unit, perRad } = quantity();
+  if (unit === "nm" && kind !== "png")
+    enginePanel.answer(`Saved in rad, as every file of phase is; 1 rad is ${fixed(perRad, 2)} nm of path.`, false);
 }
 
 function markClipped() {

@@ -26,33 +26,26 @@ export function npyParts({ height, width }, values) {
   return [head, text.padEnd(length - 1) + "\n", values];
 }
 
-const SHORT = 3;
-const LONG = 4;
-const ASCII = 2;
-const RATIONAL = 5;
+const [BYTE, ASCII, SHORT, LONG, RATIONAL] = [1, 2, 3, 4, 5];
+const [IJIJ, INFO] = [0x494a494a, 0x696e666f];
 
-/** Baseline TIFF 6.0 with one strip of 32-bit floats, in rad, and ImageJ's way of saying how large a pixel is. */
-export function tiffParts({ height, width, header }, values) {
+/**
+ * Baseline TIFF 6.0 with one strip of 32-bit floats, in the header's unit, as the service itself writes it: with
+ * ImageJ's way of saying how large a pixel is, and all that is known of the frame as ImageJ's `Info`.
+ */
+export function tiffParts({ height, width, header, text }, values, layer) {
   const um = header.object_pixel_m ? header.object_pixel_m * 1e6 : null;
-  const description = [
-    "ImageJ=1.54",
-    ...(um ? ["unit=um"] : []),
-    "quantity=phase in rad",
-    `sequence=${header.sequence}`,
-    `captured_utc=${new Date(header.captured_ns / 1e6).toISOString()}`,
-    `wavelength_m=${header.wavelength_m ?? "unknown"}`,
-    `engine=${header.engine.name} ${header.engine.version}`,
-    "\0",
-  ];
-  const text = new TextEncoder().encode(description.join("\n"));
-  const perUm = um ? Math.round(1e6 / um) : 1_000_000;
+  const lines = ["ImageJ=1.54", ...(um ? ["unit=um"] : []), `quantity=${layer} in ${header.unit}`, "\0"];
+  const description = new TextEncoder().encode(lines.join("\n"));
+  const info = imagejInfo(layer === header.layer ? text : text.replace(`"layer":"${header.layer}"`, `"layer":"${layer}"`));
+  const at = {};
   const entries = [
     [256, LONG, 1, width],
     [257, LONG, 1, height],
     [258, SHORT, 1, 32],
     [259, SHORT, 1, 1],
     [262, SHORT, 1, 1],
-    [270, ASCII, text.length, "text"],
+    [270, ASCII, description.length, "description"],
     [273, LONG, 1, "strip"],
     [277, SHORT, 1, 1],
     [278, LONG, 1, height],
@@ -61,24 +54,39 @@ export function tiffParts({ height, width, header }, values) {
     [283, RATIONAL, 1, "resolution"],
     [296, SHORT, 1, 1],
     [339, SHORT, 1, 3],
+    [50838, LONG, 2, "lengths"],
+    [50839, BYTE, info.length, "info"],
   ];
-  const at = { resolution: 8 + 2 + 12 * entries.length + 4 };
-  at.text = at.resolution + 8;
-  at.strip = Math.ceil((at.text + text.length) / 16) * 16;
+  at.resolution = 8 + 2 + 12 * entries.length + 4;
+  at.lengths = at.resolution + 8;
+  at.description = at.lengths + 8;
+  at.info = at.description + description.length;
+  at.strip = Math.ceil((at.info + info.length) / 16) * 16;
   const head = new DataView(new ArrayBuffer(at.strip));
-  head.setUint32(0, 0x002a4949, true);
-  head.setUint32(4, 8, true);
+  const longs = (start, ...numbers) => numbers.forEach((number, i) => head.setUint32(start + 4 * i, number, true));
+  longs(0, 0x002a4949, 8);
   head.setUint16(8, entries.length, true);
   entries.forEach(([tag, type, size, value], i) => {
     head.setUint16(10 + 12 * i, tag, true);
     head.setUint16(12 + 12 * i, type, true);
-    head.setUint32(14 + 12 * i, size, true);
-    head.setUint32(18 + 12 * i, at[value] ?? value, true);
+    longs(14 + 12 * i, size, at[value] ?? value);
   });
-  head.setUint32(at.resolution, perUm, true);
-  head.setUint32(at.resolution + 4, 1_000_000, true);
-  new Uint8Array(head.buffer).set(text, at.text);
+  longs(at.resolution, um ? Math.round(1e6 / um) : 1_000_000, 1_000_000);
+  longs(at.lengths, IMAGEJ_HEAD, info.length - IMAGEJ_HEAD);
+  new Uint8Array(head.buffer).set(description, at.description);
+  new Uint8Array(head.buffer).set(info, at.info);
   return [head, values];
+}
+
+const IMAGEJ_HEAD = 12;
+
+/** ImageJ's own tag with one text as `Info`: magic, kind and count, then UTF-16, all little-endian as the file is. */
+function imagejInfo(text) {
+  const bytes = new Uint8Array(IMAGEJ_HEAD + 2 * text.length);
+  const view = new DataView(bytes.buffer);
+  [IJIJ, INFO, 1].forEach((number, i) => view.setUint32(4 * i, number, true));
+  for (let i = 0; i < text.length; i++) view.setUint16(IMAGEJ_HEAD + 2 * i, text.charCodeAt(i), true);
+  return bytes;
 }
 
 // In the picture's lower right corner, as on the page.

@@ -134,7 +134,7 @@ def test_latest_as_tiff_carries_the_pixel_size_for_imagej(bench: Bench) -> None:
     with tifffile.TiffFile(BytesIO(answer.content)) as file:
         metadata, page = file.imagej_metadata, file.pages[0]
         assert metadata is not None
-        assert metadata["unit"] == "um"
+        assert (metadata["unit"], metadata["quantity"]) == ("um", "phase in rad")
         assert json.loads(metadata["Info"])["engine"]["name"] == "fake"
         pixels, units = page.tags["XResolution"].value
         assert pixels / units == pytest.approx(1 / (2 * 4.0 / 20), rel=1e-6)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -217,6 +220,27 @@ def test_page_saved_files_hold_the_frame_on_screen(page: Page, service: Service)
     picture = saved(page, "[data-save=png]")
     assert picture.suffix == ".png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_page_saves_a_tiff_that_says_of_the_frame_what_rest_s_does(page: Page, service: Service) -> None:
+    page.click("#unit >> text=nm")
+    freeze_on_frame_of(page, service, "phase")
+    with tifffile.TiffFile(saved(page, "[data-save=tiff]")) as tiff:
+        by_page = tiff.imagej_metadata or {}
+    expect(page.locator("#answer")).to_contain_text("Saved in rad, as every file of phase is; 1 rad is 84.67 nm")
+    with (
+        urlopen(f"{service.url}/api/v1/frames/latest?format=tiff") as answer,
+        tifffile.TiffFile(BytesIO(answer.read())) as tiff,
+    ):
+        by_rest = tiff.imagej_metadata or {}
+    for said in (by_page, by_rest):
+        assert (said["unit"], said["quantity"]) == ("um", "phase in rad")
+    of_page, of_rest = (json.loads(said["Info"]) for said in (by_page, by_rest))
+    assert of_page.keys() == of_rest.keys()
+    assert of_page["sequence"] == shown_on(page)["sequence"]
+    of_a_frame = ("sequence", "captured_ns", "device_timestamp_ns", "stages_ms", "residues", "carrier_strength")
+    same = [name for name in of_page if name not in of_a_frame and not isinstance(of_page[name], float)]
+    assert {name: of_page[name] for name in same} == {name: of_rest[name] for name in same}
 
 
 def test_page_wheel_zooms_at_the_cursor_and_double_click_shows_all(page: Page) -> None:
