@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,7 +50,7 @@ class Figures(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     psnr_db: dict[str, float]
-    seen_on: str
+    seen_on: Literal["recorded", "simulated"]
     difference_rad: float | None
     largest_difference_rad: float | None
     latency_ms: float

@@ -180,7 +180,9 @@ class Drift(_Answer):
 
     is_drifting: bool
     expected_rad: float = Field(description="RMS difference of the gate's median frame")
-    largest_expected_rad: float = Field(description="of the gate's worst frame; the alarm is raised at 1.5 times this")
+    largest_expected_rad: float = Field(
+        description="of the gate's worst frame; the alarm is raised at 1.5 times this, or 3 for simulated ones"
+    )
     sentence: str | None = Field(description="what has happened and what to do; null without an alarm")
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from qpi_live.models.artifacts.promotions import Figures
 
 _LEAST_FRAMES = 10
-_RAISED, _CLEARED = 1.5, 1.2  # times the largest difference that the gate saw; apart, so that it does not flicker
+# Raised and cleared at so many times the largest difference that the gate saw: apart, so that it does not flicker, and
+# wider where the gate had no frames of this microscope, which differ more than simulated ones.
+_LIMITS = {"recorded": (1.5, 1.2), "simulated": (3.0, 2.4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,13 @@ class DriftAlarm:
 
     def see(self, difference_rad: float | None, frames: int, figures: Figures | None) -> None:
         """Look at the mean RMS difference of the newest `frames`, beside what the gate measured of this network."""
-        expected_rad, largest_rad = (
-            (None, None) if figures is None else (figures.difference_rad, figures.largest_difference_rad)
-        )
-        if expected_rad is None or largest_rad is None:
+        if figures is None or figures.difference_rad is None or figures.largest_difference_rad is None:
             self.now = None
             return
+        expected_rad, largest_rad = figures.difference_rad, figures.largest_difference_rad
+        raised, cleared = _LIMITS[figures.seen_on]
         was_raised = self.now is not None and self.now.is_drifting
-        limit_rad = (_CLEARED if was_raised else _RAISED) * largest_rad
+        limit_rad = (cleared if was_raised else raised) * largest_rad
         if difference_rad is None or frames < _LEAST_FRAMES or difference_rad <= limit_rad:
             self.now = Drift(False, expected_rad, largest_rad)
             return
@@ -50,7 +51,7 @@ class DriftAlarm:
             True,
             expected_rad,
             largest_rad,
-            f"Network and classical phase differ by {difference_rad:.2f} rad; when it was promoted that was "
-            f"{expected_rad:.2f} rad, at most {largest_rad:.2f}. Instrument or sample have changed: switch to "
-            "goldstein, or adapt the network (`qpi adapt`).",
+            f"Network and classical phase differ by {difference_rad:.2f} rad; on {figures.seen_on} frames, when it was "
+            f"promoted, by {expected_rad:.2f} rad, at most {largest_rad:.2f}. Instrument or sample have changed: "
+            "switch to goldstein, or adapt the network (`qpi adapt`).",
         )

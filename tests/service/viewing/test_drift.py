@@ -26,7 +26,7 @@ from qpi_live.service.viewing.drift import DriftAlarm
 from tests.service.stations import until
 
 INSTRUMENT = Instrument.from_file(Path(__file__).parents[3] / "camera" / "data" / "glioblastoma.json")
-FIGURES = Figures(psnr_db={}, seen_on="simulated", difference_rad=0.1, largest_difference_rad=0.2, latency_ms=1.0)
+FIGURES = Figures(psnr_db={}, seen_on="recorded", difference_rad=0.1, largest_difference_rad=0.2, latency_ms=1.0)
 
 
 def seen(alarm: DriftAlarm, *differences_rad: float, frames: int = 30) -> list[bool]:
@@ -44,7 +44,17 @@ def test_alarm_is_raised_above_one_limit_and_cleared_below_a_lower_one() -> None
     assert seen(alarm, 0.1, 0.29, 0.31, 0.29, 0.25, 0.23, 0.29) == [False, False, True, True, True, False, False]
     alarm.see(0.31, 30, FIGURES)
     assert alarm.now is not None
-    assert "differ by 0.31 rad; when it was promoted that was 0.10 rad, at most 0.20" in str(alarm.now.sentence)
+    assert "differ by 0.31 rad; on recorded frames, when it was promoted, by 0.10 rad, at most 0.20" in str(
+        alarm.now.sentence
+    )
+
+
+def test_alarm_of_a_network_judged_on_simulated_frames_alone_is_raised_later() -> None:
+    alarm, figures = DriftAlarm(), FIGURES.model_copy(update={"seen_on": "simulated"})
+    for difference_rad, is_drifting in ((0.59, False), (0.61, True), (0.49, True), (0.47, False)):
+        alarm.see(difference_rad, 30, figures)
+        assert alarm.now is not None
+        assert alarm.now.is_drifting is is_drifting
 
 
 def test_alarm_waits_for_some_frames_and_says_nothing_without_a_gate() -> None:
