@@ -37,6 +37,7 @@ _SCHEMAS: dict[str, object] = {
     "Source": {"source": "simulated"},
     "CellChoice": {"finds_cells": True, "alpha_um3_per_pg": 0.19, "least_px": 200},
     "Regions": {"regions": [{"name": "cell 1", "shape": "ellipse", "points": [[100, 120], [180, 210]]}]},
+    "AveragingChoice": {"frames": 16},
     "Stated": {"pixel_um": 3.45, "magnification": 40.0, "refractive_index": 1.33},
     "Wanted": {"name": "run 1", "frames": 1000, "layers": ["interferogram", "phase"]},
     "Live": {"status": "live"},
