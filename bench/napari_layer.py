@@ -14,19 +14,15 @@ from __future__ import annotations
 if __name__ == "__main__":
     __import__("environment")  # which Python to use, where this is another
 
-from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Annotated, Any
 
 import numpy as np
 import psutil
 import typer
-from napari import Viewer
-from qpi_live.bench.report import console, finish
+from qpi_live.bench.report import JsonFile, console, finish
 from qpi_live.bench.stream.service import serving
 from qpi_live.service.client import PhaseClient, ReceivedFrame
-from qpi_live.service.napari.live_layer import LiveLayer
-from qtpy.QtWidgets import QApplication
 from rich.table import Table
 
 _ALONE = 60  # frames that are drawn without a service
@@ -37,9 +33,11 @@ def main(
     size: Annotated[int, typer.Option(help="Edge of the frames, pixels.")] = 1024,
     fps: Annotated[float, typer.Option(help="Rate of the camera, frames per second.")] = 30.0,
     seconds: Annotated[float, typer.Option(help="How long to watch.")] = 30.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result here.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure the live layer."""
+    from napari import Viewer  # noqa: PLC0415 (has its own extra)
+
     viewer = Viewer()
     viewer.window.resize(*_WINDOW)
     alone = _alone(viewer, size)
@@ -51,11 +49,13 @@ def main(
     for name, value in result.items():
         table.add_row(name, f"{value:.1f}")
     console.print(table)
-    finish(result, json_file)
+    finish(result, json)
 
 
-def _alone(viewer: Viewer, size: int) -> float:
+def _alone(viewer: Any, size: int) -> float:
     """Frames per second of the same window without receiving any."""
+    from qtpy.QtWidgets import QApplication  # noqa: PLC0415
+
     random = np.random.default_rng(0)
     frames = [random.random((size, size), np.float32) for _ in range(4)]
     layer = viewer.add_image(frames[0], contrast_limits=(0.0, 1.0))
@@ -69,8 +69,11 @@ def _alone(viewer: Viewer, size: int) -> float:
     return rate
 
 
-def _live(viewer: Viewer, client: PhaseClient, seconds: float) -> dict[str, float]:
+def _live(viewer: Any, client: PhaseClient, seconds: float) -> dict[str, float]:
     """Frames per second that a live layer shows, its share of the camera's, and megabytes at the start and end."""
+    from qpi_live.service.napari.live_layer import LiveLayer  # noqa: PLC0415
+    from qtpy.QtWidgets import QApplication  # noqa: PLC0415
+
     program = psutil.Process()
     seen: list[int] = []
     live = LiveLayer(viewer, client)

@@ -45,9 +45,11 @@ def test_qpi_command_in_the_documentation_has_these_options(page: str, command: 
     assert isinstance(group, click.Group) or hasattr(group, "commands"), page
     name = words[0]
     assert name in group.commands, f"{page}: qpi has no command {name}"  # type: ignore[attr-defined]
-    known = {
-        option for parameter in group.commands[name].params for option in (*parameter.opts, *parameter.secondary_opts)
-    }  # type: ignore[attr-defined]
+    named = group.commands[name]  # type: ignore[attr-defined]
+    if hasattr(named, "commands") and len(words) > 1:  # a group of commands: `qpi models promote`
+        assert words[1] in named.commands, f"{page}: qpi {name} has no command {words[1]}"
+        named = named.commands[words[1]]
+    known = {option for parameter in named.params for option in (*parameter.opts, *parameter.secondary_opts)}
     known.add("--help")
     unknown = [word for word in words[1:] if re.match(r"--?[a-z]", word) and word not in known]
     assert not unknown, f"{page}: `{command}` names {unknown}"
