@@ -199,3 +199,9 @@ def test_cells_steeper_than_the_pass_band_takes_decide_no_wrong_sign(seed: int) 
     detail = ClassicalEngine(EngineOptions()).retrieve(frame(interferogram(cells, carrier, seed=seed))).engine.detail
     taken = (float(detail["carrier_fy_cycles_per_px"] or 0), float(detail["carrier_fx_cycles_per_px"] or 0))
     assert not detail["is_sign_known"] or np.dot(taken, carrier) > 0
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (65, 64), (66, 64), (67, 64), (64, 67), (67, 65)])
+@pytest.mark.parametrize("bit_depth", [8, 12])
+def test_warm_up_of_the_smallest_frames_leaves_nothing_to_chance(shape: tuple[int, int], bit_depth: int) -> None:
+    ClassicalEngine(EngineOptions(threads=1)).warm_up(shape, bit_depth)

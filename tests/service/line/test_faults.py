@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from threading import Event
 from time import monotonic
 
@@ -122,6 +123,23 @@ def test_line_without_frames_for_a_while_is_waiting_and_ready(bench: Bench) -> N
     assert bench.client.get("/health/ready").status_code == 200
     bench.frames()
     assert bench.station.pipeline.account.snapshot().delivered == 2
+
+
+def test_line_whose_camera_was_slowed_down_waits_for_as_long_as_its_frames_take_now(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "_PATIENCE_S", 0.1)
+    bench.frames()
+    bench.camera.identity = replace(bench.camera.identity, frame_rate_hz=0.1)
+    bench.frames()
+    states = []
+    began = monotonic()
+    while monotonic() < began + 0.5:
+        states.append(bench.station.pipeline.state.name)
+        Event().wait(0.01)
+    assert set(states) == {"live"}
+    bench.camera.identity = replace(bench.camera.identity, frame_rate_hz=1000.0)
+    until(lambda: bench.station.pipeline.state.name == "waiting")
 
 
 def test_line_at_the_end_of_a_recording_says_so_and_keeps_the_last_frame(bench: Bench) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import socket
 from collections.abc import Callable
 from http.client import HTTPConnection
 from io import BytesIO
+from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -13,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from qpi_live.models.engines.onnx import SHIPPED_INT8
 from qpi_live.service.station import Station
 
 from tests.camera.files.test_decoding_bounds import BOMBS, tiff_of
@@ -77,3 +81,19 @@ def test_client_that_hangs_up_leaves_no_work_behind(serve: Serving, make_station
     next_one.request("POST", PHASE, png(fringes((128, 160), 0)))
     assert next_one.getresponse().status == 200
     next_one.close()
+
+
+def test_body_sent_to_a_service_of_a_networks_file_is_inverted_by_it_and_hears_nothing_of_its_folder(
+    make_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    network = tmp_path / "mine.onnx"
+    shutil.copy(SHIPPED_INT8, network)
+    bench = make_bench()
+    bench.station.settings = bench.station.settings.model_copy(update={"engine": str(network)})
+    answer = bench.client.post("/api/v1/phase", content=png(fringes((128, 160), 0)))
+    assert answer.status_code == 200, answer.text
+    assert json.loads(answer.headers["QPI-Frame"])["engine"]["detail"]["file"] == "mine.onnx"
+    refused = bench.client.post("/api/v1/phase", content=png(fringes((100, 160), 0)))
+    assert refused.status_code == 422
+    for said in (answer.headers["QPI-Frame"], refused.text):
+        assert str(tmp_path) not in said
