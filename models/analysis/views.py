@@ -8,8 +8,6 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-VIEWS = ("dic", "gradient", "darkfield")
-
 
 def gradient_rad_per_px(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
     """|∇φ|, (H, W) float32 in rad per pixel, by central differences, one-sided at the edge."""

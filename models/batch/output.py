@@ -109,11 +109,6 @@ def write(job: Job, number: int, phase_rad: NDArray[np.float32], notes: list[Fra
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def failed_regions(job: Job) -> list[int]:
-    """The regions of a finished or unfinished output that have frames without a phase."""
-    return sorted({note.frame // job.frames_per_region for note in notes_of(job) if note.failed is not None})
-
-
 def notes_of(job: Job) -> list[FrameNote]:
     """What is known of the frames so far, in their order."""
     closed = job.out / FRAMES

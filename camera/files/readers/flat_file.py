@@ -17,7 +17,6 @@ from qpi_live.camera.files.image_bounds import LARGEST_IMAGE_PX, ImageFileError
 from qpi_live.camera.files.npy_header import read_npy_header
 from qpi_live.camera.files.readers.tiff_pages import FlatFrames
 
-RAW_SUFFIXES = (".raw", ".bin", ".dat")
 _LARGEST_UNPACKED_BYTES = 2**31
 _ZIP_HEADER_BYTES = 30
 
