@@ -19,7 +19,7 @@ from qpi_live.camera.files.writers.ome_text import ome_text
 from qpi_live.camera.files.writers.ome_zarr import create_ome_zarr, write_shard
 from qpi_live.camera.files.writers.page_file import PageFile, PageLayout
 from qpi_live.camera.files.writers.recorded_layer import part_name
-from qpi_live.camera.whole_file import whole_file
+from qpi_live.camera.whole_file import drop_unfinished, whole_file
 from qpi_live.models.batch.job import Job
 
 ZARR, TIFF = "ome-zarr", "ome-tiff"
@@ -126,6 +126,7 @@ def close(job: Job) -> None:
             file.write((notes / f"{number:08d}.jsonl").read_bytes())
         file.flush()
         os.fsync(file.fileno())
+    drop_unfinished(job.out)
     shutil.rmtree(notes)
 
 

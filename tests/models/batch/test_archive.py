@@ -100,6 +100,26 @@ def test_interrupted_archive_goes_on_and_has_the_same_bytes(recording: Path, tmp
     assert (again.frames, again.made) == (FRAMES, 0)
 
 
+def test_writer_that_is_killed_within_a_region_leaves_nothing_in_the_output(
+    recording: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    (job,) = jobs_of(recording, tmp_path / "out")
+    region = job.out / "0" / "c" / "1" / "0" / "0"
+    region.parent.mkdir(parents=True)
+    program = f"""
+import os
+from pathlib import Path
+from qpi_live.camera.whole_file import whole_file
+with whole_file(Path({str(region)!r})) as path:
+    path.write_bytes(b"half")
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
+    assert [path.name for path in region.parent.rglob("*") if path.is_file()] == ["0"]
+    process([job], Here())
+    assert content(tmp_path / "out") == expected
+
+
 def test_archive_as_ome_tiff_opens_as_a_recording_of_phase(recording: Path, tmp_path: Path) -> None:
     import tifffile
 
