@@ -3,10 +3,10 @@
     python bench/napari_layer.py
     python bench/napari_layer.py --size 512 --seconds 60 --json result.json
 
-A service of simulated frames at a set rate feeds a napari window that is drawn for real; on a virtual screen
-(`xvfb-run`) that is done by the CPU, which the service shares. Beside the rate stands the most that this window reaches
-with frames that are there already, without a service. Memory is the program's own, after a tenth of the time and at the
-end. The last line is the whole result as JSON.
+A service of simulated frames at a set rate feeds a napari window that is drawn for real. On a virtual screen
+(`xvfb-run`) the CPU does that, which the service shares. Beside the rate stands the most that this window reaches with
+frames that are there already, without a service. Memory is the program's own, after a tenth of the time and at the end.
+The last line is the whole result as JSON.
 """
 
 from __future__ import annotations

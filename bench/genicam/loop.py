@@ -1,6 +1,6 @@
 """How late an event loop wakes beside a camera that streams at 100 frames a second and then sends nothing for a second.
 
-Three ways to acquire stand side by side. One is the capture process. The others are what a first attempt would do: a
+Three ways to acquire stand side by side. One is the capture process. The others are what a first attempt would do. A
 thread in the same process waits for buffers through harvesters, for 1 ms or for 200 ms at a time. The loop does nothing
 else. The last row is a real `qpi serve`, whose engine takes its part of the cores and of the interpreter lock.
 """

@@ -12,9 +12,9 @@ from typing import Any
 class RowBands:
     """Splits the rows of a frame among threads.
 
-    Numba's own parallel loops abort the process when two threads enter them at once with the threading layer that
-    every wheel has; kernels that release the interpreter lock and take a range of rows do not mind, so the live
-    engine, the baseline beside it and a request can all run.
+    Numba's own parallel loops abort the process when two threads enter them at once with the threading layer that every
+    wheel has. Kernels that release the interpreter lock and take a range of rows do not mind. So the live engine, the
+    baseline beside it and a request can all run.
 
     Args:
         height: rows of the frame.

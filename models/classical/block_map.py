@@ -65,8 +65,8 @@ class BlockMap:
         orthonormal: (terms, 128²) float64 polynomials over the blocks whose products have the mean 1 or 0.
 
     Args:
-        y, x: positions of the rows and the columns that the blocks are made of, −1 … 1 across the frame: those of its
-            pixels, or of means over a few of them.
+        y, x: positions of the rows and the columns that the blocks are made of, −1 … 1 across the frame. They are those
+            of its pixels, or of means over a few of them.
         order: highest total power of y and x, 1 … 6.
     """
 
@@ -101,8 +101,8 @@ class BlockMap:
     def first_guess(self, means_rad: Map, valid: Map) -> Values:
         """A polynomial that flattens the map roughly: its steps fitted with Cauchy weights, then the median's level.
 
-        A polynomial added to the map is added to the guess and to nothing else, so that what the network sees, the
-        map without the guess, does not depend on the instrument's aberration.
+        A polynomial added to the map is added to the guess and to nothing else. So what the network sees, the map
+        without the guess, does not depend on the instrument's aberration.
         """
         halved, lit = _halved(means_rad, valid)
         fitted = as_matrix(fit_steps(self._steps, halved, lit, self._order)[self._order], self._order)

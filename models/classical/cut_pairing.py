@@ -1,10 +1,10 @@
 """Which residues branch cuts join, and on which way, so that the cuts cost as little as they can.
 
-Every residue must be balanced, by one of opposite charge or by the border. With a price on each link that a cut may
-block, the cheapest cuts are a flow of least cost from the positive residues to the negative ones on the grid of corners
-(Costantini 1998). It is found by the Hungarian method (Kuhn 1955) with a tree around every residue: trees of both
-charges grow at the same pace, and where two of them meet, or one meets the border, the flow along them is turned on.
-Trees take the place of the usual searches from one residue at a time, so that few go over ground that others covered.
+Every residue must be balanced, by one of opposite charge or by the border. Each link that a cut may block has a price.
+The cheapest cuts are a flow of least cost from the positive residues to the negative ones on the grid of corners
+(Costantini 1998). It is found by the Hungarian method (Kuhn 1955) with a tree around every residue. Trees of both
+charges grow at the same pace. Where two of them meet, or one meets the border, the flow along them is turned on. Trees
+take the place of the usual searches from one residue at a time, so that few go over ground that others covered.
 
 A corner has a potential, and a step between corners costs its price plus the difference of the potentials, never less
 than nothing. A growing tree lowers (positive) or raises (negative) the potential of all its corners, until a step out

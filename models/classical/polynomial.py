@@ -3,9 +3,9 @@
 All sums are separable: what a term y^i x^j contributes is a factor a row times a factor a column. So the normal
 equations of all terms need only a few sums along each row, however many terms there are.
 
-Compiled, and not left to the linear algebra library: at this size its threads and its calls cost more than the
-arithmetic, and many times more when the cores are busy with the rest of the pipeline. Sums may be reordered, so that
-they vectorise. Plain loops in place of array arithmetic, which takes many times as long to compile.
+Compiled, and not left to the linear algebra library. At this size its threads and its calls cost more than the
+arithmetic. They cost many times more when the cores are busy with the rest of the pipeline. Sums may be reordered, so
+that they vectorise. Plain loops in place of array arithmetic, which takes many times as long to compile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Connected regions between branch cuts, and the whole turns that lie between them.
 
 A run is a stretch of one row whose links are all open. Runs are the elements of a union-find structure (Galler and
-Fischer 1964) in which each link to a parent carries the turns by which the run differs from it, so that finding
-a run's root also tells its turns relative to the root.
+Fischer 1964). Each link to a parent carries the turns by which the run differs from it. So finding a run's root also
+tells its turns relative to the root.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ def settle_turns(votes: NDArray[np.int32], regions: int, largest: int) -> NDArra
     """The whole turns to add to each region, as the links between regions support it best.
 
     A multiple's support is its votes less those that disagree. Regions are joined in the order of that support, best
-    first, so that one with a long, consistent border is settled before one that is barely touched.
+    first. So one with a long, consistent border is settled before one that is barely touched.
 
     Args:
-        votes: (n, 3) int32 rows, one for each blocked link between two regions: the numbers of the regions, smaller
-            first, and the turns that the second would need; in any order.
+        votes: (n, 3) int32 rows in any order, one for each blocked link between two regions. A row has the numbers of
+            the regions, smaller first, and the turns that the second would need.
         regions: how many there are, numbered from 0 in the raster order of their first pixels.
         largest: the number of the one that keeps its turns.
 

@@ -1,8 +1,8 @@
 """Least squares whose weights follow from what is left over, in rounds: how the background finds the ground.
 
-One kernel for all of its fits, which lets go of the interpreter lock once for all of its rounds: a live pipeline has
-other threads that want it. It takes a plain table of the terms' values, and vectors, since every further loop over rows
-and columns takes Numba as long to compile as the whole of the fit once took.
+One kernel for all of its fits lets go of the interpreter lock once for all of its rounds. A live pipeline has other
+threads that want it. It takes a plain table of the terms' values, and vectors. Every further loop over rows and columns
+takes Numba as long to compile as the whole of the fit once took.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def sign_of_objects(
     """+1 where objects stand out of the ground upwards, −1 downwards, 0 where there is no telling.
 
     An empty field gives 0, and so do noise, the ringing along a frame's edges, a smooth aberration, and objects of both
-    signs. Objects do not count around which the fringes are lost: where their edge is steeper than the pass band takes,
+    signs. Objects do not count around which the fringes are lost. Where their edge is steeper than the pass band takes,
     whole turns are missing, and what is high may come out as a hole.
 
     Args:

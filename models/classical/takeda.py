@@ -25,10 +25,9 @@ _PER_TURN = np.float32(1 / (2 * np.pi))
 def band_radius(carrier: Carrier, band_limit_cycles_per_px: float | None = None) -> float:
     """The radius of the pass band around the carrier, in cycles per pixel.
 
-    Half the way to the zero order or to the conjugate sideband, whichever is nearer (the spectrum repeats every
-    cycle per pixel, so with fine fringes the conjugate comes round the corner), and to the copies of both that a
-    mosaic puts beside them; not more than what the objective passes, where that is known, with the taper laid outside
-    of it.
+    Half the way to the zero order or to the conjugate sideband, whichever is nearer, and to the copies of both that a
+    mosaic puts beside them. The spectrum repeats every cycle per pixel, so with fine fringes the conjugate comes round
+    the corner. It is not more than what the objective passes, where that is known, with the taper laid outside of it.
     """
     fy, fx = carrier.fy, carrier.fx
     obstacles = [
@@ -68,11 +67,11 @@ class WrappedField:
 class TakedaRetriever:
     """Wrapped phase from interferograms of one size and one carrier (Takeda, Ina, Kobayashi 1982, eq. 4–8).
 
-    One axis is transformed first; of the result only the lines inside of the pass band are kept, filtered along the
-    other axis and transformed back, so that about two thirds of a full pair of 2-D transforms are never computed. The
-    sideband is not moved to the origin in the spectrum: its carrier is subtracted from the phase instead, together
-    with everything else that belongs to the instrument, as `reference_rad`. With a calibration frame that
-    is the phase of the calibration frame's own field, to which the very same steps apply.
+    One axis is transformed first. Of the result only the lines inside of the pass band are kept, filtered along the
+    other axis and transformed back. So about two thirds of a full pair of 2-D transforms are never computed. The
+    sideband is not moved to the origin in the spectrum. Its carrier is subtracted from the phase instead, as
+    `reference_rad`, together with everything else that belongs to the instrument. With a calibration frame that is the
+    phase of the calibration frame's own field, to which the very same steps apply.
 
     Attributes:
         axis: the one that is transformed first.

@@ -66,11 +66,11 @@ class _Stream:
 class FusedEngine:
     """`PhaseEngine` and `TunableEngine`: the classical chain with the learned background, corrected by a network.
 
-    Every frame is measured by the classical chain. Of a live stream the network looks at the first frame, and then,
-    beside the line, at as many as it can in a quarter of the time. On a GPU, and of frames that are not live, it looks
-    at all. From each picture follows by what polynomial the measured phase is off, and in between an `Anchor` holds it.
-    So, modulo 2π and this polynomial, the result is the measured phase. Only where branch cuts dispute the multiple of
-    2π, the picture of the same frame decides. With `options.blend` the newest picture also takes noise off
+    Every frame is measured by the classical chain. Of a live stream the network looks at the first frame. Beside the
+    line it then looks at as many as it can in a quarter of the time. On a GPU, and of frames that are not live, it
+    looks at all. From each picture follows by what polynomial the measured phase is off, and in between an `Anchor`
+    holds it. So, modulo 2π and this polynomial, the result is the measured phase. Only where branch cuts dispute the
+    multiple of 2π, the picture of the same frame decides. With `options.blend` the newest picture also takes noise off
     (`noise_blend`).
 
     Where the network is not for the stream, or a calibration frame is in force, the chain works alone and

@@ -43,7 +43,7 @@ class OffAxisEngine(ABC):
 
     The carrier is found in the first frame and kept, since it belongs to the instrument; `refind_carrier` looks again,
     and so does a frame of another size, from another camera or through other optics: the chain is laid out anew for it.
-    With a calibration frame the aberration is divided out and only the level is left to take off; without one a
+    With a calibration frame the aberration is divided out and only the level is left to take off. Without one a
     polynomial is fitted to the background of each frame.
 
     Args:

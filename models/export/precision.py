@@ -41,8 +41,8 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 def to_int8(model: onnx.ModelProto, frames: Sequence[Pixels]) -> onnx.ModelProto:
     """The fp32 `model`, quantised on (H, W) `frames`: static, QDQ, symmetric int8 weights per channel.
 
-    The first and the last convolution stay in float: they see the fringes' grey values and set the phase's last digits;
-    together they are a few per cent of the time.
+    The first and the last convolution stay in float, since they see the fringes' grey values and set the phase's last
+    digits. Together they are a few per cent of the time.
     """
     with tempfile.TemporaryDirectory() as scratch:
         plain, folded, written = (str(Path(scratch) / name) for name in ("plain.onnx", "folded.onnx", "int8.onnx"))

@@ -1,7 +1,7 @@
 """A Triton model repository from an exported network, for sites that outgrow one PC.
 
-Source: NVIDIA Triton Inference Server, "Model Repository" and `model_config.proto`. The network goes there as it is: it
-takes one frame of grey values and gives the phase in rad, so that no code of this project runs on the server.
+Source: NVIDIA Triton Inference Server, "Model Repository" and `model_config.proto`. The network goes there as it is. It
+takes one frame of grey values and gives the phase in rad, so no code of this project runs on the server.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def evaluate(
 ) -> list[Score]:
     """Every method on every pair, written to `folder` as `scores.csv` and pictures of each method's extremes.
 
-    The truth is cut to 0 … 12 rad as in training; what a method says is cut likewise, so that no method is punished for
-    noise around zero that another cannot express.
+    The truth is cut to 0 … 12 rad as in training, and what a method says is cut likewise. So none is punished for noise
+    around zero that another cannot express.
     """
     folder.mkdir(parents=True, exist_ok=True)
     scores: list[Score] = []

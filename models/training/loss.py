@@ -20,8 +20,8 @@ _SMALLEST = 1e-6  # keeps the square root's and the logarithm's slopes finite
 def mixed_gradient_error(phase: Tensor, true_phase: Tensor) -> Tensor:
     """MixGE: mean squared error of the values plus 0.1 × mean squared error of the Sobel gradient magnitudes.
 
-    Both (…, H, W), over 12 rad. Van der Jeught et al. 2021 take the loss, under this name, from Lu & Chen 2019,
-    whose weight 0.1 and 3×3 Sobel operator without normalisation are meant; the outermost pixels have no gradient.
+    Both (…, H, W), over 12 rad. Van der Jeught et al. 2021 take the loss, under this name, from Lu & Chen 2019, whose
+    weight 0.1 and 3×3 Sobel operator without normalisation are meant. The outermost pixels have no gradient.
     """
     values = functional.mse_loss(phase, true_phase)
     gradients = functional.mse_loss(_sobel_magnitude(phase), _sobel_magnitude(true_phase))
@@ -31,7 +31,7 @@ def mixed_gradient_error(phase: Tensor, true_phase: Tensor) -> Tensor:
 def root_mixed_gradient_error(phase: Tensor, true_phase: Tensor) -> Tensor:
     """The mean over the crops of each crop's √MixGE; shapes as for `mixed_gradient_error`.
 
-    MixGE grows with the square of the error, so where conditions are mixed a few hard frames, 15 dB worse than the
+    MixGE grows with the square of the error. So where conditions are mixed, a few hard frames, 15 dB worse than the
     rest, take nearly all of the gradient. Under the root a crop counts by its RMS error, hence by its PSNR.
     """
     errors = torch.stack([mixed_gradient_error(*pair) for pair in zip(phase, true_phase, strict=True)])

@@ -19,7 +19,7 @@ class TrainingPlan:
         learning_rate: of Adam, at its highest.
         warm_up: part of the run over which the rate rises from zero; it then falls along a cosine.
         batch_norm_frozen_from: part of the run after which the next epoch, and all that follow, leave the statistics as
-            they are, so that training sees what inference will; 0: as the start brings them; 1: never.
+            they are. So training sees what inference will. 0: as the start brings them; 1: never.
         validate_every: epochs between validations.
         validation_frames: how many frames of the split are looked at; None: all.
         seed: of the initial weights and of every crop.

@@ -72,8 +72,8 @@ def save_pruned(path: Path, checkpoint: Checkpoint, threshold: float = THRESHOLD
 def inherited_weights(checkpoint: Checkpoint, kept: tuple[Connection, ...]) -> dict[str, Tensor]:
     """What the search has learned, as weights for the NAS-PRNet of the `kept` connections to start from.
 
-    Each kept term w · bn(conv(m)) of eq. 1 is one convolution with a bias, so w and the running bn are folded into it;
-    resizing between the two changes nothing, since both are linear and weights of a bilinear mean sum to one. Encoder,
+    Each kept term w · bn(conv(m)) of eq. 1 is one convolution with a bias, so w and the running bn are folded into it.
+    Resizing between the two changes nothing, since both are linear and weights of a bilinear mean sum to one. Encoder,
     stages and head are as they were. What was pruned is missing, which training makes up for.
 
     Raises:
