@@ -6,6 +6,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -37,8 +38,18 @@ app = typer.Typer(
 )
 
 
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"qpi-live {version('qpi-live')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _qpi() -> None:
+def _qpi(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
     """Live phase for off-axis quantitative phase microscopes."""
 
 
