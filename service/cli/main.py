@@ -21,8 +21,8 @@ from qpi_live.service.cli.epics import epics
 from qpi_live.service.cli.files import files
 from qpi_live.service.cli.info import tables
 from qpi_live.service.cli.leaving import leave_on_ctrl_c
-from qpi_live.service.cli.models import models
-from qpi_live.service.cli.network_commands import add_commands
+from qpi_live.service.cli.networks.commands import add_commands
+from qpi_live.service.cli.networks.models import models
 from qpi_live.service.cli.process import process
 from qpi_live.service.cli.record import record
 from qpi_live.service.cli.serve import one_line, serve_station

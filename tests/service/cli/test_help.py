@@ -11,7 +11,7 @@ import pytest
 import qpi_live.bench
 import typer
 from qpi_live.service.cli.main import app
-from qpi_live.service.cli.options import TrainingOptions
+from qpi_live.service.cli.networks.options import TrainingOptions
 from rich.text import Text
 from typer.testing import CliRunner
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from qpi_live.service.cli.console import bar, one_clear_line, print_table
-from qpi_live.service.cli.frames import read_frames
-from qpi_live.service.cli.options import Background, Pairs
+from qpi_live.service.cli.networks.frames import read_frames
+from qpi_live.service.cli.networks.options import Background, Pairs
 
 if TYPE_CHECKING:
     from qpi_live.models.artifacts.agreement import Probe

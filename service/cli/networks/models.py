@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from qpi_live.models.artifacts.promotions import FOLDER, Kind
 from qpi_live.service.cli.console import bar, one_clear_line, print_table
-from qpi_live.service.cli.options import Channel, Processes, Size
+from qpi_live.service.cli.networks.options import Channel, Processes, Size
 
 if TYPE_CHECKING:
     from qpi_live.camera.frame import Frame
@@ -93,7 +93,7 @@ def promote(
     It is judged on simulated frames of its instrument and, if given, on recorded ones. A running service takes it over
     within two seconds, while frames flow.
     """
-    from qpi_live.service.cli.frames import read_frames
+    from qpi_live.service.cli.networks.frames import read_frames
 
     with one_clear_line():
         from qpi_live.models.promotion.judgement import instrument_for, put_in_force

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 from qpi_live.service.cli.console import bar, one_clear_line, print_table
-from qpi_live.service.cli.frames import read_frames
-from qpi_live.service.cli.options import (
+from qpi_live.service.cli.networks.frames import read_frames
+from qpi_live.service.cli.networks.options import (
     Channel,
     Frames,
     NewFolder,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from qpi_live.service.cli.console import one_clear_line
-from qpi_live.service.cli.options import Pairs, Run, TrainingOptions, takes_training_options
+from qpi_live.service.cli.networks.options import Pairs, Run, TrainingOptions, takes_training_options
 
 if TYPE_CHECKING:
     from qpi_live.models.training.checkpoint import NetSpec

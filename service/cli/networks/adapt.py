@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from qpi_live.models.artifacts.promotions import FOLDER, Kind
 from qpi_live.service.cli.console import bar, one_clear_line
-from qpi_live.service.cli.frames import read_frames
-from qpi_live.service.cli.models import Networks, PerCondition, RecordedFrames, examine, judged, show
-from qpi_live.service.cli.options import Channel, Processes, Recording, Run, Size
+from qpi_live.service.cli.networks.frames import read_frames
+from qpi_live.service.cli.networks.models import Networks, PerCondition, RecordedFrames, examine, judged, show
+from qpi_live.service.cli.networks.options import Channel, Processes, Recording, Run, Size
 
 if TYPE_CHECKING:
     from qpi_live.models.promotion.registry import Registry

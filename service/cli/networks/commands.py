@@ -6,11 +6,11 @@ Each imports what it needs when it is called, so that the rest of `qpi` starts w
 from __future__ import annotations
 
 import typer
-from qpi_live.service.cli.adapt import adapt
-from qpi_live.service.cli.compile import compile_
-from qpi_live.service.cli.networks import evaluate, export
-from qpi_live.service.cli.pairs import cultures, gather, instrument, label, pairs
-from qpi_live.service.cli.train import prune, search, train
+from qpi_live.service.cli.networks.adapt import adapt
+from qpi_live.service.cli.networks.compile import compile_
+from qpi_live.service.cli.networks.export import evaluate, export
+from qpi_live.service.cli.networks.pairs import cultures, gather, instrument, label, pairs
+from qpi_live.service.cli.networks.train import prune, search, train
 
 
 def add_commands(app: typer.Typer) -> None:
