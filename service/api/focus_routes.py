@@ -18,7 +18,9 @@ router = APIRouter(tags=["measure"], responses=problems(422, 503))
 @router.get("/focus", summary="Where the newest frame is sharpest", responses=problems(409))
 async def focus(
     station: AtStation,
-    metric: Annotated[str, Query(description=", ".join(METRICS))] = DEFAULT_METRIC,
+    metric: Annotated[
+        str, Query(description="by what sharpness is told", json_schema_extra={"enum": list(METRICS)})
+    ] = DEFAULT_METRIC,
     range_um: Annotated[float, Query(gt=0, le=1000, description="what to search, in µm around the focus")] = 30.0,
     region: Annotated[
         str | None,

@@ -49,7 +49,7 @@ def without_folders(sentence: str) -> str:
     return _FOLDERS.sub("", sentence)
 
 
-health = APIRouter(tags=["health"], responses=problems())
+health = APIRouter(tags=["health"], responses=problems(422))
 router = APIRouter(responses=problems(422))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from qpi_live.camera.account import AccountSnapshot
+from qpi_live.models.analysis.autofocus import METRICS
 from qpi_live.service.api.routes import without_folders
 from qpi_live.service.station import Station
 
@@ -45,6 +46,24 @@ def test_openapi_names_every_route_and_describes_it(bench: Bench) -> None:
             assert parameter.get("description"), (method, path, parameter["name"])
         for status, response in operation["responses"].items():
             assert status == "200" or "content" in response, (method, path, status)
+
+
+def test_openapi_describes_every_refusal_as_one_sentence(bench: Bench) -> None:
+    for method, path, operation in operations(bench):
+        refusal = operation["responses"].get("422")
+        if refusal is not None:
+            schema = refusal["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Problem"}, (method, path)
+    refused = bench.client.get("/health/ready", params={"camera": "x" * 201})
+    assert (refused.status_code, type(refused.json()["detail"])) == (422, str)
+
+
+def test_openapi_names_the_choices_of_every_parameter_that_has_some(bench: Bench) -> None:
+    described = bench.client.get(OPENAPI).json()["paths"]["/api/v1/focus"]["get"]["parameters"]
+    (metric,) = (parameter for parameter in described if parameter["name"] == "metric")
+    assert metric["schema"]["enum"] == list(METRICS)
+    refused = bench.client.get("/api/v1/focus", params={"metric": "beauty"})
+    assert refused.status_code in (422, 503)
 
 
 def test_openapi_describes_the_stream_and_the_frame_header(bench: Bench) -> None:

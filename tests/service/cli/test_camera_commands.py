@@ -36,6 +36,18 @@ def test_cameras_without_a_producer_end_with_one_sentence(
     assert "expected a GenTL producer" in capsys.readouterr().err
 
 
+def test_cameras_whose_only_producer_cannot_be_loaded_say_so_and_end_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.cti").write_bytes(b"not a library")
+    monkeypatch.setenv("COLUMNS", "300")
+    assert _run(monkeypatch, "cameras", str(tmp_path / "broken.cti")) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert "broken.cti" in said.err
+    assert "cannot be loaded" in said.err
+
+
 def test_serve_with_a_camera_that_is_not_there_ends_with_one_sentence(
     virtual_producer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
