@@ -44,6 +44,7 @@ def test_page_records_shows_plays_deletes_and_brings_back(page: Page, tmp_path: 
     expect(page.locator("#record-status")).to_have_text(re.compile(r"by hand: \d+ frames.* 0 lost"))
     page.wait_for_timeout(1500)  # some frames
     page.click("#record")
+    expect(page.locator("#record")).to_have_text("Record")  # it is over: the gallery lists it while it grows, too
     item = page.locator("#recordings-list li")
     expect(item).to_have_count(1)
     expect(item.locator("b")).to_have_text("by hand")
