@@ -8,7 +8,7 @@ from tests.bench.test_benches import PERCENTILES, last_line, run
 def test_measure_compares_cells_tracks_growth_and_focus_with_the_truth() -> None:
     small = ["--frames", "24", "--size", "384", "--seeds", "1", "--repeats", "2"]
     document = last_line(run("bench/measure.py", *small))
-    for colony in ("nominal", "dense"):
+    for colony in ("nominal", "dense", "dense, learned background"):
         row = document["still"][colony]
         assert row["count_found"] == row["count_true"]
         assert row["mass_error_p50"] < 0.05
