@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from time import monotonic
 from typing import Annotated, TypeVar
 
@@ -31,6 +32,7 @@ _PATIENCE_S = 1.0  # the first frame may wait for the compiler far longer
 _PATIENCE_FOR_FILE_S = 30.0
 _AT_WORK = "expected measured cells, and the frame is still being measured; ask again in a moment"
 Done = TypeVar("Done")
+_FILES = {"table.csv": "", "tracks.xml": "", "labels.tiff": "", "table.parquet": "pyarrow", "labels.zarr.zip": "zarr"}
 _TRACK_COLUMNS = {
     "id": "which it keeps from frame to frame",
     "parent": "id of the cell that divided into it; 0: none",
@@ -172,6 +174,7 @@ def cells(
             schemas.CellEvent(kind=event.kind, id=event.id, others=list(event.others), seconds_ago=now - event.time_s)
             for event in events
         ],
+        files=[name for name, package in _FILES.items() if not package or find_spec(package)],
         choice=_choice(station, measured.source),
     )
 

@@ -135,6 +135,7 @@ class CellsAnswer(BaseModel):
         default=None, description="with `outlines=true`: (y, x) corners in pixels, for each cell"
     )
     events: list[CellEvent] = Field(description="the newest divisions and merges")
+    files: list[str] = Field(description="the files below `/cells/` that packages installed here can write")
     choice: CellChoice
 
 

@@ -1,6 +1,6 @@
 // The cells of the newest frame: outlines over the picture, a table that sorts, plots, what a cell has weighed so far.
 
-import { call } from "../api.js";
+import { addressOf, call } from "../api.js";
 import { $, all } from "../dom.js";
 import { axis, ink, plot } from "../panels/plots.js";
 import { CellPlots } from "./cell_plots.js";
@@ -8,6 +8,8 @@ import { shape } from "../picture/picture.js";
 import { fixed, typed } from "../units.js";
 
 const PERIOD_MS = 500;
+// Files that not every service can write.
+const MORE_FILES = { "table.parquet": "Parquet", "labels.zarr.zip": "Labels (Zarr)" };
 // Column, title, decimals, and what stands in for it while the optics are not known.
 const COLUMNS = [
   ["id", "Id", 0],
@@ -99,10 +101,11 @@ export class CellsPanel {
   }
 
   show() {
-    const { count, confluence, frame, cells } = this.answer;
+    const { count, confluence, frame, cells, files } = this.answer;
     $("cells-count").textContent = `${count} cells, ${fixed(100 * confluence, 1)} % covered, ${fixed(frame.took_ms, 0)} ms`;
     $("cells-missing").hidden = frame.missing.length === 0;
     $("cells-missing").textContent = `Enter ${frame.missing.join(" and ")} under Camera, Change the optics, for µm² and pg.`;
+    if (!$("cells-files").hasChildNodes()) $("cells-files").append(...files.filter((name) => MORE_FILES[name]).map(link));
     const columns = COLUMNS.map(([name, title, digits, other, otherTitle]) =>
       other && cells.length && !(name in cells[0]) ? [other, otherTitle, 1] : [name, title, digits],
     );
@@ -241,3 +244,12 @@ const GROWTH = () => ({
   axes: [axis({ size: 24, label: "Time (s)" }), axis({ size: 48, label: " ", space: 22 })],
   series: [{}, { stroke: ink("profile"), width: 1.5, points: { show: false } }],
 });
+
+/** @param {string} name */
+function link(name) {
+  const to = document.createElement("a");
+  to.href = addressOf(`cells/${name}`).href;
+  to.download = "";
+  to.textContent = MORE_FILES[name];
+  return to;
+}

@@ -26,6 +26,7 @@ from qpi_live.models.analysis.cells import measure_cells
 from qpi_live.models.analysis.outlines import outlines
 from qpi_live.models.analysis.regions import REGION_COLUMNS, RegionFigures
 from qpi_live.models.engine import EngineOptions, open_engine
+from qpi_live.service.api import measure_routes
 from qpi_live.service.measuring.choices import Choices
 from qpi_live.service.measuring.focusing import _middle
 from qpi_live.service.measuring.region_table import RegionHistory
@@ -132,6 +133,9 @@ def test_tables_open_in_pandas_tifffile_zarr_and_as_xml(bench: Bench, tmp_path: 
     table = pd.read_csv(StringIO(csv.text))
     assert len(table) == 2
     assert (table["dry_mass_pg"] > 0).all()
+    files = bench.client.get(f"{API}/cells").json()["files"]
+    assert all(bench.client.get(f"{API}/cells/{name}").status_code == 200 for name in files)
+    assert len(files) == 5
     parquet = pd.read_parquet(BytesIO(bench.client.get(f"{API}/cells/table.parquet").content))
     assert parquet["area_px"].tolist() == table["area_px"].tolist()
     labels = tifffile.imread(BytesIO(bench.client.get(f"{API}/cells/labels.tiff").content))
@@ -408,3 +412,9 @@ def test_tracks_never_go_back_though_an_older_frame_waited_to_be_measured(bench:
     assert late.sequence == newer.sequence
     [first, *_] = measurer.series.tracker.tracks
     assert (np.diff(first.history[:, 1]) > 0).all()
+
+
+def test_cells_name_no_file_whose_package_is_missing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.frames(shown=SHOWN)
+    monkeypatch.setattr(measure_routes, "find_spec", lambda _: None)
+    assert cells_of(bench)["files"] == ["table.csv", "tracks.xml", "labels.tiff"]

@@ -136,7 +136,6 @@ def test_openapi_tried_out_at_random_is_true_and_never_a_server_error(
 ) -> None:
     schemathesis = pytest.importorskip("schemathesis", reason="pip install 'qpi-live[test]'")
     from hypothesis import HealthCheck, Phase, given, settings
-    from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
     camera = FakeCamera((128, 160))
@@ -159,9 +158,9 @@ def test_openapi_tried_out_at_random_is_true_and_never_a_server_error(
         def try_out(case: Any) -> None:
             nonlocal tried
             tried += 1
-            case.call_and_validate(
-                checks=[not_a_server_error, status_code_conformance, response_schema_conformance], timeout=30
-            )
+            # Where 503 is described, it says that something is not there yet; all else of the server's is a fault.
+            answer = case.call_and_validate(checks=[status_code_conformance, response_schema_conformance], timeout=30)
+            assert answer.status_code < 500 or answer.status_code == 503, case.as_curl_command()
 
         try_out()
     assert tried >= 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -95,6 +96,7 @@ def test_page_user_measures_cells_and_regions_refocuses_and_takes_the_table_home
     table = pd.read_csv(saved(page, 'a[href*="cells/table.csv"]'))
     assert {"id", "dry_mass_pg", "alpha_um3_per_pg", "area_um2"} <= set(table.columns)
     assert len(table) > 0
+    assert zipfile.is_zipfile(saved(page, 'a[href*="cells/labels.zarr.zip"]'))
     assert monotonic() - began < 60
     _SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=_SCREENSHOTS / "measure.png")
