@@ -9,7 +9,7 @@ in `bench.genicam.figures` and `bench.genicam.soak`.
 
 from __future__ import annotations
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not __package__:
     __import__("environment")  # which Python to use, where this is another
 
 from qpi_live.bench.genicam.figures import run

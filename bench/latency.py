@@ -12,7 +12,7 @@ here is named and left out. The last line is the whole result as JSON.
 
 from __future__ import annotations
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not __package__:
     __import__("environment")  # which Python to use, where this is another
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ batch statistics are frozen for the last part). The last line is the whole resul
 
 from __future__ import annotations
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not __package__:
     __import__("environment")  # which Python to use, where this is another
 
 from dataclasses import replace

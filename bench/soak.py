@@ -11,7 +11,7 @@ is 1 where an account was not exact or something grew.
 
 from __future__ import annotations
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not __package__:
     __import__("environment")  # which Python to use, where this is another
 
 from typing import Annotated

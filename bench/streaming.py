@@ -16,7 +16,7 @@ Frames whose way alone would take over two minutes are left out. The last line i
 
 from __future__ import annotations
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not __package__:
     __import__("environment")  # which Python to use, where this is another
 
 from collections.abc import Iterator

@@ -25,3 +25,17 @@ def test_bench_without_its_environment_says_in_one_sentence_which_python_to_take
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("expected a Python with qpi-live, got ")
     assert str(Path(".venv")) in done.stderr
+
+
+@pytest.mark.parametrize("bench", BENCHES, ids=lambda path: path.stem)
+def test_bench_started_as_a_module_from_anywhere_finds_its_parts(bench: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"qpi_live.bench.{bench.stem}", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
