@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineIdentity, PhaseFrame
+from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import View
+from qpi_live.service.viewing.averager import Averager
 from qpi_live.service.viewing.layers import LayerMissing, block_mean, layers_of, render
 
 from tests.fakes import FakeCamera
@@ -159,6 +161,8 @@ def test_wrapped_layer_of_a_network_is_neither_offered_nor_made_of_its_own_phase
     with pytest.raises(LayerMissing, match="got nasprnet, which predicts the unwrapped one; the classical engine"):
         render(predicted, View("wrapped"))
     camera = FakeCamera().identity
-    offered = {made.engine.kind: layers_of(LiveFrame(made, camera, {}), None) for made in (measured, predicted)}
+    averager = Averager(Hub())
+    live = [LiveFrame(made, camera, {}) for made in (measured, predicted)]
+    offered = {one.phase.engine.kind: layers_of(one, None, averager) for one in live}
     assert "wrapped" in offered["fake"]
     assert "wrapped" not in offered["network"]
