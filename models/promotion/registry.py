@@ -103,6 +103,14 @@ class Registry:
         path = self.promotions.file(kind)
         return self.shipped(kind) if path is None else read(path, path.stem)
 
+    def free_name(self, name: str, path: Path) -> str:
+        """`name`, or `name-2` and so on where networks of other bytes than the file `path` have the names before."""
+        content, number, tried = sha256(path.read_bytes()), 1, name
+        while (kept := network_file(self.folder, tried)).exists() and sha256(kept.read_bytes()) != content:
+            number += 1
+            tried = f"{name}-{number}"
+        return tried
+
     def roll_back(self, kind: Kind) -> Entry:
         """Undo the newest promotion of a kind; the network that is in force again.
 

@@ -70,7 +70,7 @@ def adapt(
             f"3 of 4: trained for {checkpoint.elapsed_s / 60:.1f} min, {checkpoint.psnr_db:.1f} dB on validation"
         )
         path = adaptation.export(checkpoint, data, precision or _precision_here(registry))
-        entry = registry.add(path, called)
+        entry = registry.add(path, registry.free_name(called, path))
         typer.echo(f"4 of 4: {entry.name} is in {networks}")
         verdict = judged(registry, entry, examine(instrument, judged_on, processes, read, known))
         show(verdict)

@@ -141,3 +141,11 @@ def test_promotions_in_a_damaged_file_are_refused_with_its_name(registry: Regist
     (registry.folder / "promotions.json").write_text('{"format": "qpi promotions 1", "promoted": 7}')
     with pytest.raises(EngineUnavailable, match=r"promotions\.json.*damaged"):
         registry.in_force(Kind.NETWORK)
+
+
+def test_free_name_is_the_name_until_other_bytes_have_it(registry: Registry, tmp_path: Path) -> None:
+    assert registry.free_name("third", tmp_path / "first.onnx") == "third"
+    assert registry.free_name("first", tmp_path / "first.onnx") == "first"
+    assert registry.free_name("first", tmp_path / "second.onnx") == "first-2"
+    registry.add(tmp_path / "second.onnx", "first-2")
+    assert registry.free_name("first", tmp_path / "second.onnx") == "first-2"
