@@ -274,7 +274,9 @@ def _peers(phase: NDArray[np.float32], found: Cells, scale: Scale) -> dict[str, 
         )
         ndimage = import_module("scipy.ndimage")
     except ModuleNotFoundError as missing:
-        console.print(f"{missing.name} is missing, so its times are left out: pip install 'qpi-live[peers]'")
+        console.print(
+            f"{missing.name} is missing, so its times are left out: pip install 'qpi-live[peers]'", soft_wrap=True
+        )
     else:
 
         def by_scikit_image() -> object:

@@ -92,7 +92,9 @@ def peers_or_none() -> ModuleType | None:
     try:
         return import_module("qpi_live.bench.peers")
     except ModuleNotFoundError as missing:
-        console.print(f"{missing.name} is missing, so the peers are left out: pip install 'qpi-live[peers]'")
+        console.print(
+            f"{missing.name} is missing, so the peers are left out: pip install 'qpi-live[peers]'", soft_wrap=True
+        )
         return None
 
 

@@ -21,6 +21,7 @@ _KINDS = (
 _READABLE = (genapi.EAccessMode.RO, genapi.EAccessMode.RW)
 _WRITABLE = (genapi.EAccessMode.WO, genapi.EAccessMode.RW)
 _ALWAYS_THERE = "Width"
+_GC_ERR_IO = "(ID: -1010)"  # of the GenTL standard; the bindings hand it on in the text alone
 _UNLIMITED = 1e18  # cameras state the largest number there is where there is no range
 
 
@@ -97,7 +98,8 @@ class GentlNodes:
             raise FeatureRefused(f"expected {_taken(feature)}, got {value!r}") from error
         except GENTL_ERRORS as error:
             # Some cameras refuse what their own description allows, a locked register say: then they still answer.
-            if isinstance(error, genapi.AccessException) or self.answers():
+            is_gone = _GC_ERR_IO in str(error) or not self.answers()
+            if isinstance(error, genapi.AccessException) or not is_gone:
                 raise FeatureRefused(f"{name} cannot be set now: {error}") from error
             raise _lost(error) from error
 

@@ -91,13 +91,15 @@ def package(engine: Engine | None, complaint: str = "") -> SimpleNamespace:
 
 def test_load_of_an_engine_the_library_refuses_hands_on_its_words() -> None:
     library = TensorRtLibrary(package(None, "Version tag does not match"))
-    with pytest.raises(EngineUnavailable, match="expected an engine that tensorrt loads here, got: Version tag does"):
+    with pytest.raises(
+        EngineUnavailable, match="expected a compiled network that tensorrt loads here, got: Version tag does"
+    ):
         library.load(b"engine")
 
 
 def test_load_without_room_for_a_context_is_the_devices_failure() -> None:
     library = TensorRtLibrary(package(Engine((96, 128), None), "out of memory"))
-    with pytest.raises(DeviceError, match="expected room for the engine on the device, got: out of memory"):
+    with pytest.raises(DeviceError, match="expected room for the compiled network on the device, got: out of memory"):
         library.load(b"engine")
 
 
@@ -122,9 +124,9 @@ def test_execution_that_the_library_refuses_says_what_it_was_asked_to_take() -> 
     device, context = host_gpu(), Context()
     context.accepts = False
     execution = TensorRtLibrary(package(Engine((96, 128), context))).load(b"engine")
-    with pytest.raises(DeviceError, match="expected the engine to take frames of 64 × 64 px, got: no reason"):
+    with pytest.raises(DeviceError, match="expected the compiled network to take frames of 64 × 64 px, got: no reason"):
         execution.bind(device.allocate(4096), device.allocate(16384), (64, 64))
-    with pytest.raises(DeviceError, match="expected the engine to take one inference"):
+    with pytest.raises(DeviceError, match="expected the compiled network to take one inference"):
         execution.enqueue(device.stream())
 
 
@@ -174,5 +176,7 @@ def test_library_that_does_not_start_says_why() -> None:
 
 
 def test_library_named_by_a_manifest_is_none_but_the_two() -> None:
-    with pytest.raises(EngineUnavailable, match="expected os, with which the engine was made, got none installed"):
+    with pytest.raises(
+        EngineUnavailable, match="expected os, with which the compiled network was made, got none installed"
+    ):
         library_named("os")
