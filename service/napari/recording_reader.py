@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import dask.array
@@ -72,6 +73,7 @@ class _Files:
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
+        self.reading = Lock()  # dask's threads share a file's place, and would get each other's frames
 
     def __del__(self) -> None:
         self._contents.close()
@@ -95,7 +97,8 @@ class _Frames:
         return np.asarray(self._frame(int(frames))[tuple(inside)])
 
     def _frame(self, frame: int) -> NDArray[Any]:
-        plane = np.asarray(self._stack.plane(frame, self._channel))
+        with self._files.reading:
+            plane = np.asarray(self._stack.plane(frame, self._channel))
         return plane if plane.ndim == 2 else plane.mean(axis=2).astype(self.dtype)
 
 

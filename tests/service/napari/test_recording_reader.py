@@ -64,6 +64,19 @@ def test_reader_of_converted_recordings_gives_the_same_frames(viewer: Any, tmp_p
     assert layer.scale[1:] == pytest.approx([PIXEL_UM, PIXEL_UM])
 
 
+@pytest.mark.parametrize("name", ["run", "run/interferogram.ome.tif", "run.h5"])
+def test_frames_that_several_threads_read_at_once_are_their_own(tmp_path: Path, name: str) -> None:
+    from qpi_live.service.napari.recording_reader import read_layers
+
+    taken = record(tmp_path / "run", 12)
+    if "/" not in name and name != "run":
+        convert(str(tmp_path / "run"), tmp_path / name)
+    ((data, _, _),) = read_layers(str(tmp_path / name))
+    for _ in range(20):
+        read = data.compute(scheduler="threads", num_workers=8)
+        assert [np.array_equal(one, frame) for one, frame in zip(read, taken, strict=True)] == [True] * 12
+
+
 def test_reader_leaves_what_is_no_recording_to_others(tmp_path: Path) -> None:
     from qpi_live.service.napari.recording_reader import reader_of
 
