@@ -52,15 +52,27 @@ class Background(ABC):
         shape: (H, W) of the phase maps in pixels.
         order: the highest total power of y and x that `fit` gives, 0 … 6.
         block_px: (height, width) of a block.
+        at: where the rows and the columns of blocks lie, see `block_positions`.
     """
 
-    def __init__(self, shape: tuple[int, int], order: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        order: int,
+        threads: int | None = None,
+        block_px: tuple[int, int] | None = None,
+    ) -> None:
         self.shape = shape
         self.order = order
-        self.block_px = _block_px(shape)
+        self.block_px = _block_px(shape) if block_px is None else block_px
+        y, x = (block_positions(length, block) for length, block in zip(shape, self.block_px, strict=True))
+        self.at = y, x
         self._bands = RowBands(shape[0], threads)
 
     @abstractmethod
+    def _found(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None) -> Aberration:
+        """As `fit`, where nobody has said what is ground."""
+
     def fit(
         self,
         means_rad: NDArray[np.float32],
@@ -73,7 +85,11 @@ class Background(ABC):
             means_rad: (H // block height, W // block width) float32 in rad, finite.
             lit: of the same shape, False where the phase says nothing; None: it does everywhere.
             ground: of the same shape, True where a person says that there is no object; None: nowhere.
+
+        Raises:
+            InferenceError: `network failed`, of those that ask one.
         """
+        return _on_ground(self._found(means_rad, lit), means_rad, self.at, ground)
 
     def remove(
         self,
@@ -119,7 +135,7 @@ def ground_blocks(
     return whole if lit is None else whole & lit
 
 
-def on_ground(
+def _on_ground(
     aberration: Aberration,
     means_rad: NDArray[np.float32],
     at: tuple[NDArray[np.float64], NDArray[np.float64]],

@@ -10,7 +10,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.aberration import Aberration, Background, block_positions, on_ground
+from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.classical.polynomial import (
     as_matrix,
     count_terms,
@@ -63,19 +63,14 @@ class BackgroundFit(Background):
         if not 0 <= order <= 6:
             raise ValueError(f"expected a background order of 0 to 6, got {order}")
         super().__init__(shape, order, threads)
-        y, x = (block_positions(length, block) for length, block in zip(shape, self.block_px, strict=True))
-        self._at = y, x
+        y, x = self.at
         self._all = terms_at(y, x, order)
         tried = 2 if order == 1 else order
         self._every_other = terms_at(y[::2], x[::2], tried)  # orders are tried on a quarter of the blocks
         self._steps = step_terms_at(y, x, tried)
         self._points = _spread_over(len(y[::2]), len(x[::2]))
 
-    def fit(self, means_rad: Samples, lit: Lit | None = None, ground: Lit | None = None) -> Aberration:
-        """See `Background.fit`."""
-        return on_ground(self._fitted(means_rad, lit), means_rad, self._at, ground)
-
-    def _fitted(self, means_rad: Samples, lit: Lit | None) -> Aberration:
+    def _found(self, means_rad: Samples, lit: Lit | None) -> Aberration:
         if lit is not None and not lit.any():
             return Aberration(as_matrix(np.zeros(1), self.order), 0, 0.0)
         order, start, is_bent = self._best_order(means_rad, lit)
@@ -116,7 +111,7 @@ class BackgroundFit(Background):
 
     def values(self, aberration: Aberration) -> Samples:
         """The aberration's means over the blocks, as near as their centres tell, of the shape that `fit` takes."""
-        values: Samples = np.polynomial.polynomial.polygrid2d(*self._at, aberration.coefficients).astype(np.float32)
+        values: Samples = np.polynomial.polynomial.polygrid2d(*self.at, aberration.coefficients).astype(np.float32)
         return values
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.artifacts.background_network import BackgroundNetwork
-from qpi_live.models.classical.aberration import Aberration, Background, block_positions, on_ground
+from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.classical.block_map import EDGE, BlockMap
 from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions
 from qpi_live.models.errors import EngineUnavailable
@@ -30,32 +30,15 @@ class LearnedBackground(Background):
 
     Attributes:
         map: what the network sees of a frame.
-        at: where the rows and the columns of blocks lie, see `block_positions`.
     """
 
     def __init__(
         self, network: BackgroundNetwork, shape: tuple[int, int], order: int = 4, threads: int | None = None
     ) -> None:
-        super().__init__(shape, order, threads)
         height, width = (max(1, length // (_FINER * EDGE)) for length in shape)
-        self.block_px = height, width
+        super().__init__(shape, order, threads, (height, width))
         self._network = network
-        y, x = (block_positions(length, block) for length, block in zip(shape, self.block_px, strict=True))
-        self.map = BlockMap(y, x, order)
-        self.at = y, x
-
-    def fit(
-        self,
-        means_rad: NDArray[np.float32],
-        lit: NDArray[np.bool_] | None = None,
-        ground: NDArray[np.bool_] | None = None,
-    ) -> Aberration:
-        """See `Background.fit`.
-
-        Raises:
-            InferenceError: `network failed`.
-        """
-        return on_ground(self._found(means_rad, lit), means_rad, self.at, ground)
+        self.map = BlockMap(*self.at, order)
 
     def _found(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None) -> Aberration:
         grid = self.map

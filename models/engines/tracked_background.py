@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.aberration import Aberration, Background, on_ground
+from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.engines.anchor import Anchor, Mapped, Values
 from qpi_live.models.engines.learned_background import LearnedBackground
 from qpi_live.models.errors import EngineError
@@ -41,28 +41,14 @@ class TrackedBackground(Background):
     """
 
     def __init__(self, learned: LearnedBackground, threads: int | None = None) -> None:
-        super().__init__(learned.shape, learned.order, threads)
-        self.block_px = learned.block_px
+        super().__init__(learned.shape, learned.order, threads, learned.block_px)
         self._learned = learned
         self._map, self._anchor = learned.map, Anchor(learned.map)
         self._newest: Aberration | None = None  # of what the network has found
         self._look: _Look | None = None
         self._rests_until = 0.0
 
-    def fit(
-        self,
-        means_rad: NDArray[np.float32],
-        lit: NDArray[np.bool_] | None = None,
-        ground: NDArray[np.bool_] | None = None,
-    ) -> Aberration:
-        """See `Background.fit`.
-
-        Raises:
-            InferenceError: `network failed`.
-        """
-        return on_ground(self._followed(means_rad, lit), means_rad, self._learned.at, ground)
-
-    def _followed(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None) -> Aberration:
+    def _found(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None) -> Aberration:
         now, anchor = perf_counter(), self._anchor
         mapped = Mapped(*self._map.means(means_rad, lit))
         self._take_look(now)
