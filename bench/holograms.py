@@ -31,13 +31,13 @@ from qpi_live.bench.pictures import save_unwrapped
 from qpi_live.bench.report import JsonFile, console, finish, peers_or_none
 from qpi_live.camera.errors import CameraError
 from qpi_live.camera.files.recording import open_recording
-from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.branch_cuts import find_residues
 from qpi_live.models.classical.carrier import find_carrier
 from qpi_live.models.classical.takeda import TakedaRetriever, WrappedField
+from qpi_live.models.classical.unwrapping import goldstein
+from qpi_live.models.classical.unwrapping.branch_cuts import find_residues
 from qpi_live.models.errors import InferenceError
 from rich.table import Table
 from scipy.ndimage import gaussian_filter

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 from qpi_live.models.analysis.scale import Scale
-from qpi_live.models.classical.goldstein import unwrap
+from qpi_live.models.classical.unwrapping.goldstein import unwrap
 
 Field = NDArray[np.complex64]
 WIDEST_UM = 10_000.0

@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame
-from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.classical.unwrapping import goldstein
 from qpi_live.models.engine import FringeState, either
 from qpi_live.models.errors import InferenceError
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qpi_live.camera.frame import Frame
-from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.carrier import Carrier, find_carrier
 from qpi_live.models.classical.chain import left_out
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.classical.unwrapping import goldstein
 from qpi_live.models.errors import InferenceError
 
 _RINGING = 2.0  # as for the frames themselves

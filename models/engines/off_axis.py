@@ -10,13 +10,13 @@ from threading import Lock
 from time import perf_counter
 
 from qpi_live.camera.frame import Frame
-from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.carrier import Carrier, find_carrier
 from qpi_live.models.classical.chain import Chain, FringesDoubted
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
+from qpi_live.models.classical.unwrapping import goldstein
 from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame
 from qpi_live.models.engines.calibration import bound_to, check_carrier, check_sample_free, why_it_rests
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved

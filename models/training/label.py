@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from qpi_live.camera.files.image_file import read_image
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.branch_cuts import find_residues
 from qpi_live.models.classical.carrier import find_carrier
+from qpi_live.models.classical.unwrapping.branch_cuts import find_residues
 from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import InferenceError

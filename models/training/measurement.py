@@ -17,8 +17,8 @@ from qpi_live.camera.simulation.instrument import Aberration, Beam, Fringes, Ins
 from qpi_live.camera.simulation.zernike import zernike
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.carrier import Carrier, find_carrier
-from qpi_live.models.classical.goldstein import unwrap
 from qpi_live.models.classical.takeda import TakedaRetriever, WrappedField, band_radius
+from qpi_live.models.classical.unwrapping.goldstein import unwrap
 from scipy.ndimage import gaussian_filter
 
 _BACKGROUND_ORDER = 4

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.device import Array, Device, DeviceMemory, Event, Graph
 from qpi_live.camera.frame import Frame
-from qpi_live.models.classical import goldstein
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.chain import FringesDoubted, Inverted, Trust, left_out
@@ -19,6 +18,7 @@ from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
 from qpi_live.models.classical.cuda.takeda import CudaRetriever
 from qpi_live.models.classical.modulation import dark_blocks, mask_of_blocks, modulation_block_px
 from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.classical.unwrapping import goldstein
 
 _WIDEST_GREY = np.dtype(np.uint16)
 _Piece = TypeVar("_Piece", CudaUnwrapper, CudaRetriever, CudaBackground, CudaBlockMeans, DeviceMemory)

@@ -1,4 +1,4 @@
-"""Goldstein's branch-cut phase unwrapping on a GPU: what `models.classical.goldstein` does, by kernels.
+"""Goldstein's branch-cut phase unwrapping on a GPU: what `models.classical.unwrapping.goldstein` does, by kernels.
 
 The cuts alone come from the host: finding those of least cost is a long chain of small steps, each of which depends on
 the one before.
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from qpi_live.camera.device import Device, Stream
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.branch_cuts import BranchCuts, find_residues, place_cuts
 from qpi_live.models.classical.cuda.kernel_set import KernelSet, each_pixel, each_pixel_by_row, each_row
-from qpi_live.models.classical.regions import settle_turns
+from qpi_live.models.classical.unwrapping.branch_cuts import BranchCuts, find_residues, place_cuts
+from qpi_live.models.classical.unwrapping.regions import settle_turns
 
 _SOURCES = ("residues.cu", "regions.cu")
 _COUNTS = np.dtype(

@@ -5,7 +5,7 @@
 // structure whose every link also says by how many turns the run differs from its parent. Outside of the cuts no closed
 // path gains a turn, so whichever links make the tree, the turns between two runs come out the same, and the structure
 // may be built by all threads at once (label equivalence as in Playne, Hawick 2018, with turns added to the labels).
-// models/classical/regions.py is the same on the host.
+// models/classical/unwrapping/regions.py is the same on the host.
 #include "phase.cuh"
 
 struct Link {

@@ -1,4 +1,4 @@
-// How many residues a wrapped phase has. models/classical/branch_cuts.py says what they are. Most frames have none and
+// How many residues a wrapped phase has. models/classical/unwrapping/branch_cuts.py says what they are. Most frames have none and
 // need no cuts; for the others the host, which places the cuts, finds out where they are.
 #include "phase.cuh"
 

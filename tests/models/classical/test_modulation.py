@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.branch_cuts import find_residues
-from qpi_live.models.classical.modulation import low_modulation, residues_outside
+from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.engine import EngineOptions, PhaseFrame
 from qpi_live.models.engines.classical import ClassicalEngine
-from scipy.ndimage import gaussian_filter, label
 
 from tests.models.fringes import bump, frame
 
@@ -104,37 +101,6 @@ def test_lit_frame_has_no_mask_however_weak_its_fringes(contrast: float) -> None
     assert made.quality.masked_share == 0
     assert made.amplitude is not None
     assert float(np.median(made.amplitude)) == pytest.approx(contrast * 4095 / 2, rel=0.1)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_residues_outside_of_masked_islands_are_those_that_labels_leave(seed: int) -> None:
-    """Against scipy's labels of the whole frame: the same residues, the same border."""
-    rng = np.random.default_rng(seed)
-    shape = (int(rng.integers(3, 90)), int(rng.integers(3, 90)))
-    mask = gaussian_filter(rng.normal(size=shape), 0.1 + 0.7 * seed) > rng.choice([-0.1, 0.0, 0.1])
-    residues = find_residues(rng.uniform(-np.pi, np.pi, shape).astype(np.float32), RowBands(shape[0]))
-    rest, border = residues_outside(residues, mask)
-    left = {(y, x): charge for y, x, charge in rest.tolist()}
-
-    inside = mask[:-1, :-1] & mask[:-1, 1:] & mask[1:, :-1] & mask[1:, 1:]
-    island, count = label(inside)
-    at_border = (
-        np.isin(island, np.unique(np.concatenate((island[0], island[-1], island[:, 0], island[:, -1])))) & inside
-    )
-    sums = np.zeros(count + 1, int)
-    for y, x, charge in residues.tolist():
-        if not inside[y, x]:
-            assert left.pop((y, x)) == charge
-        elif not at_border[y, x]:
-            sums[island[y, x]] += charge
-    for (y, x), charge in left.items():
-        assert sums[island[y, x]] == charge
-        sums[island[y, x]] = 0
-    assert not sums.any()
-    is_border = np.zeros_like(inside)
-    for y, first, end in border.tolist():
-        is_border[y, first:end] = True
-    assert (is_border == at_border).all()
 
 
 def test_dim_rims_of_cells_are_not_masked() -> None:

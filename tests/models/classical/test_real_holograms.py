@@ -8,8 +8,8 @@ import pytest
 from qpi_live.bench.holograms import bright_jumps
 from qpi_live.camera.files.recording import open_recording
 from qpi_live.models.classical.carrier import find_carrier
-from qpi_live.models.classical.goldstein import unwrap
 from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.classical.unwrapping.goldstein import unwrap
 from skimage.restoration import unwrap_phase
 
 HOLOGRAMS = Path(os.environ.get("QPI_HOLOGRAMS", "no such folder"))

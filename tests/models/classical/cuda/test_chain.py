@@ -12,8 +12,8 @@ from qpi_live.camera.device import Device
 from qpi_live.camera.files.recording import open_recording
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.classical.carrier import find_carrier
-from qpi_live.models.classical.goldstein import unwrap
 from qpi_live.models.classical.takeda import TakedaRetriever
+from qpi_live.models.classical.unwrapping.goldstein import unwrap
 
 from tests.models.classical.cuda.test_goldstein import assert_same_field, crosses_an_open_link, unwrapped_by
 from tests.models.classical.cuda.test_takeda import largest_difference_rad, retrieved

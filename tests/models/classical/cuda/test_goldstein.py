@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qpi_live.camera.device import Device
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.branch_cuts import BranchCuts, find_residues, place_cuts
 from qpi_live.models.classical.cuda.goldstein import CudaUnwrapper
-from qpi_live.models.classical.goldstein import Unwrapped, integrate, unwrap
+from qpi_live.models.classical.unwrapping.branch_cuts import BranchCuts, find_residues, place_cuts
+from qpi_live.models.classical.unwrapping.goldstein import Unwrapped, integrate, unwrap
 
 from tests.cuda_host.device import HostDevice
 from tests.cuda_host.kernels import needs_compiler

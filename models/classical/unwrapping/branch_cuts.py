@@ -13,8 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.cut_pairing import balance
-from qpi_live.models.classical.modulation import residues_outside
+from qpi_live.models.classical.unwrapping.cut_pairing import balance
+from qpi_live.models.classical.unwrapping.masked_residues import residues_outside
 
 _PER_TURN = np.float32(1 / (2 * np.pi))
 _PER_HALF_TURN = np.float32(1 / np.pi)

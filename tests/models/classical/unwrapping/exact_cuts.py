@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.branch_cuts import BranchCuts
+from qpi_live.models.classical.unwrapping.branch_cuts import BranchCuts
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.branch_cuts import BranchCuts, turns_between
+from qpi_live.models.classical.unwrapping.branch_cuts import BranchCuts, turns_between
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from qpi_live.models.classical import cut_pairing
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.classical.branch_cuts import BranchCuts, find_residues, place_cuts
-from qpi_live.models.classical.goldstein import integrate, unwrap
+from qpi_live.models.classical.unwrapping import cut_pairing
+from qpi_live.models.classical.unwrapping.branch_cuts import BranchCuts, find_residues, place_cuts
+from qpi_live.models.classical.unwrapping.goldstein import integrate, unwrap
 from scipy.ndimage import gaussian_filter
 from skimage.restoration import unwrap_phase
 
-from tests.models.classical.exact_cuts import cost_of, least_cost
+from tests.models.classical.unwrapping.exact_cuts import cost_of, least_cost
 from tests.models.phase_maps import MAPS, cells, enclosed, noise, vortex, wrap
 
 TWO_PI = 2 * np.pi
