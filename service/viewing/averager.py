@@ -165,6 +165,10 @@ class Averager:
         self._worker.close()
 
     def _wake(self) -> None:
+        if self._most == 1:  # told here, so that the line hands nothing over while nobody averages
+            if self._mailbox.take() is not None:
+                self._mailbox.account.dropped("not asked for")
+            return
         with suppress(WorkerClosed):
             self._worker.submit(self._take)
 
