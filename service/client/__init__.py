@@ -1,7 +1,7 @@
 """The Python client: NumPy arrays with units and times, and what a user can do on the page.
 
-`phase_client.PhaseClient` is where to start. Importing it brings in NumPy and the stream's own parts alone; what talks
-REST is loaded when it is first used.
+`phase_client.PhaseClient` is where to start. Importing it brings in NumPy alone; what reads the stream and what talks
+REST are loaded when they are first used.
 """
 
 from __future__ import annotations

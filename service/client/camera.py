@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from qpi_live.camera.features import FeatureValue
-
 if TYPE_CHECKING:
+    from qpi_live.camera.features import FeatureValue
     from qpi_live.service.client.rest import Rest
 
 _EXPOSURE = "ExposureTime"  # GenICam SFNC 2.7, in µs

@@ -10,19 +10,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
-from numpy.typing import NDArray
 from qpi_live.service.client.camera import CameraControl
 from qpi_live.service.client.measuring import Measuring
-from qpi_live.service.client.received import ReceivedFrame
 from qpi_live.service.client.recordings import RecordingControl
-from qpi_live.service.client.subscription import Subscription
 from qpi_live.service.view import Dtype, Layer, Masked
-from qpi_live.service.wire import StreamStatus
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from qpi_live.models.analysis.regions import Region
     from qpi_live.service.api.schemas import Comparison, EngineAnswer, Stats
+    from qpi_live.service.client.received import ReceivedFrame
     from qpi_live.service.client.rest import Rest
+    from qpi_live.service.client.subscription import Subscription
+    from qpi_live.service.wire import StreamStatus
 
 _STREAM = "/api/v1/stream"
 
@@ -178,8 +178,11 @@ class PhaseClient:
         def address() -> str:
             return f"{self._stream_url}?{urlencode(choice)}"
 
-        until = stop or Event()
-        return Subscription(address, self.url, self._timeout_s, wait_s, reconnect, note, self._headers, until).frames()
+        # On demand, as above: a program that only asks over REST does without WebSockets.
+        stream: Subscription = import_module("qpi_live.service.client.subscription").Subscription(
+            address, self.url, self._timeout_s, wait_s, reconnect, note, self._headers, stop or Event()
+        )
+        return stream.frames()
 
     def latest(self, layer: Layer | str = Layer.PHASE, downscale: int = 1, masked: Masked = "kept") -> ReceivedFrame:
         """The newest frame, exact; with `masked="nan"` the phase is NaN where the fringes are too weak for one.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from qpi_live.service.wire import FrameHeader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from qpi_live.service.wire import FrameHeader
 
 
 class ServiceError(RuntimeError):

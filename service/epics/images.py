@@ -8,8 +8,7 @@ from threading import Event, Lock, Thread
 from p4p import Value
 from p4p.nt import NTNDArray
 from p4p.server.thread import SharedPV
-
-from qpi_live import PhaseClient, ReceivedFrame, ServiceError
+from qpi_live.service.client import PhaseClient, ReceivedFrame, ServiceError
 
 _log = logging.getLogger(__name__)
 _LARGEST_ID = 1 << 31  # uniqueId is a 32-bit integer

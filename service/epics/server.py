@@ -6,10 +6,9 @@ from types import TracebackType
 from typing import Any
 
 from p4p.server import Server, StaticProvider
+from qpi_live.service.client import PhaseClient
 from qpi_live.service.epics.images import ImageVariable
 from qpi_live.service.epics.statistics import StatisticVariables
-
-from qpi_live import PhaseClient
 
 IMAGES = {"PHASE": "phase", "INTERFEROGRAM": "interferogram"}
 

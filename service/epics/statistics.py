@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from p4p.nt import NTScalar
 from p4p.server.thread import SharedPV
-
-from qpi_live import PhaseClient, ServiceError
+from qpi_live.service.client import PhaseClient, ServiceError
 
 if TYPE_CHECKING:
     from qpi_live.service.api.schemas import Stats

@@ -8,10 +8,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qpi_live.service.client import PhaseClient, ReceivedFrame, ServiceError
 from qpi_live.service.napari.scale import plane_scale
 from qtpy.QtCore import QObject, Signal
-
-from qpi_live import PhaseClient, ReceivedFrame, ServiceError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from napari.qt.threading import create_worker
+from qpi_live.service.client import PhaseClient, ReceivedFrame, ServiceError
 from qpi_live.service.napari.live_layer import LiveLayer
 from qpi_live.service.napari.recording_reader import read_layers
 from qpi_live.service.napari.shapes import regions_of, shapes_of
@@ -25,8 +26,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-
-from qpi_live import PhaseClient, ReceivedFrame, ServiceError
 
 Answer = TypeVar("Answer")
 _HERE = "http://127.0.0.1:8000"
