@@ -14,8 +14,9 @@ from qpi_live.camera.device import Device, Event
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.camera.switch import CameraSwitch
-from qpi_live.models.engine import DeviceEngine, EngineIdentity, PhaseEngine, PhaseFrame
+from qpi_live.models.engine import DeviceEngine, PhaseEngine
 from qpi_live.models.engine_switch import EngineSwitch
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 from qpi_live.service.line.frame_queue import queue_for
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.latency import LatencyBook

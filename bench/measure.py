@@ -40,7 +40,8 @@ from qpi_live.models.analysis.cells import Cells, measure_cells
 from qpi_live.models.analysis.refocus import Propagator, depth_of_field_um, field_of
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.analysis.tracking import Tracker
-from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions, PhaseFrame, open_engine
+from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions, open_engine
+from qpi_live.models.phase_frame import PhaseFrame
 from rich.progress import track
 from rich.table import Table
 

@@ -9,15 +9,8 @@ from threading import Lock
 
 from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import (
-    DeviceEngine,
-    EngineIdentity,
-    PhaseEngine,
-    PhaseFrame,
-    SignedEngine,
-    TrainedEngine,
-    TunableEngine,
-)
+from qpi_live.models.engine import DeviceEngine, PhaseEngine, SignedEngine, TrainedEngine, TunableEngine
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 
 
 @dataclass(slots=True, eq=False)

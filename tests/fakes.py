@@ -13,8 +13,8 @@ from qpi_live.camera.errors import CameraError, CameraTimeout
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.source import CameraIdentity
-from qpi_live.models.engine import EngineIdentity, PhaseFrame, PhaseQuality
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame, PhaseQuality
 
 OPTICS = Optics(532e-9, 4e-6, 20.0, 0.4)
 CARRIER = (0.11, 0.17)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame
 from qpi_live.models.analysis.scale import Scale
-from qpi_live.models.engine import either
+from qpi_live.models.phase_frame import either
 from scipy.ndimage import map_coordinates
 
 Point = tuple[float, float]

@@ -10,8 +10,8 @@ from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.artifacts.card import Card
 from qpi_live.models.classical.carrier import find_carrier
-from qpi_live.models.engine import EngineIdentity, PhaseQuality
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import EngineIdentity, PhaseQuality
 
 _CARRIER_TOLERANCE = 0.012  # cycles per pixel, three bins of the middle; 12 rad of tilt across 1024 px are 0.002
 _MIDDLE_PX = 256

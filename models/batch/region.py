@@ -13,8 +13,9 @@ from qpi_live.models.analysis.refocus import refocus
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.batch.job import Job, frame_of, open_job_engine
 from qpi_live.models.batch.output import FrameNote, write
-from qpi_live.models.engine import PhaseEngine, PhaseFrame, TunableEngine
+from qpi_live.models.engine import PhaseEngine, TunableEngine
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 
 
 def run_region(job: Job, number: int) -> float:

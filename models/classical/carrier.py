@@ -11,8 +11,8 @@ from qpi_live.camera.frame import Pixels
 from qpi_live.models.classical.mosaic import NO_MOSAIC, Mosaic, find_mosaic
 from qpi_live.models.classical.refusal import refusal
 from qpi_live.models.classical.spectrum import Frequency, Spectrum, wrapped
-from qpi_live.models.engine import FringeState
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import FringeState
 
 LONGEST_PERIOD_PX = 25.0  # fringes coarser than this drown in the object's own spectrum
 SMALLEST_EDGE_PX = 32

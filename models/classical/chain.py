@@ -16,8 +16,8 @@ from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.takeda import TakedaRetriever
 from qpi_live.models.classical.unwrapping import goldstein
-from qpi_live.models.engine import FringeState, either
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import FringeState, either
 
 
 @dataclass(frozen=True, slots=True, eq=False)

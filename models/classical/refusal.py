@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.classical.spectrum import Spectrum
-from qpi_live.models.engine import FringeState
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import FringeState
 
 _DARK_PART = 0.02  # of full scale
 _SATURATED_SHARE = 0.3

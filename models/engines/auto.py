@@ -8,9 +8,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from qpi_live.camera.frame import Frame, StreamKey
-from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseEngine, PhaseFrame
+from qpi_live.models.engine import EngineOptions, PhaseEngine
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import EngineUnavailable
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 from qpi_live.models.sideband import Sideband
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.chain import Chain
 from qpi_live.models.classical.cuda.chain import CudaChain
 from qpi_live.models.classical.takeda import TakedaRetriever
-from qpi_live.models.engine import EngineOptions, PhaseFrame
+from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.off_axis import OffAxisEngine
 from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 
 _TALLEST = 65_535  # rows: as many blocks as a grid may have along y
 _WIDEST = 32_000  # columns: where a run begins is kept in 16 bits

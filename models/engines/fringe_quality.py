@@ -9,7 +9,7 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.classical.carrier import Carrier
 from qpi_live.models.classical.chain import Inverted
 from qpi_live.models.classical.refusal import saturated_share
-from qpi_live.models.engine import FringeState, PhaseQuality
+from qpi_live.models.phase_frame import FringeState, PhaseQuality
 
 _MOST_SATURATED = 0.01
 _MOST_AT_RIM = 0.05  # of the sideband's power; real holograms that come out well have up to 0.044

@@ -17,7 +17,7 @@ from qpi_live.models.classical.carrier import Carrier, find_carrier
 from qpi_live.models.classical.chain import Chain, FringesDoubted
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
 from qpi_live.models.classical.unwrapping import goldstein
-from qpi_live.models.engine import EngineIdentity, EngineOptions, FringeState, PhaseFrame
+from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.calibration import bound_to, check_carrier, check_sample_free, why_it_rests
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
 from qpi_live.models.engines.learned_background import LearnedBackground, network_for
@@ -27,6 +27,7 @@ from qpi_live.models.engines.stream import Stream
 from qpi_live.models.engines.tracked_background import TrackedBackground
 from qpi_live.models.engines.warm_up_frames import CARRIER, warm_up_frames
 from qpi_live.models.errors import EngineBusy, EngineUnavailable, InferenceError
+from qpi_live.models.phase_frame import EngineIdentity, FringeState, PhaseFrame
 from qpi_live.models.sideband import Sideband
 
 _SMALLEST_PX = 64

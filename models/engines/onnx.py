@@ -14,8 +14,9 @@ from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.artifacts.checksum import intact
 from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
-from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame
+from qpi_live.models.engine import EngineOptions
 from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
 SHIPPED = _WEIGHTS / "nasprnet.onnx"

@@ -7,9 +7,9 @@ from math import hypot
 import numpy as np
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical.chain import Inverted
-from qpi_live.models.engine import PhaseQuality
 from qpi_live.models.engines.fringe_quality import fringe_quality
 from qpi_live.models.engines.stream import Stream
+from qpi_live.models.phase_frame import PhaseQuality
 
 # Shares of the frame's pixels above which a user should be told.
 _MOST_DISPUTED = 0.01

@@ -11,8 +11,8 @@ from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.chain import Chain, Inverted, Trust
 from qpi_live.models.classical.sign import sign_of_objects
 from qpi_live.models.classical.takeda import TakedaRetriever
-from qpi_live.models.engine import either
 from qpi_live.models.engines.fringe_watch import FringeWatch
+from qpi_live.models.phase_frame import either
 
 _RINGING = 2.0  # periods of the band's edge, as far as the frame's own edges ring inwards
 _LOST_RAD, _LOST = 0.1, 2.0  # doubt about the ground that shows a sign to be wrong, and over the other sign's

@@ -26,8 +26,9 @@ from qpi_live.models.artifacts.compiled_network import CompiledCard
 from qpi_live.models.artifacts.compiler import CompilerLibrary, Execution
 from qpi_live.models.artifacts.sizes import Shape
 from qpi_live.models.artifacts.tensorrt_library import library_named
-from qpi_live.models.engine import EngineIdentity, EngineOptions, PhaseFrame, PhaseQuality
+from qpi_live.models.engine import EngineOptions
 from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame, PhaseQuality
 
 _MOST_GRAPHS = 64  # one for each place that frames lie in; a queue has a few
 _LOOK_EVERY_NS = 10**9

@@ -18,11 +18,12 @@ from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.promotions import Figures, Kind
 from qpi_live.models.classical.carrier import Carrier
-from qpi_live.models.engine import EngineOptions, PhaseEngine, PhaseFrame, seen_by_both, seen_pixels
+from qpi_live.models.engine import EngineOptions, PhaseEngine
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.onnx import OnnxEngine
 from qpi_live.models.errors import InferenceError
 from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, rms_rad, without_level
+from qpi_live.models.phase_frame import PhaseFrame, seen_by_both, seen_pixels
 from qpi_live.models.promotion.registry import Entry
 from qpi_live.models.sideband import Sideband
 from qpi_live.models.training.simulate import simulate_pair

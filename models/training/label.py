@@ -16,9 +16,9 @@ from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.carrier import find_carrier
 from qpi_live.models.classical.unwrapping.branch_cuts import find_residues
-from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.models.training.pairs import PAPER_SPLITS, DataError, PairWriter
 
 _CELL_RAD = 1.0  # phase above which a pixel is taken to lie in a cell

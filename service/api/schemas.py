@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.source import CameraIdentity
-from qpi_live.models.engine import EngineIdentity, FringeState, PhaseQuality
+from qpi_live.models.phase_frame import EngineIdentity, FringeState, PhaseQuality
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.latency import Percentiles
 from qpi_live.service.line.state import State

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from qpi_live.models.engine import UNUSABLE_FRINGES
+from qpi_live.models.phase_frame import UNUSABLE_FRINGES
 
 _MANY = 10  # that fail one after the other before the pipeline is not called ready any more
 _UNUSABLE_S = 0.5  # likewise, where the fringes of all say that there is no phase: at 5 frames/s, ten take 2 s

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
-from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.phase_frame import PhaseFrame
 
 Rendered = TypeVar("Rendered")
 

@@ -23,9 +23,9 @@ from qpi_live.camera.errors import CameraError, CameraTimeout
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.queue import FrameQueue
 from qpi_live.camera.switch import CameraSwitch
-from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.service.line.failed_frames import FailedFrames
 from qpi_live.service.line.failures import FailureLog
 from qpi_live.service.line.hub import Hub

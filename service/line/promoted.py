@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 from qpi_live.models.artifacts.promotions import Figures, Kind, Promotion, Promotions, network_file
-from qpi_live.models.engine import EngineIdentity
 from qpi_live.models.errors import EngineError
+from qpi_live.models.phase_frame import EngineIdentity
 from qpi_live.service.line.engines import Engines
 
 _LOOK_S = 1.0

@@ -6,7 +6,7 @@ from qpi_live.models.analysis.autofocus import Focus, Sample, around, autofocus
 from qpi_live.models.analysis.refocus import depth_of_field_um, field_of
 from qpi_live.models.analysis.regions import Region
 from qpi_live.models.analysis.scale import Scale
-from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.phase_frame import PhaseFrame
 
 _STEPS = 30
 _MIDDLE_PX = 640  # of a large frame or region, the part that is looked at: the whole would take seconds

@@ -16,7 +16,7 @@ from qpi_live.camera.files.writers.manifest import RESERVE, Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
-from qpi_live.models.engine import EngineIdentity
+from qpi_live.models.phase_frame import EngineIdentity
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.recording.ending import DiskKeptFree, Ending

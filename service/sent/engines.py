@@ -9,8 +9,9 @@ from time import monotonic_ns, perf_counter
 
 import numpy as np
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseEngine, PhaseFrame, TunableEngine, open_engine, working_bytes
+from qpi_live.models.engine import PhaseEngine, TunableEngine, open_engine, working_bytes
 from qpi_live.models.metrics import psnr_db, rms_rad, ssim, without_level
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.sent.task import Agreement, AskedEngine, Decoded, SentRefused, SentTooLarge

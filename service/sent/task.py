@@ -11,7 +11,8 @@ from qpi_live.camera.files.image_file import decode_image, decode_mask
 from qpi_live.camera.files.missing import filled
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.source import CameraIdentity
-from qpi_live.models.engine import EngineOptions, either
+from qpi_live.models.engine import EngineOptions
+from qpi_live.models.phase_frame import either
 
 LARGEST_PX = 1 << 25
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.models.analysis.averaging import Average, difference
-from qpi_live.models.engine import PhaseFrame, either
+from qpi_live.models.phase_frame import PhaseFrame, either
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Layer

@@ -14,10 +14,10 @@ from time import perf_counter
 from qpi_live.camera.account import FrameAccount
 from qpi_live.camera.frame import Frame
 from qpi_live.models.artifacts.promotions import Figures
-from qpi_live.models.engine import EngineIdentity, PhaseFrame, seen_by_both, seen_pixels
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import psnr_db, rms_rad, without_level
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame, seen_by_both, seen_pixels
 from qpi_live.service.line.beside import BesideLine
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame

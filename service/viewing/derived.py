@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qpi_live.models.analysis.refocus import refocus
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.analysis.views import darkfield, dic, gradient_rad_per_px
-from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.service.view import Layer
 
 SYNTHETIC = (Layer.GRADIENT, Layer.DIC, Layer.DARKFIELD)

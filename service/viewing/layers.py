@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.engine import PhaseFrame, wrap
+from qpi_live.models.phase_frame import PhaseFrame, wrap
 from qpi_live.service.line.latency import LatencyBook
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Layer, View

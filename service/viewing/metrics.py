@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from qpi_live.camera.account import AccountSnapshot
-from qpi_live.models.engine import FringeState, PhaseQuality
+from qpi_live.models.phase_frame import FringeState, PhaseQuality
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.viewing.audience import Audience
 from qpi_live.service.viewing.baseline import Baseline

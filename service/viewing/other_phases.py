@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import Future
 
-from qpi_live.models.engine import EngineIdentity, PhaseFrame
 from qpi_live.models.errors import EngineError
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import Layer, View
 from qpi_live.service.viewing.averager import AVERAGED, Averager

@@ -6,10 +6,11 @@ from threading import Event, Thread
 
 import pytest
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseFrame, TunableEngine
+from qpi_live.models.engine import DeviceEngine, EngineOptions, TunableEngine
 from qpi_live.models.engine_switch import EngineSwitch
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 
 from tests.fakes import FakeEngine, TunableFakeEngine, fringes
 from tests.models.fringes import bump, interferogram

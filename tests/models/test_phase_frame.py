@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
 from qpi_live.models.artifacts.agreement import Probe, compare
-from qpi_live.models.engine import EngineIdentity, PhaseFrame
 from qpi_live.models.errors import InferenceError
 from qpi_live.models.metrics import psnr_db
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 
 ENGINE = EngineIdentity("network", "network", "cpu", "1")
 FRAME = Frame(np.zeros((64, 80), np.uint8), 8, 0, 0, 0)

@@ -13,7 +13,8 @@ from qpi_live.camera.simulation.conditions import example_of
 from qpi_live.camera.simulation.interferogram import ForwardModel
 from qpi_live.models.analysis.autofocus import METRICS
 from qpi_live.models.analysis.refocus import depth_of_field_um
-from qpi_live.models.engine import EngineOptions, PhaseFrame, open_engine
+from qpi_live.models.engine import EngineOptions, open_engine
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.service.measuring.focusing import find_focus
 
 _INSTRUMENT = example_of("nominal")[0]

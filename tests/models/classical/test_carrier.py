@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 from qpi_live.models.classical.carrier import find_carrier
-from qpi_live.models.engine import FringeState
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import FringeState
 
 from tests.models.fringes import bump, interferogram
 from tests.models.pictures import pictures, rings

@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.classical.modulation import low_modulation
-from qpi_live.models.engine import EngineOptions, PhaseFrame
+from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.phase_frame import PhaseFrame
 
 from tests.models.fringes import bump, frame
 

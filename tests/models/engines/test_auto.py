@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import EngineOptions, PhaseFrame, TunableEngine
+from qpi_live.models.engine import EngineOptions, TunableEngine
 from qpi_live.models.engines import onnx
 from qpi_live.models.engines.auto import AutoEngine
+from qpi_live.models.phase_frame import PhaseFrame
 
 from tests.fakes import FakeEngine
 from tests.models.fringes import SHAPE, bump, frame, interferogram

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.models.engine import EngineOptions, FringeState, PhaseEngine
+from qpi_live.models.engine import EngineOptions, PhaseEngine
 from qpi_live.models.engines import fringe_watch
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import FringeState
 
 from tests.cuda_host.device import HostDevice
 from tests.cuda_host.kernels import needs_compiler

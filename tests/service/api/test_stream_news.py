@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.service.line import pipeline, status
 from qpi_live.service.wire import unpack
 from starlette.testclient import WebSocketTestSession

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import Optics
-from qpi_live.models.engine import EngineOptions, PhaseFrame, open_engine
+from qpi_live.models.engine import EngineOptions, open_engine
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.remembered import RememberedCameras

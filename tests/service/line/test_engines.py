@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event
 
 import pytest
-from qpi_live.models.engine import EngineIdentity
+from qpi_live.models.phase_frame import EngineIdentity
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.cli.engine import ask_engine
 from qpi_live.service.client import PhaseClient, ServiceError

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from qpi_live.camera.errors import CameraLost, CameraUnavailable
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import FringeState, PhaseFrame
 from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.phase_frame import FringeState, PhaseFrame
 from qpi_live.service.line import failed_frames, pipeline
 
 from tests.fakes import FakeCamera, FakeEngine

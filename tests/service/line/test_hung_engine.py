@@ -9,9 +9,10 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseEngine, PhaseFrame
+from qpi_live.models.engine import PhaseEngine
 from qpi_live.models.engines import off_axis
 from qpi_live.models.engines.classical import ClassicalEngine
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.service.line import engines as engines_module
 from qpi_live.service.line import pipeline
 from qpi_live.service.line.shift import Shift

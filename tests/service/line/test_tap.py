@@ -10,7 +10,7 @@ import pytest
 from qpi_live.camera.account import AccountSnapshot
 from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseFrame
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.service.line.tap import Tap, Taps
 
 from tests.fakes import FakeEngine, fringes

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.tap import Taps
 from qpi_live.service.recording.phases import RecordedPhases

@@ -8,8 +8,8 @@ from threading import Event
 import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import PhaseFrame
 from qpi_live.models.errors import InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 
 from tests.fakes import FakeEngine, TunableFakeEngine
 from tests.service.stations import PATIENCE_S, Bench, until

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from qpi_live.camera.frame import Frame
-from qpi_live.models.engine import EngineIdentity, PhaseFrame
+from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import View
