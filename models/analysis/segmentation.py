@@ -13,13 +13,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.analysis.basins import depth_px, root_of, split_hills
-from qpi_live.models.analysis.ground import Ground, find_ground, ground_of_region
-from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.analysis.fine_labels import labels_of_pixels
+from qpi_live.models.analysis.ground import find_ground
+from qpi_live.models.analysis.landscape import landscape_of
 
-_COARSE_ALONG = 256  # blocks along the frame's shorter edge, about
-_LARGEST_BLOCK_PX = 16
 _MOST_CELLS = 65_535
-_EDGE_PX = 8  # so far into the frame the pass band's ringing reaches
 _STANDS_OUT = 2.0  # times the threshold: a cell's least height at its highest point
 
 
@@ -103,8 +101,7 @@ def segment(
     for name, layer in (("mask", mask), ("background", background)):
         if layer is not None and layer.shape != phase_rad.shape:
             raise ValueError(f"expected a {name} of the phase's shape {phase_rad.shape}, got {layer.shape}")
-    no_mask = np.zeros((1, 1), np.bool_)
-    ground, smooth, dark, block_px = _landscape(phase_rad, mask, background, threads)
+    ground, smooth, dark, block_px = landscape_of(phase_rad, mask, background, threads)
     rise = ground.noise_rad * settings.noises if settings.threshold_rad is None else settings.threshold_rad
     is_hill = (smooth > ground.level_rad + rise) & ~dark
     least = max(1, round(settings.least_px / block_px**2))
@@ -118,18 +115,7 @@ def segment(
     limit = max(ground.level_rad + rise, ground.level_rad + settings.noises * min(fine.noise_rad, 3 * ground.noise_rad))
     if settings.threshold_rad is not None:
         limit = ground.level_rad + rise
-    labels = np.zeros(phase_rad.shape, np.uint16)
-    bands = RowBands(phase_rad.shape[0], threads)
-    bands.run(
-        _at_full_resolution,
-        basins,
-        phase_rad,
-        np.float32(limit),
-        no_mask if mask is None else mask,
-        mask is not None,
-        block_px,
-        labels,
-    )
+    labels = labels_of_pixels(phase_rad, basins, block_px, limit, mask, threads)
     return Segmentation(labels, count, ground.level_rad, ground.noise_rad, rise, block_px, basins)
 
 
@@ -139,111 +125,7 @@ def level_between_cells(
     background: NDArray[np.bool_] | None = None,
 ) -> float:
     """The level in rad that `segment` counts from, without looking for cells; arguments as there."""
-    return _landscape(np.ascontiguousarray(phase_rad, np.float32), mask, background)[0].level_rad
-
-
-def _landscape(
-    phase_rad: NDArray[np.float32],
-    mask: NDArray[np.bool_] | None,
-    background: NDArray[np.bool_] | None,
-    threads: int | None = None,
-) -> tuple[Ground, NDArray[np.float32], NDArray[np.bool_], int]:
-    """The ground, the smoothed means over blocks, which blocks are masked, and a block's edge in pixels."""
-    block_px = max(1, min(_LARGEST_BLOCK_PX, round(min(phase_rad.shape) / _COARSE_ALONG)))
-    no_mask = np.zeros((1, 1), np.bool_)
-    coarse, dark = _means_of_blocks(phase_rad, no_mask if mask is None else mask, mask is not None, block_px, threads)
-    _mend_edge(coarse, -(-_EDGE_PX // block_px))
-    smooth = _smoothed(coarse)
-    ground = find_ground(smooth, dark if mask is not None else None)
-    if background is not None:
-        _, nothing = _means_of_blocks(phase_rad, background, True, block_px, threads)
-        ground = ground_of_region(smooth[nothing & ~dark], ground)
-    return ground, smooth, dark, block_px
-
-
-def _means_of_blocks(
-    values: NDArray[np.float32], mask: NDArray[np.bool_], is_masked: bool, edge: int, threads: int | None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Means over blocks without the masked pixels, and which blocks have more than half of them masked.
-
-    Blocks that are masked whole take the value of the one before, so that nothing there stands out.
-    """
-    shape = values.shape[0] // edge, values.shape[1] // edge
-    means, dark = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
-    # With a mask in one go: what a block takes from the one before must not depend on the number of threads.
-    RowBands(shape[0], 1 if is_masked else threads).run(_block_means, values, mask, is_masked, edge, means, dark)
-    return means, dark
-
-
-@numba.njit(nogil=True, cache=True)
-def _block_means(
-    first_row: int,
-    last_row: int,
-    values: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    is_masked: bool,
-    edge: int,
-    means: NDArray[np.float32],
-    dark: NDArray[np.bool_],
-) -> None:
-    """Some rows of `_means_of_blocks`."""
-    columns = means.shape[1]
-    last = np.float32(0)
-    sums = np.empty(columns, np.float32)
-    for row in range(first_row, last_row):
-        if not is_masked:
-            sums[:] = 0
-            for y in range(row * edge, (row + 1) * edge):
-                for column in range(columns):
-                    total = np.float32(0)
-                    for x in range(column * edge, (column + 1) * edge):
-                        total += values[y, x]
-                    sums[column] += total
-            for column in range(columns):
-                means[row, column] = sums[column] / np.float32(edge * edge)
-            continue
-        for column in range(columns):
-            total, seen = np.float32(0), 0
-            for y in range(row * edge, (row + 1) * edge):
-                for x in range(column * edge, (column + 1) * edge):
-                    if not mask[y, x]:
-                        total += values[y, x]
-                        seen += 1
-            dark[row, column] = 2 * seen < edge * edge
-            if seen:
-                last = total / np.float32(seen)
-            means[row, column] = last
-
-
-@numba.njit(nogil=True, cache=True)
-def _mend_edge(values: NDArray[np.float32], width: int) -> None:
-    """Let the outermost blocks go on as those before them are, in place."""
-    rows, columns = values.shape
-    width = min(width, (min(rows, columns) - 1) // 2)
-    for y in range(width, rows - width):
-        values[y, :width] = values[y, width]
-        values[y, columns - width :] = values[y, columns - width - 1]
-    for y in range(width):
-        values[y] = values[width]
-        values[rows - 1 - y] = values[rows - 1 - width]
-
-
-@numba.njit(nogil=True, cache=True)
-def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted with 1, 2, 1 along both axes; the edge is mirrored."""
-    rows, columns = values.shape
-    smooth = np.empty_like(values)
-    line = np.empty(columns, np.float32)
-    quarter, half = np.float32(0.25), np.float32(0.5)
-    for y in range(rows):
-        above, below = max(y - 1, 0), min(y + 1, rows - 1)
-        for x in range(columns):
-            line[x] = quarter * (values[above, x] + values[below, x]) + half * values[y, x]
-        smooth[y, 0] = quarter * (line[0] + line[1]) + half * line[0]
-        for x in range(1, columns - 1):
-            smooth[y, x] = quarter * (line[x - 1] + line[x + 1]) + half * line[x]
-        smooth[y, columns - 1] = quarter * (line[columns - 2] + line[columns - 1]) + half * line[columns - 1]
-    return smooth
+    return landscape_of(np.ascontiguousarray(phase_rad, np.float32), mask, background).ground.level_rad
 
 
 @numba.njit(nogil=True, cache=True)
@@ -354,83 +236,3 @@ def _means_of_nine(values: NDArray[np.float32], step: int) -> NDArray[np.float32
                     total += values[y, x]
             means[row, column] = total / np.float32(9)
     return means
-
-
-@numba.njit(nogil=True, cache=True)
-def _at_full_resolution(
-    first_row: int,
-    last_row: int,
-    coarse: NDArray[np.int32],
-    phase_rad: NDArray[np.float32],
-    threshold_rad: np.float32,
-    mask: NDArray[np.bool_],
-    is_masked: bool,
-    edge: int,
-    labels: NDArray[np.uint16],
-) -> None:
-    """Label pixels of some rows: inside where the mean over 3 × 3 pixels passes the threshold, as the nearest block."""
-    height, width = phase_rad.shape
-    rows, columns = coarse.shape
-    starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
-    of_span, is_inner = np.empty(columns, np.uint16), np.empty(columns, np.bool_)
-    spans = 0
-    sums = np.zeros(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
-    limit, nothing = threshold_rad * np.float32(9), np.uint16(0)
-    for y in range(first_row, last_row):
-        if y == first_row or (y % edge == 0 and y // edge < rows):
-            spans = _spans_of(coarse, min(y // edge, rows - 1), edge, width, starts, ends, of_span, is_inner)
-        row = labels[y]
-        above, here, below = phase_rad[max(y - 1, 0)], phase_rad[y], phase_rad[min(y + 1, height - 1)]
-        for i in range(spans):
-            label = of_span[i]
-            if is_inner[i]:
-                row[starts[i] : ends[i]] = label
-            else:
-                for x in range(max(starts[i] - 1, 0), min(ends[i] + 1, width)):
-                    sums[x + 1] = above[x] + here[x] + below[x]
-                sums[0], sums[width + 1] = sums[1], sums[width]
-                for x in range(starts[i], ends[i]):
-                    row[x] = label if sums[x] + sums[x + 1] + sums[x + 2] > limit else nothing
-        if is_masked:
-            for x in range(width):
-                if mask[y, x]:
-                    row[x] = 0
-
-
-@numba.njit(nogil=True, cache=True)
-def _spans_of(
-    coarse: NDArray[np.int32],
-    row: int,
-    edge: int,
-    width: int,
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    of_span: NDArray[np.uint16],
-    is_inner: NDArray[np.bool_],
-) -> int:
-    """Stretches of a row of blocks that belong to one cell, in pixels; inner ones are surely cell. Their count."""
-    rows, columns = coarse.shape
-    count = 0
-    for column in range(columns):
-        mine = coarse[row, column]
-        inner = mine != 0
-        if mine == 0:
-            for v in range(max(row - 1, 0), min(row + 2, rows)):
-                for u in range(max(column - 1, 0), min(column + 2, columns)):
-                    if mine == 0:
-                        mine = coarse[v, u]
-        else:
-            # Smoothing has widened the blocks by two: only those farther in are surely cell.
-            for v in range(max(row - 2, 0), min(row + 3, rows)):
-                for u in range(max(column - 2, 0), min(column + 3, columns)):
-                    inner = inner and coarse[v, u] != 0
-        if mine == 0:
-            continue
-        end = width if column == columns - 1 else (column + 1) * edge
-        last = count - 1
-        if count and of_span[last] == mine and is_inner[last] == inner and ends[last] == column * edge:
-            ends[last] = end
-        else:
-            starts[count], ends[count], of_span[count], is_inner[count] = column * edge, end, mine, inner
-            count += 1
-    return count
