@@ -16,6 +16,7 @@ from qpi_live.camera.files.writers.lock import is_written
 from qpi_live.camera.files.writers.manifest import Manifest, is_recording
 from qpi_live.camera.files.writers.recorded_layer import list_name
 from qpi_live.service.recording.errors import RecordingHasNoRoom, RecordingMissing, RecordingTaken
+from qpi_live.service.recording.status import Summary
 from qpi_live.service.recording.wanted import check_name
 
 UNDO_S = 3600.0
@@ -29,16 +30,10 @@ _LAST_LINE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
-    """A recording on the disk.
+class Shelved(Summary):
+    """A recording on the disk: `done`, `stopped`, `failed`, `repaired`, `cut off`, or `recording`, by somebody else.
 
     Attributes:
-        name: its folder's.
-        state: `done`, `stopped`, `failed`, `repaired`, `cut off`, or `recording`, by another camera or service.
-        sentence: how it ended, for people.
-        layers: what it has.
-        frames: in its first layer.
-        bytes: of all its files.
         started_ns: when it was begun, ns of Unix time.
         length_s: from its first frame to its last.
         files: names of what can be downloaded.
@@ -46,12 +41,6 @@ class Shelved:
         camera: the one that it was taken with.
     """
 
-    name: str
-    state: str
-    sentence: str
-    layers: tuple[str, ...]
-    frames: int
-    bytes: int
     started_ns: int
     length_s: float
     files: tuple[str, ...]

@@ -8,22 +8,16 @@ from qpi_live.camera.account import AccountSnapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """How a recording stands.
+class Summary:
+    """What is said of any recording, whether it is made now or lies on the disk.
 
     Attributes:
         name: its folder's.
-        state: `waiting` for the trigger, `recording`, `done`, `stopped` or `failed`.
+        state: one word for programs; see the classes that follow from this one.
         sentence: the same for people.
         layers: what it has.
-        frames: that are in the file.
-        bytes: of images.
-        elapsed_s: since it was begun.
-        lost: frames that are missing, by reason.
-        phase_lost: recorded frames whose phase is missing, where both are recorded, by reason.
-        left_out: frames that are not in it on purpose, by reason.
-        account: of the layer that leads.
-        free_bytes: on the disk, beyond what is kept free; None where it cannot be told.
+        frames: in its first layer.
+        bytes: that it takes.
     """
 
     name: str
@@ -32,6 +26,21 @@ class Status:
     layers: tuple[str, ...]
     frames: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Summary):
+    """How a recording stands that was begun here: `waiting`, `recording`, `done`, `stopped` or `failed`.
+
+    Attributes:
+        elapsed_s: since it was begun.
+        lost: frames that are missing, by reason.
+        phase_lost: recorded frames whose phase is missing, where both are recorded, by reason.
+        left_out: frames that are not in it on purpose, by reason.
+        account: of the layer that leads.
+        free_bytes: on the disk, beyond what is kept free; None where it cannot be told.
+    """
+
     elapsed_s: float
     lost: dict[str, int]
     phase_lost: dict[str, int]
