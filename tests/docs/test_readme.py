@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -76,6 +77,44 @@ def test_every_decision_is_in_the_index_under_its_number() -> None:
         number = int(page.name[:4])
         assert page.read_text(encoding="utf-8").startswith(f"# {number}. "), page.name
         assert re.search(rf"^\| {number} \| .*\({re.escape(page.name)}\)", index, flags=re.MULTILINE), page.name
+
+
+def _rooms_named() -> set[str]:
+    """The folders that CONTRIBUTING's table of rooms names, `{a,b}` written out."""
+    rooms = set()
+    for cell in re.findall(
+        r"^\| (`[^|]*) \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    ):
+        for name in re.findall(r"`([^`]*)`", cell):
+            before, brace, rest = name.partition("{")
+            choices, _, after = rest.partition("}")
+            rooms |= {f"{before}{choice}{after}".rstrip("/") for choice in (choices.split(",") if brace else [""])}
+    return rooms
+
+
+def test_rooms_that_contributing_names_are_all_that_there_are() -> None:
+    packages = [ROOT / name for name in ("camera", "models", "service")]
+    pages = {page.parent for package in packages for page in package.glob("*/__init__.py")}
+    there = {room.relative_to(ROOT).as_posix() for room in (*packages, *pages)} | {"service/web"}
+    named = _rooms_named()
+    assert named - {"bench", "docker", "examples", "tests"} == there
+    assert all((ROOT / room).is_dir() for room in named)
+
+
+def test_paths_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:camera|models|service|tests|docs|bench)/[^`{]*)`", text)
+    assert len(paths) > 12
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_rooms_hold_at_most_twenty_files() -> None:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs git and a clone")
+    code = ("camera", "models", "service", "bench", "docker", "examples", "tests")
+    listed = subprocess.run(["git", "ls-files", "-z", *code], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = Counter(Path(name).parent.as_posix() for name in listed.stdout.split("\0") if name)
+    assert {room: count for room, count in files.items() if count > 20} == {}
 
 
 def _is_free(port: int) -> bool:
