@@ -1,9 +1,12 @@
 """Make the environment of this interpreter smaller: about 600 MB become 430.
 
-Leaves out what serving never touches: the packages' own tests and declarations, symbols that only a debugger reads,
-codecs of video and of simulations (imagecodecs and Pillow treat each codec as optional), the colours of languages other
-than Python, what ONNX Runtime has for programs in C and for preparing networks, and the parts of SciPy that neither
-this program nor the rest of SciPy loads.
+Leaves out what serving never touches:
+
+- the packages' own tests and declarations, and symbols that only a debugger reads;
+- codecs of video and of simulations, each of which imagecodecs and Pillow treat as optional;
+- the colours of languages other than Python;
+- what ONNX Runtime has for programs in C and for preparing networks;
+- the parts of SciPy that neither this program nor the rest of SciPy loads.
 """
 
 import shutil

@@ -103,8 +103,8 @@ def autofocus(
     """The distance at which a field is sharpest, within ± half of `range_um`.
 
     All distances `step_um` apart are tried first; between the neighbours of the best, Brent's method finds the summit.
-    The outermost sixth along each edge is not looked at. The pass band rings at the border, as sharply as can be in the
-    frame as it was taken, and small frames have much of it.
+    The outermost sixth along each edge is not looked at: the pass band rings at the border, and is sharpest in the
+    frame as it was taken. Small frames have much of it.
 
     Args:
         field: (H, W) complex64; of a part of the frame, cut it out with some room around (see `around`).

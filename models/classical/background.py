@@ -41,13 +41,13 @@ _NOWHERE = np.zeros(0, np.int64)
 class BackgroundFit(Background):
     """`Background` that fits a polynomial.
 
-    The slopes of the map are fitted first, with Cauchy weights: an object's slopes cancel around its rim and scatter,
-    whereas the ground's agree, so the fit holds even where objects cover much of the frame. Then the polynomial
-    itself is fitted to what lies near the most frequent level, in rounds (after Colomb et al. 2006, who fit the
-    aberration where the specimen is flat); what stands out above it or below it is object.
+    The slopes of the map are fitted first, with Cauchy weights. An object's slopes cancel around its rim and scatter,
+    whereas the ground's agree. So the fit holds even where objects cover much of the frame. Then the polynomial itself
+    is fitted to what lies near the most frequent level, in rounds; what stands out above or below is object. Colomb et
+    al. (2006) likewise fit the aberration where the specimen is flat.
 
     A polynomial of high order bends around objects. So the order rises from 1 only while the flattest part of the frame
-    becomes flatter by it, by more than is lost where the polynomial is extrapolated beyond the ground. Where it may be
+    becomes flatter by it. The gain has to be more than extrapolation beyond the ground loses. Where the order may be
     1 at most, as beside a calibration frame, it rises from 0.
 
     Args:

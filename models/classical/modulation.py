@@ -38,8 +38,8 @@ def low_modulation(amplitude: NDArray[np.float32]) -> NDArray[np.bool_] | None:
 def dark_blocks(means: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     """Which blocks of the amplitude's `means` are too dark for a phase; None: none.
 
-    A dark part begins where next to nothing is left of the fringes and reaches as far as they are dim, and a block
-    beyond, over which the pass band smears its edge.
+    A dark part begins where next to nothing is left of the fringes, and reaches as far as they are dim. It takes one
+    block more, over which the pass band smears its edge.
     """
     places = [int(quantile * means.size) for quantile in (_USUAL, _OF_SMALL_FIELD)]
     usual, of_small_field = (float(value) for value in np.partition(means, places, axis=None)[places])

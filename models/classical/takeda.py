@@ -25,9 +25,9 @@ _PER_TURN = np.float32(1 / (2 * np.pi))
 def band_radius(carrier: Carrier, band_limit_cycles_per_px: float | None = None) -> float:
     """The radius of the pass band around the carrier, in cycles per pixel.
 
-    Half the way to the zero order or to the conjugate sideband, whichever is nearer, and to the copies of both that a
-    mosaic puts beside them. The spectrum repeats every cycle per pixel, so with fine fringes the conjugate comes round
-    the corner. It is not more than what the objective passes, where that is known, with the taper laid outside of it.
+    Half the way to the nearest of what must stay out: the zero order, the conjugate sideband, and the copies of both
+    that a mosaic puts beside them. The spectrum repeats every cycle per pixel, so with fine fringes the conjugate comes
+    round the corner. It is not more than what the objective passes, where that is known; the taper lies outside of it.
     """
     fy, fx = carrier.fy, carrier.fx
     obstacles = [

@@ -215,8 +215,8 @@ class PairWriter:
         """Write the next pair: (H, W) grey values and their phase in rad.
 
         Raises:
-            DataError: another shape, grey values that are not whole or do not fit the set's bit depth, or a phase that
-                is not finite or too large for half precision.
+            DataError: another shape; grey values that are not whole or do not fit the set's bit depth; a phase that is
+                not finite or too large for half precision.
         """
         index = len(self._conditions)
         if pixels.shape != self._shape or phase_rad.shape != self._shape:

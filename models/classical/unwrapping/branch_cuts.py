@@ -2,7 +2,7 @@
 
 A residue sits on the corner where four pixels meet; corner (y, x) is the one between pixels (y, x) and (y + 1, x + 1).
 A cut is a path from corner to corner. Each of its steps passes between two neighbouring pixels and blocks the link
-between them, so a cut takes no pixel away, and only what cuts enclose completely becomes an island.
+between them. So a cut takes no pixel away, and only what cuts enclose completely becomes an island.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def place_cuts(
     """Branch cuts of least total cost that balance every residue, with one of opposite charge or with the border.
 
     A cut should run where it is dark, or where the step of the phase is doubtful anyway. So blocking a link costs
-    amplitude² · (1 − |step| / π)², with the smaller amplitude of its two pixels over the typical one, at most 1, and
-    the wrapped step between them; plus 1/64.
+    amplitude² · (1 − |step| / π)² + 1/64. The step is the wrapped one between its two pixels. The amplitude is the
+    smaller one of the two over the typical one, at most 1.
 
     Args:
         residues: (n, 3) int32 (y, x, charge) from `find_residues`, all that there are.
@@ -175,8 +175,8 @@ def _price_links(
 ) -> None:
     """What the step from each corner to the next one right costs, and to the one below; 0 along the border.
 
-    Corner (y, x) is the one up and to the left of pixel (y, x): a step to the right blocks the link from the pixel
-    above it down, a step down the link from the pixel on its left to the right.
+    Corner (y, x) is the one up and to the left of pixel (y, x). A step to the right blocks the link from the pixel
+    above it down. A step down blocks the link from the pixel on its left to the right.
     """
     width = wrapped.shape[1]
     to_right, to_below = price

@@ -48,9 +48,9 @@ def balance(residues: NDArray[np.int32], price: NDArray[np.uint8]) -> tuple[NDAr
         price: (2, H + 1, W + 1) uint8 as `price_links` gives it.
 
     Returns:
-        (H, W) int8 and (H, W) int8, how many cuts block the link to a pixel's right neighbour and to the one below,
-        less those that pass the other way; and whether the cost is the least. It is not where that would have taken too
-        long: residues that were left then went to the border.
+        (H, W) int8 and (H, W) int8: how many cuts block the link to a pixel's right neighbour, and to the one below.
+        Cuts that pass the other way count −1. Last, whether the cost is the least. It is not where that would have
+        taken too long: residues that were left then went to the border.
     """
     _, height, width = price.shape
     corners = height * width

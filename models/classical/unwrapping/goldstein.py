@@ -23,9 +23,9 @@ class Unwrapped:
     Attributes:
         phase_rad: (H, W) float32 in rad, owned by the caller.
         residues: (n, 3) int32 rows (y, x, charge), less those within the mask.
-        disputed_mask: (H, W) bool, True in regions that cuts enclose, whose multiple of 2π is only the best-supported
-            one, and in those that the mask separates, whose multiple is the one at which their ground goes on smoothly;
-            False within the mask; None where there are none.
+        disputed_mask: (H, W) bool, True in regions that cuts enclose or the mask separates; False within the mask; None
+            where there are none. Enclosed regions have the best-supported multiple of 2π. Separated ones have that at
+            which their ground goes on smoothly.
         bright_cut_links: how many links between bright pixels cuts block (`BranchCuts.bright_links`). The phase may
             show steps of 2π there.
     """

@@ -44,8 +44,8 @@ def adapt(
 ) -> None:
     """Make a network for your microscope from a recording of it, and put it in force if it is better.
 
-    Measures the instrument, simulates pairs of it, trains the shipped network on for --minutes, exports it, and runs
-    the gate of `qpi models promote` on simulated and recorded frames. Run it again to go on where it was stopped.
+    Measures the instrument, simulates pairs of it, trains the shipped network on for --minutes, and exports it. Then
+    the gate of `qpi models promote` judges it on simulated and recorded frames. Run it again to go on where it stopped.
     """
     with one_clear_line():
         from qpi_live.camera.optics import Optics, StatedOptics
