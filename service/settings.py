@@ -200,6 +200,13 @@ class Settings(BaseSettings):
             raise ValueError("expected an address such as 127.0.0.1, got an empty one")
         return value.strip()
 
+    @field_validator("token", mode="before")
+    @classmethod
+    def _plain_token(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip().isprintable():
+            raise ValueError("expected a token of printable letters, got a line break or another control character")
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("published_at")
     @classmethod
     def _check_published_at(cls, value: str | None) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 from time import sleep
+from urllib.parse import quote
 
 from qpi_live.camera.errors import CameraError
 from qpi_live.models.errors import EngineError
@@ -79,7 +80,7 @@ def link(settings: Settings, port: int) -> str:
     else:
         host = settings.host if published is None else published_host(published)
         page = url(_address_of_this_machine() if host in EVERYWHERE else host, port)
-    return page + (f"/?token={settings.token}" if settings.token else "")
+    return page + (f"/?token={quote(settings.token, safe='')}" if settings.token else "")
 
 
 def _address_of_this_machine() -> str:

@@ -56,7 +56,8 @@ class PhaseClient:
         said = dict(parse_qsl(query))
         token = token or said.get("token")
         self._camera_name = camera or said.get("camera")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # Headers are Latin-1 to those who write them; the token's own bytes are UTF-8.
+        self._headers = {"Authorization": f"Bearer {token}".encode().decode("latin-1")} if token else {}
         self.status: StreamStatus | None = None
         self._timeout_s = timeout_s
         self._stream_url = "ws" + self.url.removeprefix("http") + _STREAM

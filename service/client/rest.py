@@ -23,17 +23,16 @@ class Rest:
     Args:
         url: the page's address, without a slash at the end.
         timeout_s: how long an answer may take.
-        headers: what goes with every request, such as the token.
+        headers: what goes with every request, such as the token; in Latin-1.
         camera: whose line is meant, where several cameras run; None: the first's.
     """
 
     def __init__(self, url: str, timeout_s: float, headers: Mapping[str, str], camera: str | None = None) -> None:
         self._url = url
         params = {"camera": camera} if camera else {}
+        written = {name: value.encode("latin-1") for name, value in headers.items()}
         # Takes no proxy from the environment: the microscope is on this machine or in this room.
-        self._http = httpx.Client(
-            base_url=url, timeout=timeout_s, trust_env=False, headers=dict(headers), params=params
-        )
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, headers=written, params=params)
 
     def close(self) -> None:
         """Close the connection. Doing it twice is harmless."""

@@ -39,7 +39,7 @@ class Subscription:
         wait_s: how long a frame may be in coming; None: for ever.
         reconnect: whether to go on when the service goes away and comes back.
         on_status: called with the line's status, at the start and whenever it changes.
-        headers: what goes with the request, such as the token.
+        headers: what goes with the request, such as the token; in Latin-1.
         stop: ends the frames within a moment when it is set, by any thread.
     """
 

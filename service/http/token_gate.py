@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -38,8 +39,11 @@ class TokenGate:
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = token
+        self._written = _ways_to_write(token or "")
         digest = hashlib.sha256((token or "").encode()).hexdigest()
         self._cookie = f"qpi-{digest[:8]}"  # two services on one machine share their cookies
+        # A cookie may not hold every letter that a token may.
+        self._cookie_value = hmac.digest((token or "").encode(), b"cookie", "sha256").hex()
         self._has_refused = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,29 +57,32 @@ class TokenGate:
             rest = urlencode([(name, value) for name, value in query if name != "token"])
             scope = {**scope, "query_string": rest.encode()}
         is_page = scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) in ("/", "")
-        if any(self._is_token(one) for one in sent) and is_page and scope["method"] == "GET":
+        is_said = any(self._is_token(one.encode()) for one in sent)
+        if is_said and is_page and scope["method"] == "GET":
             await self._welcome()(scope, receive, send)
-        elif any(self._is_token(one) for one in [*sent, *self._of_headers(Headers(scope=scope))]):
+        elif is_said or self._is_in(Headers(scope=scope)):
             await self._app(scope, receive, send)
         else:
             await self._refuse(is_page)(scope, receive, send)
 
-    def _of_headers(self, headers: Headers) -> list[str]:
+    def _is_in(self, headers: Headers) -> bool:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_token(bearer.strip(" \t").encode("latin-1")):
+            return True
         cookies = SimpleCookie()
         try:
             cookies.load(headers.get("cookie", ""))
         except CookieError:
             cookies.clear()
-        kept = [cookies[self._cookie].value] if self._cookie in cookies else []
-        return [*kept, *([bearer.strip()] if scheme.lower() == "bearer" else [])]
+        kept = cookies[self._cookie].value if self._cookie in cookies else ""
+        return hmac.compare_digest(kept.encode(), self._cookie_value.encode())
 
-    def _is_token(self, sent: str) -> bool:
-        return hmac.compare_digest(sent.encode(), (self._token or "").encode())
+    def _is_token(self, sent: bytes) -> bool:
+        return any(hmac.compare_digest(sent, written) for written in self._written)
 
     def _welcome(self) -> Response:
         answer = RedirectResponse("./", 303)
-        answer.set_cookie(self._cookie, self._token or "", httponly=True, samesite="lax")
+        answer.set_cookie(self._cookie, self._cookie_value, httponly=True, samesite="lax")
         return answer
 
     def _refuse(self, is_page: bool) -> Response:
@@ -84,6 +91,14 @@ class TokenGate:
             _log.warning("refused a request without the token; further ones are not logged")
         headers = {"www-authenticate": "Bearer"}
         return HTMLResponse(_PAGE, 401, headers) if is_page else JSONResponse({"detail": _REFUSAL}, 401, headers)
+
+
+def _ways_to_write(token: str) -> list[bytes]:
+    """The token as links and most programs send it, and as scripts on pages write headers."""
+    written = [token.encode()]
+    with suppress(UnicodeEncodeError):
+        written.append(token.encode("latin-1"))
+    return written
 
 
 def _is_for_all(scope: Scope) -> bool:

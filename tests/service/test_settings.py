@@ -223,7 +223,7 @@ def test_link_of_a_container_is_where_it_is_published() -> None:
     assert link(settings, 8000) == "http://127.0.0.1:8123"
     assert link(load_settings({"host": "::1"}), 8000) == "http://[::1]:8000"
     behind = load_settings({"published_at": "https://microscope.lab/phase/", "token": "of my own"})
-    assert link(behind, 8000) == "https://microscope.lab/phase/?token=of my own"
+    assert link(behind, 8000) == "https://microscope.lab/phase/?token=of%20my%20own"
     with pytest.raises(SettingsError, match="published_at: expected HOST, HOST:PORT or the page's URL"):
         load_settings({"published_at": "http://"})
 

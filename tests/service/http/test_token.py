@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from qpi_live.service.cli.serve import link
 from qpi_live.service.client import PhaseClient, ServiceError
 from qpi_live.service.station import Station
 from starlette.testclient import WebSocketDenialResponse
@@ -15,6 +18,7 @@ from tests.service.stations import Bench, Serving, until
 
 HOST = {"host": "127.0.0.1"}
 TOKEN = "a-token-of-this-test"
+ODD_TOKENS = ["a&b=c#d%41?/;,\"'", "with spaces in it", "grünes Licht à", "顕微鏡は暗い部屋"]
 WAYS = [{"headers": {"authorization": f"Bearer {TOKEN}"}}, {"params": {"token": TOKEN}}]
 WRONG = [{}, {"headers": {"authorization": "Bearer wrong"}}, {"headers": {"authorization": TOKEN}},
          {"params": {"token": ""}}, {"params": {"token": "x" + TOKEN}},
@@ -73,6 +77,30 @@ def test_page_opened_by_its_link_keeps_the_token_as_a_cookie_and_out_of_its_addr
     cookie = answer.headers["set-cookie"].partition(";")[0]
     with locked.client.websocket_connect("/api/v1/stream", headers=HOST | {"cookie": cookie}) as stream:
         stream.receive()
+
+
+@pytest.mark.parametrize("token", ODD_TOKENS)
+def test_token_of_any_letters_opens_by_its_printed_link_over_every_way(
+    serve: Serving, make_station: Callable[..., Station], token: str
+) -> None:
+    camera = FakeCamera()
+    station = make_station(camera, FakeEngine(), token=token)
+    url = serve(station)
+    printed = link(station.settings, urlsplit(url).port or 0)
+    assert printed.isascii()
+    assert " " not in printed
+    with httpx.Client(trust_env=False, follow_redirects=True) as page:
+        assert page.get(printed).status_code == 200
+        assert page.get(f"{url}/api/v1/stats").status_code == 200  # by the cookie
+    for client in (PhaseClient(printed), PhaseClient(url, token=token)):
+        with client:
+            assert client.stats().engine.name == "fake"
+            frames = client.frames()
+            camera.send()
+            assert next(frames).header.sequence >= 0
+            frames.close()
+    bearer = b"Bearer " + token.encode()[:-1]
+    assert httpx.get(f"{url}/api/v1/stats", headers={"authorization": bearer}, trust_env=False).status_code == 401
 
 
 def test_health_and_the_pages_files_are_for_all_and_say_nothing_of_the_microscope(locked: Bench) -> None:
