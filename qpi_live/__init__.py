@@ -6,16 +6,20 @@ packages, and imports point one way only: `qpi_live.bench` → `service` → `mo
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+# Little is imported here, `typing` neither: until the command `qpi` listens to Ctrl+C, it would end with a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from qpi_live.service.client import PhaseClient, ReceivedFrame, ServiceError
 
 # In a checkout the packages lie beside this folder; a script that is started there finds this one first.
-if (Path(__file__).parents[1] / "pyproject.toml").is_file():
-    __path__.append(str(Path(__file__).parents[1]))
+_beside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if os.path.isfile(os.path.join(_beside, "pyproject.toml")):
+    __path__.append(_beside)
 
 __all__ = ["PhaseClient", "ReceivedFrame", "ServiceError"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+from qpi_live.camera.worker_pool import worker_pool
 from qpi_live.models.batch.job import Job
 from qpi_live.models.batch.region import run_region
 
@@ -54,7 +54,7 @@ class Processes:
         while waiting or suspects:
             # Who was at work when a worker was killed works alone then, so that it costs no other a try.
             todo, at_once = (suspects, 1) if suspects else (waiting, _AHEAD * self._workers)
-            with ProcessPoolExecutor(min(self._workers, at_once), multiprocessing.get_context("spawn")) as pool:
+            with worker_pool(min(self._workers, at_once)) as pool:
                 yield from self._until_broken(pool, todo, at_once, suspects)
 
     def _until_broken(

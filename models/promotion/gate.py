@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
-from multiprocessing import get_context
 from statistics import median
 from time import perf_counter, thread_time
 
@@ -15,6 +13,7 @@ import numpy as np
 from qpi_live.camera.frame import Frame, Pixels
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.camera.worker_pool import worker_pool
 from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.promotions import Figures, Kind
 from qpi_live.models.classical.carrier import Carrier
@@ -82,7 +81,7 @@ def simulate(
     asked = [(condition, _SEED + n) for condition in CONDITIONS for n in range(per_condition)]
     conditions, seeds = zip(*asked, strict=True)
     made = []
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         for pair in pool.map(partial(simulate_pair, instrument), conditions, seeds):
             frame = _frame(pair.pixels, instrument.sensor.bit_depth)
             made.append(Simulated(frame, np.clip(pair.phase_rad, 0, PHASE_RANGE_RAD), pair.condition))

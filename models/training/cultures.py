@@ -9,9 +9,7 @@ A folder with
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +19,7 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 from qpi_live.camera.simulation.specimen import Culture, Kind, Specimen
 from qpi_live.camera.whole_file import whole_file
+from qpi_live.camera.worker_pool import worker_pool
 from qpi_live.models.artifacts.card import Card, CardError
 from qpi_live.models.training.pairs import DataError
 
@@ -91,7 +90,7 @@ def render_cultures(
     folder.mkdir(parents=True, exist_ok=True)
     count = train + validation
     cultures = open_memmap(folder / _ARRAY, "w+", np.float16, (count, EDGE, EDGE))
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         rendered = pool.map(partial(render_culture, seed), range(count), chunksize=4)
         for number, culture in enumerate(rendered):
             cultures[number] = culture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from qpi_live.camera.simulation.conditions import CONDITIONS
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.simulation.interferogram import ForwardModel
 from qpi_live.camera.simulation.specimen import Culture
+from qpi_live.camera.worker_pool import worker_pool
 from qpi_live.models.training.pairs import PairWriter
 
 TRAINING_MIX = {"nominal": 0.6, "dense": 0.3, "harsh": 0.1}
@@ -103,7 +102,7 @@ def simulate_pairs(
     origin = {"kind": "simulated", "seed": seed, "mix": dict(mix), "instrument": instrument}
     with (
         PairWriter(folder, splits, instrument.shape, instrument.sensor.bit_depth, origin) as writer,
-        ProcessPoolExecutor(processes, get_context("spawn")) as pool,
+        worker_pool(processes) as pool,
     ):
         for pair in pool.map(partial(simulate_pair, instrument), conditions, seeds):
             writer.add(pair.pixels, pair.phase_rad, pair.condition)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from qpi_live.camera.errors import CameraError
 from qpi_live.models.errors import EngineError
+from qpi_live.service.cli.closing import closing_on_ctrl_c
 from qpi_live.service.client.received import ServiceError
 from rich.console import Console
 from rich.markup import escape
@@ -17,9 +18,13 @@ from rich.table import Table
 
 @contextmanager
 def one_clear_line(extra: str = "train") -> Iterator[None]:
-    """End with one sentence and exit code 2 where a user's input is wrong; `extra` has the packages it needs."""
+    """End with one sentence and exit code 2 where a user's input is wrong; `extra` has the packages it needs.
+
+    Ctrl+C in the block closes what is open and ends.
+    """
     try:
-        yield
+        with closing_on_ctrl_c():
+            yield
     except ModuleNotFoundError as missing:
         _fail(f"this command needs the package {missing.name!r}: pip install 'qpi-live[{extra}]'")
     except (CameraError, EngineError, ServiceError, ValueError, OSError) as error:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
+
+TYPE_CHECKING = False  # `typing` takes longer to import than all else here, and nothing listens yet
+if TYPE_CHECKING:
+    from types import FrameType
+
+STOPPED = 130  # what shells say of a command that Ctrl+C ended
 
 
 def leave_on_ctrl_c() -> None:
@@ -13,6 +18,11 @@ def leave_on_ctrl_c() -> None:
     signal.signal(signal.SIGINT, _leave)
 
 
-def _leave(_: int, __: FrameType | None) -> None:
+def say_stopped() -> None:
+    """Say so, whatever was being written at this moment."""
     os.write(sys.stderr.fileno() if sys.stderr else 2, b"Stopped.\n")
-    os._exit(130)
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    say_stopped()
+    os._exit(STOPPED)

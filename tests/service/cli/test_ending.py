@@ -158,3 +158,19 @@ def test_empty_variables_are_unset_and_unknown_ones_are_told(run: Run) -> None:
     said = service.tell(signal.SIGTERM)
     assert "QPI_CAMRA, which is passed over; did you mean camera?" in said
     assert "QPI_BIND" not in said
+
+
+@pytest.mark.parametrize("module", ["typing", "pathlib", "typer", "numpy", "qpi_live.service.cli.main"])
+def test_ctrl_c_while_the_command_still_imports_ends_it_with_one_word(module: str) -> None:
+    """Without `site`, which may have imported much before: a wheel's start, not an editable installation's."""
+    paths = [str(Path(__file__).parents[3]), *(path for path in sys.path if path.endswith("site-packages"))]
+    code = (
+        f"import os, signal, sys; sys.path[:0] = {paths!r}\n"
+        "def look(event, args):\n"
+        f"    if event == 'import' and args[0] == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(look)\n"
+        "from qpi_live.service.cli.entry import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-S", "-c", code, "info"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Stopped.\n")
