@@ -103,14 +103,22 @@ def open_recording(address: str, channel: str = "") -> Recording:
     Raises:
         ImageFileError: nothing there, nothing that is a recording, or it is not clear which part of it is meant.
     """
-    path, wanted = split_address(address)
     contents = list_contents(address)
-    watch = Watch(contents.watched)
     try:
-        return _named(path, lambda: _recording(path, contents, watch, wanted, channel))
+        return recording_of(address, contents, channel)
     except BaseException:
         contents.close()
         raise
+
+
+def recording_of(address: str, contents: Contents, channel: str = "") -> Recording:
+    """What is played of the `contents` that `list_contents` found at an address; see `open_recording`.
+
+    Raises:
+        ImageFileError: it is not clear which part of it is meant, or that is no recording of holograms.
+    """
+    path, wanted = split_address(address)
+    return _named(path, lambda: _recording(path, contents, Watch(contents.watched), wanted, channel))
 
 
 def split_address(address: str) -> tuple[Path, str]:

@@ -28,7 +28,7 @@ def files(
 ) -> None:
     """List what a recording holds: datasets, frames, channels, sizes, scale, times; and what would be played."""
     from qpi_live.camera.files.image_bounds import ImageFileError
-    from qpi_live.camera.files.recording import list_contents, open_recording
+    from qpi_live.camera.files.recording import list_contents, recording_of
 
     path = path.removeprefix("replay:")
     if repair or verify:
@@ -36,14 +36,15 @@ def files(
             _check(Path(path), repair)
     with one_clear_line():
         contents = list_contents(path)
-        contents.close()
-        played: dict[str, Any] = {"plays": True, "sentence": ""}
         try:
-            recording = open_recording(path, channel)
-            played |= {"sentence": recording.remark, "frames": recording.frames, "bit_depth": recording.bit_depth}
-            recording.close()
+            found = recording_of(path, contents, channel)
+            played: dict[str, Any] = {
+                "plays": True, "sentence": found.remark, "frames": found.frames, "bit_depth": found.bit_depth
+            }  # fmt: skip
         except ImageFileError as error:
             played = {"plays": False, "sentence": str(error)}
+        finally:
+            contents.close()
     if as_json:
         typer.echo(json.dumps(_as_json(path, contents) | {"replay": played}, ensure_ascii=False, indent=2))
         return

@@ -32,6 +32,8 @@ def frame_file(live: LiveFrame, view: View, image_format: Format, others: OtherP
     start_ns = perf_counter_ns()
     phase = others.wait_for(live, view.layer, view.focus_um) if others else live.phase
     picture = render(phase, view)
-    body = write_image(picture.values, describe(live, phase, view, picture, 0.0), image_format)
-    header = describe(live, phase, view, picture, (perf_counter_ns() - start_ns) / 1e6)
+    header = describe(live, phase, view, picture, 0.0)
+    body = write_image(picture.values, header, image_format)
+    stages_ms = {**header.stages_ms, "encode": (perf_counter_ns() - start_ns) / 1e6}
+    header = header.model_copy(update={"stages_ms": stages_ms})
     return FrameFile(body, image_format, f"{view.layer}-{live.frame.sequence:08d}.{image_format}", header_text(header))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from qpi_live.camera.files import recording
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
@@ -44,6 +45,15 @@ def test_files_that_could_mean_several_things_lists_them_and_says_what_is_missin
     assert result.exit_code == 0
     assert "/left [1]" in result.output
     assert "needs more: several.h5: expected to know what to play" in result.output
+
+
+def test_files_reads_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = WRITERS["OME-TIFF, two channels"](tmp_path, frames())
+    listed: list[Path] = []
+    opener = recording._opener
+    monkeypatch.setattr(recording, "_opener", lambda path: listed.append(path) or opener(path))
+    assert CliRunner().invoke(app, ["files", address], env=WIDE).exit_code == 0
+    assert len(listed) == 1
 
 
 def test_files_of_what_is_no_recording_ends_with_one_sentence_and_code_2(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
 from qpi_live.service.line.hub import Hub
 from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.view import View
+from qpi_live.service.viewing import frame_file as frame_files
 from qpi_live.service.viewing.averager import Averager
-from qpi_live.service.viewing.layers import LayerMissing, block_mean, layers_of, render
+from qpi_live.service.viewing.layers import LayerMissing, block_mean, describe, layers_of, render
+from qpi_live.service.wire import FrameHeader
 
 from tests.fakes import FakeCamera
 
@@ -166,3 +170,19 @@ def test_wrapped_layer_of_a_network_is_neither_offered_nor_made_of_its_own_phase
     offered = {one.phase.engine.kind: layers_of(one, None, averager) for one in live}
     assert "wrapped" in offered["fake"]
     assert "wrapped" not in offered["network"]
+
+
+def test_frame_file_describes_its_frame_once_and_says_how_long_it_took(
+    phase: PhaseFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described: list[float] = []
+
+    def counted(*given: Any) -> FrameHeader:
+        described.append(given[-1])
+        return describe(*given)
+
+    monkeypatch.setattr(frame_files, "describe", counted)
+    live = LiveFrame(phase, FakeCamera().identity, {"total": 1.0})
+    file = frame_files.frame_file(live, View(), "tiff")
+    assert len(described) == 1
+    assert json.loads(file.header)["stages_ms"]["encode"] > 0
