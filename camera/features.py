@@ -22,7 +22,7 @@ class Feature:
     Attributes:
         name: its name, by the Standard Features Naming Convention where it has one (`ExposureTime`).
         kind: `integer`, `float`, `boolean`, `string`, `enumeration` or `command`.
-        value: what it is now; None for a command and for what cannot be read now.
+        value: what it is now; None for a command, for what cannot be read now, and for what is no finite number.
         unit: of the value (`us`, `dB`, `Hz`), or empty.
         minimum, maximum: the range it takes now, in `unit`; None where there is none.
         increment: the step from `minimum` on, for integers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any
 
 from genicam import genapi
@@ -153,7 +154,7 @@ def _describe(node: Any, category: str = "") -> Feature:
     return Feature(
         name=node.node.name,
         kind=kind,
-        value=node.value if readable else None,
+        value=_known(node.value) if readable else None,
         readable=readable,
         writable=access in _WRITABLE,
         # A selector belongs before what it selects.
@@ -164,8 +165,13 @@ def _describe(node: Any, category: str = "") -> Feature:
     )
 
 
+def _known(value: FeatureValue) -> FeatureValue | None:
+    """A feature's value; None for what is no number, which JSON cannot say either."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
 def _limit(limit: float) -> float | None:
-    return None if abs(limit) >= _UNLIMITED else limit
+    return limit if abs(limit) < _UNLIMITED else None  # NaN is no limit
 
 
 def _write(node: Any, feature: Feature, value: FeatureValue) -> None:
@@ -191,10 +197,10 @@ def _checked_number(feature: Feature, value: FeatureValue) -> int | float:
         number = int(value) if feature.kind == "integer" else float(value)
     except (ValueError, OverflowError):  # text, not a number, infinity, or a whole number beyond any float
         is_number = False
-    if not is_number or (feature.kind == "integer" and value != number):
+    if not is_number or _known(number) is None or (feature.kind == "integer" and value != number):
         raise FeatureRefused(f"expected {_taken(feature)}, got {value!r}")
-    too_low = feature.minimum is not None and not number >= feature.minimum  # "not" so that NaN is refused, too
-    too_high = feature.maximum is not None and not number <= feature.maximum
+    too_low = feature.minimum is not None and number < feature.minimum
+    too_high = feature.maximum is not None and number > feature.maximum
     off_step = bool(feature.increment) and (number - (feature.minimum or 0)) % (feature.increment or 1) != 0
     if too_low or too_high or off_step:
         raise FeatureRefused(f"expected {_taken(feature)}, got {value!r}")

@@ -133,6 +133,11 @@ def test_frame_states_its_own_settings_however_late_it_is_looked_at(line: Line) 
     [
         ("Gain", 30.0, 422, "expected Gain between 0.0 and 24.0 dB, got 30.0"),
         ("Gain", True, 422, "expected Gain between"),
+        ("Gain", 2**63 - 1, 422, "expected Gain between"),
+        ("Width", -(2**63), 422, "stop the camera first"),
+        ("FaultDropEvery", 2**63 - 1, 422, "expected FaultDropEvery between"),
+        ("FaultDropEvery", 2**63, 422, "a number of at most 64 bits"),
+        ("FaultDropEvery", -(10**40), 422, "a number of at most 64 bits"),
         ("PixelFormat", "RGB8", 422, "PixelFormat cannot be set while the camera streams; stop the camera first"),
         ("Width", 64, 422, "stop the camera first"),
         ("Nonsense", 1, 404, "expected a feature of this camera, got 'Nonsense'"),
@@ -150,6 +155,17 @@ def test_feature_that_is_refused_says_why_and_changes_nothing(
     assert line.client.get(f"{CAMERA}/settings").json() == before
     line.frame()
     line.assert_exact()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_feature_set_to_what_is_no_number_is_refused_and_later_answers_are_read(line: Line, number: str) -> None:
+    line.frame()
+    put = line.client.put(
+        f"{CAMERA}/features/Gain", content=f'{{"value": {number}}}', headers={"content-type": "application/json"}
+    )
+    assert put.status_code == 422
+    assert line.client.get(f"{CAMERA}/features/Gain").json()["value"] == 0.0
+    assert line.frame().camera.settings["Gain"] == 0.0
 
 
 @pytest.mark.parametrize("body", [{}, {"value": None}, {"value": [1]}, {"value": 1, "other": 2}])
