@@ -29,6 +29,15 @@ def test_version_has_a_block_in_the_changelog() -> None:
     assert f"\n## {version('qpi-live')}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    "name", ["mine.trt", "mine.trt.json", "engines/mine-sm90.trt", "producer.cti", "runs/mine/best.pt"]
+)
+def test_what_a_user_makes_in_a_clone_is_ignored_by_git(name: str) -> None:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs git and a clone")
+    assert subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist and, built from that, the wheel."""

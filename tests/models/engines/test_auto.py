@@ -87,16 +87,37 @@ def test_auto_adjusted_while_a_frame_is_retrieved_names_the_engine_that_made_it(
     assert engine.identity.detail["chosen"] == "the next frame decides"
 
 
+def test_auto_chooses_again_when_the_bit_depth_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = AutoEngine(EngineOptions(threads=1))
+    engine.warm_up(SHAPE, 8)
+    network = FakeEngine("network")
+    monkeypatch.setattr(engine, "_network", network)
+    monkeypatch.setattr(network, "network", OfEightBits(), raising=False)
+    shallow = frame(interferogram(bump()))
+    deep = replace(shallow, pixels=shallow.pixels.astype(np.uint16) * 16, bit_depth=12)
+    chosen = [engine.retrieve(one).engine for one in (shallow, deep, shallow)]
+    assert [one.name for one in chosen] == ["network", "goldstein", "network"]
+    assert chosen[1].detail["chosen"] == "trained for 8 bits"
+
+
 class Fitting:
     """A network's passport that fits every stream."""
 
     instrument = None
 
-    def why_not(self, shape: tuple[int, int], bit_depth: int) -> None:
+    def why_not(self, shape: tuple[int, int], bit_depth: int) -> str | None:
         del shape, bit_depth
 
     def mismatch(self, given: Frame) -> None:
         del given
+
+
+class OfEightBits(Fitting):
+    """Of a network that was trained for 8 bits alone."""
+
+    def why_not(self, shape: tuple[int, int], bit_depth: int) -> str | None:
+        del shape
+        return None if bit_depth == 8 else "trained for 8 bits"
 
 
 def adjusting(retrieve: Callable[[Frame], PhaseFrame], adjust: Callable[[], None]) -> Callable[[Frame], PhaseFrame]:

@@ -1,5 +1,6 @@
 """Cultures → training → export of the learned background, by the commands, on a tiny configuration."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,14 @@ def test_cultures_into_a_finished_folder_are_refused(cultures: Path) -> None:
 def test_culture_set_of_another_folder_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="`qpi cultures` makes one"):
         CultureSet(tmp_path, "train")
+
+
+def test_background_training_that_diverges_ends_with_one_sentence_and_saves_nothing(
+    cultures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"expected a finite loss, got nan in epoch 1: .* lower --learning-rate"):
+        train_background(tmp_path, cultures, replace(TINY, learning_rate=1e30, steps=20))
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".pt"]
 
 
 def test_draw_of_many_maps_leaves_noise_once_sample_and_truth_are_off(cultures: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import socket
+import struct
 from collections.abc import Callable
 from http.client import HTTPConnection
 from io import BytesIO
@@ -12,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -81,6 +84,29 @@ def test_client_that_hangs_up_leaves_no_work_behind(serve: Serving, make_station
     next_one.request("POST", PHASE, png(fringes((128, 160), 0)))
     assert next_one.getresponse().status == 200
     next_one.close()
+
+
+@pytest.mark.parametrize("path", [PHASE, "/api/v1/compare?a=goldstein&b=takeda", "/api/v1/engine"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_uploads_that_are_cut_off_leave_nothing_in_the_log(
+    serve: Serving, make_station: Callable[..., Station], caplog: pytest.LogCaptureFixture, path: str, chunked: bool
+) -> None:
+    station = make_station(FakeCamera(), FakeEngine())
+    address = urlsplit(serve(station))
+    length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000"
+    verb, part = ("PUT", b'{"name": "gol') if path.endswith("engine") else ("POST", png(fringes((64, 64), 0))[:300])
+    head = f"{verb} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{length}\r\n\r\n".encode()
+    body = f"{len(part):x}\r\n".encode() + part if chunked else part
+    with caplog.at_level(logging.INFO):
+        for is_reset in (False, True):
+            for _ in range(5):
+                with socket.create_connection((address.hostname, address.port)) as connection:
+                    connection.sendall(head + body)
+                    if is_reset:
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        until(lambda: station.on_demand._inside == 0)
+        assert httpx.get(f"{address.geturl()}/api/v1/stats", trust_env=False).status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_body_sent_to_a_service_of_a_networks_file_is_inverted_by_it_and_hears_nothing_of_its_folder(
