@@ -80,7 +80,7 @@ def open_station(settings: Settings, remembered: RememberedCameras | None = None
     engine = open_engine(settings.engine, options, may_be_file=True)
     # One thread: the cores are the live engine's.
     baseline = _open_baseline(settings, engine, replace(options, threads=1))
-    station = Station(settings, cameras, engine, baseline, sideband, remembered)
+    station = Station(settings, cameras, engine, baseline, sideband, remembered, options)
     if settings.calibration is not None:
         _calibrate(station, settings.calibration)
     return station

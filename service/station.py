@@ -58,6 +58,7 @@ class Station:
         baseline: the engine that checks a part of the frames, or None.
         sideband: the sideband in force.
         remembered: where a new choice of sideband is kept.
+        opened_with: what the engine was asked for; None: what it would be asked for now.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Station:
         baseline: PhaseEngine | None,
         sideband: Sideband,
         remembered: RememberedCameras,
+        opened_with: EngineOptions | None = None,
     ) -> None:
         self.settings = settings
         self.cameras = cameras
@@ -97,6 +99,7 @@ class Station:
         self.engines = Engines(
             settings.engine,
             engine,
+            opened_with or self._engine_options(),
             self._engine_options,
             lambda: (self.cameras.identity.shape, self.cameras.identity.bit_depth),
             self.tuning,

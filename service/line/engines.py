@@ -58,6 +58,7 @@ class Engines:
     Args:
         started_with: the name or file of the engine that runs.
         running: that engine.
+        opened_with: what it was asked for.
         options: what a further engine is asked for.
         layout: (H, W) and bit depth of the camera's frames now.
         tuning: hands the stream over, with the adjustments in force.
@@ -69,6 +70,7 @@ class Engines:
         self,
         started_with: str,
         running: PhaseEngine,
+        opened_with: EngineOptions,
         options: Callable[[], EngineOptions],
         layout: Callable[[], _Layout],
         tuning: Tuning,
@@ -86,7 +88,7 @@ class Engines:
         self._changing = Lock()
         self._looking = Lock()
         self._known = {self._chosen: _known_of(running)}
-        self._networks = _networks(options())
+        self._networks = _networks(opened_with)
         self._doubts: dict[tuple[object, ...], str | None] = {}
 
     @property

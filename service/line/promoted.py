@@ -30,7 +30,7 @@ class Promoted:
         self._folder = folder
         self._promotions = Promotions(folder)
         self._engines = engines
-        self._version = self._promotions.version
+        self._version: tuple[int, int] | None = None  # the first look also sees what was promoted during the start
         self._promotion = self._in_force()
         self.refusal: str | None = None
 

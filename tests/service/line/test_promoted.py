@@ -11,6 +11,7 @@ from qpi_live.models.artifacts.promotions import Figures, Kind, Promotion, now
 from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.promotion.registry import Registry
 from qpi_live.models.sideband import Sideband
+from qpi_live.service import opening
 from qpi_live.service.settings import load_settings
 
 from tests.fakes import FakeCamera, FakeEngine
@@ -115,6 +116,33 @@ def test_promotion_leaves_an_engine_that_uses_no_network_alone(
     assert bench.station.engine.current is engine
     answer = bench.client.put("/api/v1/engine", json={"engine": "nasprnet"}).json()
     assert answer["engine"]["detail"]["file"] == "first.onnx"
+
+
+def test_promotion_while_the_engine_is_being_opened_is_taken_over(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    promote(registry, "first")
+    open_engine = opening.open_engine
+
+    def slowly(*asked, **named):  # type: ignore[no-untyped-def]
+        opened = open_engine(*asked, **named)
+        promote(registry, "second")
+        return opened
+
+    monkeypatch.setattr(opening, "open_engine", slowly)
+    asked = {
+        "camera": "simulated",
+        "size": 64,
+        "engine": "nasprnet",
+        "baseline_fraction": 0,
+        "networks": registry.folder,
+    }
+    station = opening.open_station(load_settings(asked))
+    assert station.engine.identity.detail["file"] == "first.onnx"
+    station.promoted.look()
+    assert station.engine.identity.detail["file"] == "second.onnx"
+    station.engine.close()
 
 
 def test_service_whose_promoted_network_is_gone_refuses_to_start_in_a_sentence(registry: Registry) -> None:
