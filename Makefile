@@ -53,6 +53,10 @@ $(BIN)/.gpu: $(BIN)/.test
 	$(PIP) --editable '.[gpu]'
 	@touch $@
 
+$(BIN)/.tensorrt: $(BIN)/.test
+	$(PIP) --editable '.[gpu,tensorrt]'
+	@touch $@
+
 setup: $(BIN)/.check $(BIN)/.test $(BIN)/.peers
 
 serve: $(BIN)/.serve
@@ -106,7 +110,7 @@ bench: $(BIN)/.peers $(BIN)/.camera
 	$(BIN)/python bench/streaming.py
 	$(BIN)/python bench/camera.py
 
-bench-gpu: $(BIN)/.gpu $(BIN)/.peers
+bench-gpu: $(BIN)/.tensorrt $(BIN)/.peers
 	mkdir -p build
 	cp models/weights/nasprnet.onnx build/nasprnet.onnx
 	$(BIN)/qpi compile build/nasprnet.onnx -o build/nasprnet.trt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from importlib import import_module
+from importlib.util import find_spec
 from threading import Lock
 
 from qpi_live.camera.device import Device, DeviceUnavailable
@@ -44,14 +45,18 @@ def open_device() -> Device:
     It is shared: nobody closes it. One that was lost is opened again here. Safe to call from any thread.
 
     Raises:
-        DeviceUnavailable: no GPU, no driver, or no PyCUDA; the text says which, and what to do.
+        DeviceUnavailable: no GPU, no driver, or no binding of it; the text says which, and what to do.
     """
     return _one.open()
 
 
 def _open_first() -> Device:
+    """Through PyCUDA where that is installed, else through NVIDIA's own binding."""
     try:
-        device: Device = import_module("qpi_live.camera.gpu.pycuda_device").PyCudaDevice()
+        if find_spec("pycuda") is not None:
+            through_pycuda: Device = import_module("qpi_live.camera.gpu.pycuda_device").PyCudaDevice()
+            return through_pycuda
+        device: Device = import_module("qpi_live.camera.gpu.bindings_device").BindingsDevice()
     except ModuleNotFoundError as missing:
         raise DeviceUnavailable(f"expected the package {missing.name!r} for the GPU, got none: {_EXTRA}") from missing
     except ImportError as error:  # PyCUDA is linked against the driver's library

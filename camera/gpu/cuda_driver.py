@@ -1,6 +1,6 @@
-"""The driver's calls that PyCUDA lacks: CUDA graphs, locking of foreign pages, the device's reset.
+"""The driver's calls that every device makes through NVIDIA's own binding: CUDA graphs, locking of pages, the reset.
 
-The only file that imports NVIDIA's own binding of the driver. The CUDA context must be current in every call.
+PyCUDA lacks them, or has them so that the process ends. The CUDA context must be current in every call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LaunchableGraph:
         stream = driver.CUstream(stream_handle)
         # Relaxed: other threads go on allocating meanwhile, and in this one a garbage collection may free memory.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
-        _done(driver.cuStreamBeginCapture(stream, mode))
+        done(driver.cuStreamBeginCapture(stream, mode))
         try:
             work()
         except BaseException:
@@ -34,15 +34,15 @@ class LaunchableGraph:
             if int(broken):
                 driver.cuGraphDestroy(broken)
             raise
-        (graph,) = _done(driver.cuStreamEndCapture(stream))
+        (graph,) = done(driver.cuStreamEndCapture(stream))
         try:
-            (self._launchable,) = _done(driver.cuGraphInstantiate(graph, 0))
+            (self._launchable,) = done(driver.cuGraphInstantiate(graph, 0))
         finally:
             driver.cuGraphDestroy(graph)
 
     def launch(self, stream_handle: int) -> None:
         """Enqueue it all on a stream."""
-        _done(driver.cuGraphLaunch(self._launchable, driver.CUstream(stream_handle)))
+        done(driver.cuGraphLaunch(self._launchable, driver.CUstream(stream_handle)))
 
     def free(self) -> None:
         """Give it back to the driver."""
@@ -55,20 +55,20 @@ def register_pages(pages: NDArray[np.uint8]) -> None:
     Raises:
         DeviceError: it cannot be locked.
     """
-    _done(driver.cuMemHostRegister(pages.ctypes.data, pages.nbytes, 0))
+    done(driver.cuMemHostRegister(pages.ctypes.data, pages.nbytes, 0))
 
 
 def unregister_pages(pages: NDArray[np.uint8]) -> None:
     """Unlock what `register_pages` locked."""
-    _done(driver.cuMemHostUnregister(pages.ctypes.data))
+    done(driver.cuMemHostUnregister(pages.ctypes.data))
 
 
 def reset_first_device() -> None:
     """End all that any library of this process has on the first device, after which it can be opened again."""
-    _done(driver.cuDevicePrimaryCtxReset(0))
+    done(driver.cuDevicePrimaryCtxReset(0))
 
 
-def _done(answer: tuple[Any, ...]) -> tuple[Any, ...]:
+def done(answer: tuple[Any, ...]) -> tuple[Any, ...]:
     """What the driver answered behind its status.
 
     Raises:

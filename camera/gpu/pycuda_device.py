@@ -1,27 +1,15 @@
-"""A CUDA device through PyCUDA. The only file that imports it; `camera.gpu.cuda_device.open_device` is the way in.
-
-PyCUDA's objects clean up after themselves only in a thread that has their context current. So every call here makes it
-current for its own length. Whatever must be given back is given back under it, whichever thread drops it.
-"""
+"""A CUDA device through PyCUDA. The only file that imports it; `camera.gpu.cuda_device.open_device` is the way in."""
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from mmap import mmap
-from pathlib import Path
-from threading import Lock
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
 
 import numpy as np
 import pycuda
 import pycuda.driver as cu
-from numpy.typing import NDArray
 from qpi_live.camera.device import (
     Array,
     DeviceError,
@@ -37,15 +25,8 @@ from qpi_live.camera.device import (
     KernelArgument,
     Stream,
 )
-from qpi_live.camera.gpu.cuda_driver import LaunchableGraph, register_pages, reset_first_device, unregister_pages
-from qpi_live.camera.gpu.cufft import CufftPlans, load_cufft
-from qpi_live.camera.gpu.nvrtc import compile_cubin
-from qpi_live.camera.gpu.page_locked import PageLockedPool
-
-Thing = TypeVar("Thing")
-
-_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: no other library's work on the default stream holds ours up
-_KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+(?:__launch_bounds__\([^)]*\)\s+)?void\s+(\w+)')
+from qpi_live.camera.gpu.base_device import NON_BLOCKING, BaseDevice, check_fits, own, under
+from qpi_live.camera.gpu.cuda_driver import LaunchableGraph, reset_first_device
 
 
 class _Context:
@@ -110,15 +91,6 @@ class _Context:
         )
 
 
-def _under(context: _Context, give_back: Callable[[], object]) -> None:
-    """Give something back to the driver, from whichever thread dropped it."""
-    try:
-        with context:
-            give_back()
-    except DeviceError:  # lost, and what was on it with it
-        pass
-
-
 class PyCudaMemory:
     """`DeviceMemory`; also freed when nobody holds it any more."""
 
@@ -127,7 +99,7 @@ class PyCudaMemory:
             allocation = cu.mem_alloc(nbytes)
         self.pointer = int(allocation)
         self.nbytes = nbytes
-        self._give_back = weakref.finalize(self, _under, context, allocation.free)
+        self._give_back = weakref.finalize(self, under, context, allocation.free)
 
     def free(self) -> None:
         """See `DeviceMemory.free`. Waits for the work that the driver has, which may still use it."""
@@ -164,7 +136,7 @@ class PyCudaEvent:
     def ms_since(self, earlier: Event) -> float:
         """See `Event.ms_since`."""
         with self._context:
-            return float(self.event.time_since(_own(PyCudaEvent, earlier).event))
+            return float(self.event.time_since(own(PyCudaEvent, earlier).event))
 
 
 class PyCudaKernel:
@@ -181,7 +153,7 @@ class PyCudaGraph:
     def __init__(self, context: _Context, graph: LaunchableGraph) -> None:
         self._context = context
         self._graph = graph
-        weakref.finalize(self, _under, context, graph.free)
+        weakref.finalize(self, under, context, graph.free)
 
     def launch(self, stream: Stream) -> None:
         """See `Graph.launch`."""
@@ -196,20 +168,20 @@ class PyCudaStream:
         self._context = context
         self._unused_events = unused_events
         with context:
-            stream = cu.Stream(_NON_BLOCKING)
+            stream = cu.Stream(NON_BLOCKING)
         self.handle = int(stream.handle)
         self._only = [stream]  # emptied under the context, since a stream ends only with its last reference
-        weakref.finalize(self, _under, context, self._only.clear)
+        weakref.finalize(self, under, context, self._only.clear)
 
     def upload(self, source: Array, target: DeviceMemory) -> None:
         """See `Stream.upload`."""
-        _check_fits(source, target)
+        check_fits(source, target)
         with self._context:
             cu.memcpy_htod_async(target.pointer, source, self._only[0])
 
     def download(self, source: DeviceMemory, target: Array) -> None:
         """See `Stream.download`."""
-        _check_fits(target, source)
+        check_fits(target, source)
         with self._context:
             cu.memcpy_dtoh_async(target, source.pointer, self._only[0])
 
@@ -222,7 +194,7 @@ class PyCudaStream:
         """See `Stream.launch`."""
         values = [one if isinstance(one, np.generic) else np.uintp(one.pointer) for one in arguments]
         with self._context:
-            _own(PyCudaKernel, kernel).function(*values, grid=grid, block=block, stream=self._only[0])
+            own(PyCudaKernel, kernel).function(*values, grid=grid, block=block, stream=self._only[0])
 
     def record(self) -> Event:
         """See `Stream.record`."""
@@ -234,7 +206,7 @@ class PyCudaStream:
     def wait_for(self, event: Event) -> None:
         """See `Stream.wait_for`."""
         with self._context:
-            self._only[0].wait_for_event(_own(PyCudaEvent, event).event)
+            self._only[0].wait_for_event(own(PyCudaEvent, event).event)
 
     def capture(self, work: Callable[[], None]) -> Graph:
         """See `Stream.capture`."""
@@ -247,27 +219,7 @@ class PyCudaStream:
             self._only[0].synchronize()  # without the interpreter's lock
 
 
-class CufftTransform:
-    """`FieldTransform`."""
-
-    def __init__(self, context: _Context, shape: tuple[int, int]) -> None:
-        self._context = context
-        with context:
-            self._plans = CufftPlans(load_cufft(), shape)
-        weakref.finalize(self, _under, context, self._plans.free)
-
-    def forward(self, stream: Stream, reals: DeviceMemory, half_spectrum: DeviceMemory) -> None:
-        """See `FieldTransform.forward`."""
-        with self._context:
-            self._plans.forward(stream.handle, reals.pointer, half_spectrum.pointer)
-
-    def inverse(self, stream: Stream, spectrum: DeviceMemory, field: DeviceMemory) -> None:
-        """See `FieldTransform.inverse`."""
-        with self._context:
-            self._plans.inverse(stream.handle, spectrum.pointer, field.pointer)
-
-
-class PyCudaDevice:
+class PyCudaDevice(BaseDevice):
     """`Device`: the first GPU, in its primary context, which other libraries of this process share.
 
     Raises:
@@ -278,96 +230,29 @@ class PyCudaDevice:
         self._context = _Context()
         device = self._context.device
         with self._context:
-            self.identity = DeviceIdentity(
+            identity = DeviceIdentity(
                 name=str(device.name()),
                 compute_capability=device.compute_capability(),
                 memory_bytes=int(device.total_memory()),
                 runtime=_runtime(),
             )
-        self._pool = PageLockedPool(self._allocate_locked, self._free_locked)
+        super().__init__(self._context, identity)
         self._unused_events: deque[cu.Event] = deque()
-        self._kernels: dict[object, Mapping[str, Kernel]] = {}
-        self._compiling = Lock()
-
-    @property
-    def is_lost(self) -> bool:
-        """See `Device.is_lost`."""
-        return self._context.is_lost
 
     def allocate(self, nbytes: int) -> DeviceMemory:
         """See `Device.allocate`."""
         return PyCudaMemory(self._context, nbytes)
 
-    def page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """See `Device.page_locked`. An array of a size that was given back costs microseconds."""
-        return self._pool.array(shape, dtype)
-
-    def page_lock(self, memory: NDArray[np.uint8]) -> AbstractContextManager[None]:
-        """See `Device.page_lock`."""
-        return self._page_locked(memory)
-
     def stream(self) -> Stream:
         """See `Device.stream`."""
         return PyCudaStream(self._context, self._unused_events)
 
-    def kernels(self, source: Path, constants: Mapping[str, int] | None = None) -> Mapping[str, Kernel]:
-        """See `Device.kernels`."""
-        key = (source, tuple(sorted((constants or {}).items())))
-        with self._compiling:
-            if key not in self._kernels:
-                cubin = compile_cubin(source, self.identity.compute_capability, constants)
-                names = _KERNEL.findall(source.read_text(encoding="utf-8"))
-                with self._context:
-                    module = cu.module_from_buffer(cubin)
-                    self._kernels[key] = {name: PyCudaKernel(name, module.get_function(name)) for name in names}
-            return self._kernels[key]
-
-    def field_transform(self, shape: tuple[int, int]) -> CufftTransform:
-        """See `Device.field_transform`."""
-        return CufftTransform(self._context, shape)
-
-    def close(self) -> None:
-        """See `Device.close`."""
-        if not self.is_lost:
-            self._pool.close()
-            _under(self._context, self._let_go)
-        self._context.release()
+    def _load(self, cubin: bytes, names: Sequence[str]) -> Mapping[str, Kernel]:
+        module = cu.module_from_buffer(cubin)
+        return {name: PyCudaKernel(name, module.get_function(name)) for name in names}
 
     def _let_go(self) -> None:
-        self._kernels.clear()
         self._unused_events.clear()
-
-    def _allocate_locked(self, nbytes: int) -> NDArray[np.uint8]:
-        # Our own memory, locked, and not the driver's: who holds a phase may read it after the device was lost.
-        block = np.frombuffer(mmap(-1, nbytes), np.uint8)
-        with self._context:
-            register_pages(block)
-        return block
-
-    def _free_locked(self, block: NDArray[np.uint8]) -> None:
-        _under(self._context, partial(unregister_pages, block))
-
-    @contextmanager
-    def _page_locked(self, memory: NDArray[np.uint8]) -> Iterator[None]:
-        with self._context:
-            register_pages(memory)
-        try:
-            yield
-        finally:
-            with self._context:
-                unregister_pages(memory)
-
-
-def _own(kind: type[Thing], thing: object) -> Thing:
-    """`thing`, which must be of this device's own `kind`."""
-    if not isinstance(thing, kind):
-        raise DeviceError(f"expected a {kind.__name__}, got {type(thing).__name__}, which is another device's")
-    return thing
-
-
-def _check_fits(array: Array, memory: DeviceMemory) -> None:
-    if not array.flags.c_contiguous or array.nbytes > memory.nbytes:
-        raise DeviceError(f"expected a C-contiguous array of at most {memory.nbytes} bytes, got {array.nbytes}")
 
 
 def _runtime() -> str:

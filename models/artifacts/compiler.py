@@ -21,6 +21,10 @@ Progress = Callable[[float, str], None]
 class Execution(Protocol):
     """A compiled network that was loaded onto the device, ready to run. One thread at a time."""
 
+    @property
+    def keeps_graphs(self) -> bool:
+        """Whether it replays graphs of its own, so that its inferences must not be captured."""
+
     def bind(self, grey: DeviceMemory, phase: DeviceMemory, shape: Shape) -> None:
         """Take (H, W) frames from `grey`, as the network's bytes, and put float32 phases in rad into `phase`.
 

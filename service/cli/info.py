@@ -27,9 +27,9 @@ _EXTRAS = {
 }
 # What the line on a GPU is made of: packages of which one must be there, what they do, and the command that adds them.
 _GPU_PARTS = (
-    (("pycuda",), "PyCUDA, which drives the GPU", "pip install 'qpi-live[gpu]' (needs the CUDA toolkit's nvcc)"),
-    (("cuda.bindings",), "NVRTC, which compiles the kernels", "pip install 'qpi-live[gpu]'"),
-    (("tensorrt", "tensorrt_rtx"), "TensorRT, for compiled networks (.trt)", "pip install 'qpi-live[gpu]'"),
+    (("cuda.bindings",), "NVIDIA's binding, which drives the GPU", "pip install 'qpi-live[gpu]'"),
+    (("nvidia.cuda_nvrtc", "nvidia.cu13"), "NVRTC, which compiles the kernels", "pip install 'qpi-live[gpu]'"),
+    (("tensorrt", "tensorrt_rtx"), "TensorRT, for compiled networks (.trt)", "pip install 'qpi-live[gpu,tensorrt]'"),
 )
 
 

@@ -93,8 +93,18 @@ def _value(argument: KernelArgument) -> Any:
 
 
 def load(source: Path, constants: Mapping[str, int]) -> Mapping[str, Kernel]:
-    """Compile `source` with a launcher for each kernel, unless that was done before, and load it."""
-    names = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\)\s+)?(\w+)', source.read_text())
+    """The kernels of `source`."""
+    loaded = ctypes.CDLL(str(library_of(source, constants)))
+    return {name: HostKernel(name, loaded) for name in _names_in(source)}
+
+
+def _names_in(source: Path) -> list[str]:
+    return re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\)\s+)?(\w+)', source.read_text())
+
+
+def library_of(source: Path, constants: Mapping[str, int]) -> Path:
+    """`source` compiled with a launcher for each kernel, unless that was done before."""
+    names = _names_in(source)
     wrapper = f'#include "{source}"\n' + "".join(
         f'extern "C" {{ unsigned count_{name} = host::kinds({name}).size() - 1;\n'
         f"decltype(host::kinds({name})) kinds_{name} = host::kinds({name});\n"
@@ -111,8 +121,7 @@ def load(source: Path, constants: Mapping[str, int]) -> Mapping[str, Kernel]:
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _compile(wrapper, macros, source, library)
-    loaded = ctypes.CDLL(str(library))
-    return {name: HostKernel(name, loaded) for name in names}
+    return library
 
 
 def _compile(wrapper: str, macros: list[str], source: Path, library: Path) -> None:

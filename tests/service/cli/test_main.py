@@ -86,9 +86,9 @@ def test_info_of_a_missing_extra_names_the_command_that_adds_it(monkeypatch: pyt
     monkeypatch.setattr(info, "find_spec", lambda package: None)
     result = CliRunner().invoke(app, ["info"], env=WIDE)
     assert "pip install 'qpi-live[peers]'" in result.output
-    for part in ("PyCUDA", "NVRTC", "TensorRT"):
+    for part, extra in (("NVIDIA's binding", "gpu"), ("NVRTC", "gpu"), ("TensorRT", "gpu,tensorrt")):
         line = next(line for line in result.output.splitlines() if part in line)
-        assert "pip install 'qpi-live[gpu]'" in line
+        assert f"pip install 'qpi-live[{extra}]'" in line
 
 
 def test_info_of_a_machine_whose_gpu_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
