@@ -180,11 +180,29 @@ _FROM_FILE = {
     ".onnx": "qpi_live.models.engines.onnx:OnnxEngine",
     ".trt": "qpi_live.models.engines.tensorrt:TensorRtEngine",
 }
+_COMPILED = ".trt"
 
 
 def engine_names() -> tuple[str, ...]:
     """The engines that can be asked for by name."""
     return tuple(_ADAPTERS)
+
+
+def why_not_here(name: str, *, may_be_file: bool = False) -> str | None:
+    """Why `open_engine` refuses `name`, as far as that can be told without loading an engine; None: it may open.
+
+    There is none of that name, or no such file.
+    """
+    file = Path(name)
+    if not (may_be_file and file.suffix in _FROM_FILE):
+        or_file = " or the path of a network (.onnx, .trt)" if may_be_file else ""
+        among = ", ".join(_ADAPTERS)
+        return None if name in _ADAPTERS else f"expected an engine among {among}{or_file}, got {name!r}"
+    if file.is_file():
+        return None
+    if file.suffix == _COMPILED:
+        return f"expected a compiled network at {file}, got no such file; build one: qpi compile MODEL.onnx -o {file}"
+    return f"expected a network at {file}, got no such file; `qpi export` writes one"
 
 
 def open_engine(name: str, options: EngineOptions, *, may_be_file: bool = False) -> PhaseEngine:
@@ -199,11 +217,11 @@ def open_engine(name: str, options: EngineOptions, *, may_be_file: bool = False)
     Raises:
         EngineUnavailable: there is none of that name, or it cannot be made here.
     """
+    why_not = why_not_here(name, may_be_file=may_be_file)
+    if why_not:
+        raise EngineUnavailable(why_not)
     file = Path(name)
     is_file = may_be_file and file.suffix in _FROM_FILE
-    if name not in _ADAPTERS and not is_file:
-        or_file = " or the path of a network (.onnx, .trt)" if may_be_file else ""
-        raise EngineUnavailable(f"expected an engine among {', '.join(_ADAPTERS)}{or_file}, got {name!r}")
     module, _, attribute = (_FROM_FILE[file.suffix] if is_file else _ADAPTERS[name]).partition(":")
     try:
         adapter: Callable[..., PhaseEngine] = getattr(import_module(module), attribute)

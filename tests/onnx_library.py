@@ -62,6 +62,8 @@ class OnnxLibrary:
 class OnnxExecution:
     """`Execution` on a host stream."""
 
+    keeps_graphs = False
+
     def __init__(self, network: bytes, library: OnnxLibrary) -> None:
         self._session = open_session(network)
         self._library = library

@@ -8,17 +8,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from qpi_live.bench.engines import network_of
 from qpi_live.bench.floors.gpu import GpuRates, device_floors_ms, measured_rates
 from qpi_live.bench.floors.machine import classical_floors_ms, copy_bandwidth
 from qpi_live.bench.report import console
 from qpi_live.camera.device import DeviceError
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import DeviceEngine, PhaseEngine
+from qpi_live.models.engines.onnx import SHIPPED
 
 if TYPE_CHECKING:
     from qpi_live.bench.floors.network import NetworkWork
-
-SHIPPED = Path(__file__).parent.parent / "models" / "weights" / "nasprnet.onnx"
 
 
 class Floors:
@@ -66,7 +66,8 @@ class Floors:
 
     def _work(self, name: str) -> NetworkWork | None:
         """The network's work, from its ONNX file: that itself, the one beside an engine, or the one that ships."""
-        file = Path(name).with_suffix(".onnx") if Path(name).suffix else SHIPPED
+        named = Path(network_of(name))
+        file = named.with_suffix(".onnx") if named.suffix else SHIPPED
         if self._networks is None:
             return None
         if not file.is_file():

@@ -18,7 +18,10 @@ from qpi_live.models.artifacts.sizes import Shape, Sizes
 from qpi_live.models.errors import EngineUnavailable
 
 FULL, RTX = "tensorrt", "tensorrt_rtx"
-INSTALL = "pip install 'qpi-live[gpu]' for TensorRT, or 'qpi-live[tensorrt-rtx]' for TensorRT for RTX"
+INSTALL = (
+    "pip install 'qpi-live[gpu,tensorrt]' on the GPU's own machine, or 'qpi-live[tensorrt-rtx]', which builds anywhere "
+    "for GeForce, RTX and A100"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -145,6 +148,8 @@ class TensorRtLibrary:
 class TensorRtExecution:
     """`Execution` of a loaded network."""
 
+    keeps_graphs = False
+
     def __init__(self, package: Any, loaded: Any, context: Any, log: Any) -> None:
         self._loaded = loaded  # must outlive its context
         self._context = context
@@ -180,7 +185,7 @@ def _installed(name: str) -> TensorRtLibrary | None:
 
 
 def _command(name: str) -> str:
-    return f"pip install 'qpi-live[{'gpu' if name == FULL else 'tensorrt-rtx'}]'"
+    return f"pip install 'qpi-live[{'gpu,tensorrt' if name == FULL else 'tensorrt-rtx'}]'"
 
 
 def _profile(builder: Any, grey: Any, sizes: Sizes) -> Any:

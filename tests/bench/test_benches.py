@@ -73,19 +73,33 @@ def test_latency_of_an_unknown_engine_ends_with_one_sentence() -> None:
 
 
 def test_latency_of_an_engine_that_cannot_be_had_here_says_so_before_it_simulates_frames(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from qpi_live.bench import latency
+    from qpi_live.bench import latency, latency_run
 
     def missing(*_: object, **__: object) -> None:
-        raise EngineUnavailable("expected TensorRT, got none: pip install 'qpi-live[gpu]'")
+        raise EngineUnavailable("expected TensorRT, got none: pip install 'qpi-live[tensorrt]'")
 
-    monkeypatch.setattr(latency, "open_engine", missing)
-    monkeypatch.setattr(latency, "simulated_examples", lambda *_: pytest.fail("frames were simulated for nothing"))
+    (tmp_path / "net.onnx").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(latency_run, "open_to_time", missing)
+    monkeypatch.setattr(latency_run, "simulated_examples", lambda *_: pytest.fail("frames were simulated for nothing"))
     with pytest.raises(typer.Exit) as ended:
-        latency.main(["net.trt"], size=128)
+        latency.main(["net.onnx"], size=128)
     assert ended.value.exit_code == 2
-    assert "net.trt is left out: expected TensorRT, got none: pip install 'qpi-live[gpu]'" in capsys.readouterr().out
+    assert "net.onnx is left out: expected TensorRT, got none: pip install" in capsys.readouterr().out
+
+
+def test_latency_of_a_compiled_network_without_a_gpu_ends_with_one_sentence_at_once(tmp_path: Path) -> None:
+    """Within a second, of which what takes one is not loaded: Numba, the service, the simulator."""
+    (tmp_path / "made-elsewhere.trt").touch()
+    for name in ("gone.trt", "made-elsewhere.trt"):
+        process = run("-X", "importtime", "bench/latency.py", "--engine", str(tmp_path / name))
+        assert process.returncode == 2
+        (sentence,) = process.stdout.splitlines()
+        assert "expected " in sentence
+        loaded = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
+        assert loaded.isdisjoint({"numba", "scipy.fft", "fastapi", "torch", "onnxruntime"})
 
 
 def test_peers_that_are_missing_are_named_with_their_extra(

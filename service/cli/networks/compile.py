@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from qpi_live.models.artifacts.compiler import Capability
     from qpi_live.models.export.compilation import Plan
 
+_NO_GPU = (
+    "expected --for with the compute capability of the GPU that will run it, such as --for 8.9, since there is no GPU "
+    "here ({}); pip install 'qpi-live[tensorrt-rtx]' builds without one, but not for H100 or H200"
+)
+
 
 def compile_(
     model: Annotated[
@@ -43,7 +48,13 @@ def compile_(
     ] = None,
 ) -> None:
     """Compile a network for a GPU, if it agrees with itself on ONNX Runtime."""
-    with one_clear_line("gpu"):
+    with one_clear_line("tensorrt-rtx"):
+        device, why_none = (None, "") if check is not None else _gpu()
+        capabilities = tuple(_capability(text) for text in for_ or ())
+        if check is None and not capabilities:
+            if device is None:
+                raise ValueError(_NO_GPU.format(why_none))
+            capabilities = (device.identity.compute_capability,)
         from qpi_live.models.artifacts.sizes import Sizes
         from qpi_live.models.artifacts.tensorrt_library import choose_library
         from qpi_live.models.engines.onnx import SHIPPED
@@ -52,14 +63,6 @@ def compile_(
         if check is not None:
             _check(check, model)
             return
-        device, why_none = _gpu()
-        capabilities = tuple(_capability(text) for text in for_ or ())
-        if not capabilities:
-            if device is None:
-                raise ValueError(
-                    f"expected a GPU to build for, or --for with its compute capability, got none ({why_none})"
-                )
-            capabilities = (device.identity.compute_capability,)
         plan = Plan(model or SHIPPED, out, precision, Sizes.parse(size), capabilities)
         library = choose_library(device.identity.compute_capability if device else None, capabilities)
         if reuse and is_current(plan, library, device):

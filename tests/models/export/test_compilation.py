@@ -312,7 +312,9 @@ def test_qpi_compile_without_a_gpu_or_a_target_asks_for_one(
     monkeypatch.setattr("qpi_live.camera.gpu.cuda_device.open_device", no_gpu)
     done = CliRunner().invoke(app, ["compile", str(small), "-o", str(tmp_path / "out.trt")])
     assert done.exit_code == 2
-    assert "expected a GPU to build for, or --for with its compute capability" in " ".join(done.output.split())
+    said = " ".join(done.output.split())
+    assert "expected --for with the compute capability of the GPU that will run it, such as --for 8.9" in said
+    assert "pip install 'qpi-live[tensorrt-rtx]' builds without one" in said
     done = CliRunner().invoke(app, ["compile", str(small), "-o", str(tmp_path / "out.trt"), "--for", "ampere"])
     assert "expected --for with a compute capability such as 8.9, got 'ampere'" in " ".join(done.output.split())
     assert not (tmp_path / "out.trt").exists()
