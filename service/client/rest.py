@@ -30,7 +30,7 @@ class Rest:
     def __init__(self, url: str, timeout_s: float, headers: Mapping[str, str], camera: str | None = None) -> None:
         self._url = url
         params = {"camera": camera} if camera else {}
-        written = {name: value.encode("latin-1") for name, value in headers.items()}
+        written = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         # Takes no proxy from the environment: the microscope is on this machine or in this room.
         self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, headers=written, params=params)
 
