@@ -11,6 +11,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.classical.aberration import Aberration, Background
+from qpi_live.models.classical.plateaus import on_one_level
 from qpi_live.models.classical.polynomial import (
     as_matrix,
     count_terms,
@@ -73,25 +74,38 @@ class BackgroundFit(Background):
     def _found(self, means_rad: Samples, lit: Lit | None) -> Aberration:
         if lit is not None and not lit.any():
             return Aberration(as_matrix(np.zeros(1), self.order), 0, 0.0)
-        order, start, is_bent = self._best_order(means_rad, lit)
+        highest = self._highest(means_rad, lit)
+        starts = [np.zeros(1)]
+        if highest > 0:
+            starts = fit_steps(self._steps, means_rad, lit, 2 if self.order == 1 else highest)
+            means_rad = on_one_level(
+                means_rad, means_rad - self._at_blocks(as_matrix(starts[-1], max(self.order, 2))), lit
+            )
+        order, start, is_bent = self._best_order(means_rad, lit, highest, starts)
         terms, samples = _lit_ones(self._all, means_rad, lit)
         fitted = fit_in_rounds(terms, samples, start, _MOST_ROUNDS, _PULLING, _NOWHERE)
         return Aberration(as_matrix(fitted.values, self.order), order, flattest_range(fitted.ordered), is_bent=is_bent)
 
-    def _best_order(self, means: Samples, lit: Lit | None) -> tuple[int, Values, bool]:
-        """The order that the ground asks for and supports, its terms' values, roughly, and whether it is bent."""
-        their_lit = None if lit is None else lit[::2, ::2]
-        terms, samples = _lit_ones(self._every_other, means[::2, ::2], their_lit)
+    def _highest(self, means: Samples, lit: Lit | None) -> int:
+        """The highest order that a quarter of the blocks is enough for."""
+        samples = means[::2, ::2].size if lit is None else np.count_nonzero(lit[::2, ::2])
         highest = self.order
-        while highest > 0 and count_terms(highest) * _BLOCKS_A_TERM > len(samples):
+        while highest > 0 and count_terms(highest) * _BLOCKS_A_TERM > samples:
             highest -= 1
+        return highest
+
+    def _best_order(
+        self, means: Samples, lit: Lit | None, highest: int, starts: list[Values]
+    ) -> tuple[int, Values, bool]:
+        """The order that the ground asks for and supports, its terms' values, roughly, and whether it is bent."""
         best, values, least = 0, np.zeros(1), np.inf
         if highest == 0:
             return best, values, False
+        their_lit = None if lit is None else lit[::2, ::2]
+        terms, samples = _lit_ones(self._every_other, means[::2, ::2], their_lit)
         points = self._points if their_lit is None else _among_lit(self._points, their_lit)
-        lowest, tried, worth = (0, 2, _WORTH_A_TILT) if self.order == 1 else (1, highest, _WORTH_AN_ORDER)
-        starts = fit_steps(self._steps, means, lit, tried)
-        for order in range(lowest, tried + 1):
+        lowest, worth = (0, _WORTH_A_TILT) if self.order == 1 else (1, _WORTH_AN_ORDER)
+        for order in range(lowest, len(starts)):
             fitted = fit_in_rounds(terms, samples, starts[order], _TRIAL_ROUNDS, _NO_PULL, points)
             # The flattest blocks' spread, and what it becomes where there is no ground.
             likely_error_rad = flattest_range(fitted.ordered) * sqrt(1 + _ALIKE_BLOCKS * fitted.leverage)
@@ -111,7 +125,10 @@ class BackgroundFit(Background):
 
     def values(self, aberration: Aberration) -> Samples:
         """The aberration's means over the blocks, as near as their centres tell, of the shape that `fit` takes."""
-        values: Samples = np.polynomial.polynomial.polygrid2d(*self.at, aberration.coefficients).astype(np.float32)
+        return self._at_blocks(aberration.coefficients)
+
+    def _at_blocks(self, coefficients: NDArray[np.float64]) -> Samples:
+        values: Samples = np.polynomial.polynomial.polygrid2d(*self.at, coefficients).astype(np.float32)
         return values
 
 

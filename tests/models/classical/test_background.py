@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from qpi_live.models.classical.aberration import block_means
 from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.plateaus import on_one_level
 
 SHAPE = (512, 480)
 
@@ -109,6 +111,41 @@ def test_fit_rises_no_higher_than_the_ground_asks_for(order: int) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, SHAPE)
     phase = (objects_of_both_signs(SHAPE, 0.3, 1) + aberration(order) + noise).astype(np.float32)
     assert BackgroundFit(SHAPE).remove(phase).order == order
+
+
+def step_over(shape: tuple[int, int], coverage: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A straight edge at any angle, hard or soft, with a plateau of ±0.3 … 3 rad on one side."""
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    angle = rng.uniform(0, 2 * np.pi)
+    along = np.sin(angle) * y + np.cos(angle) * x
+    beyond = along - np.quantile(along, 1 - coverage)
+    height = rng.choice([-1, 1]) * rng.uniform(0.3, 3)
+    return height / 2 * (1 + np.tanh(beyond / rng.choice([1e-6, 0.01])))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", range(6))
+def test_remove_under_a_step_leaves_the_step_whatever_the_aberration(order: int, seed: int) -> None:
+    rng = np.random.default_rng(10 * order + seed)
+    shape = [(256, 320), (512, 480), (300, 300)][seed % 3]
+    true = step_over(shape, rng.uniform(0.35, 0.5), rng)
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    terms = [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
+    under = sum(rng.normal(0, 4 / (1 + i + j)) * y**i * x**j for i, j in terms)
+    phase = (true + under + rng.normal(0, 0.03, shape)).astype(np.float32)
+    BackgroundFit(shape).remove(phase)
+    off = phase - true
+    assert np.sqrt(np.mean((off - off.mean()) ** 2)) < 0.06
+
+
+def test_remove_under_dense_cells_takes_no_cells_for_a_second_level() -> None:
+    for seed in range(6):
+        true = cells(0.6, seed)
+        phase = (true + aberration(2) + np.random.default_rng(seed).normal(0, 0.05, SHAPE)).astype(np.float32)
+        fit = BackgroundFit(SHAPE)
+        means, _ = block_means(phase, fit.block_px, None)
+        left, _ = block_means((phase - aberration(2)).astype(np.float32), fit.block_px, None)
+        assert on_one_level(means, left, None) is means
 
 
 def test_fit_does_not_extrapolate_beyond_the_ground() -> None:
