@@ -8,7 +8,8 @@ from math import hypot, inf
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
-from qpi_live.models.classical.mosaic import NO_MOSAIC, Mosaic, find_mosaic
+from qpi_live.models.classical.harmonics import line_share
+from qpi_live.models.classical.mosaic import NO_MOSAIC, Mosaic, find_mosaic, is_quad_mosaic
 from qpi_live.models.classical.refusal import refusal
 from qpi_live.models.classical.spectrum import Frequency, Spectrum, wrapped
 from qpi_live.models.errors import InferenceError
@@ -43,6 +44,8 @@ class Carrier:
         rim_share: how much of the sideband's power lies at the rim of the pass band, 0 … 1; where that is much, the
             band cuts the object off, or the zero order reaches into it.
         mosaic: the pattern of the pixels' gain, whose copies of the fringes the pass band has to leave out.
+        line_share: the power of the fringes' harmonics over theirs, where they have the profile of lines rather than of
+            interference; else 0.
         of_many: how many carriers of like strength share the frame, this one, the strongest, among them.
     """
 
@@ -52,6 +55,7 @@ class Carrier:
     rim_share: float = 0.0
     mosaic: Mosaic = NO_MOSAIC
     of_many: int = 1
+    line_share: float = 0.0
 
     @property
     def frequency(self) -> float:
@@ -102,7 +106,8 @@ def find_carrier(pixels: Pixels, bit_depth: int | None = None) -> Carrier:
             f"expected an interferogram of at least {SMALLEST_EDGE_PX} × {SMALLEST_EDGE_PX} px, got {height} × {width}",
         )
     search = _Search(Spectrum(pixels), find_mosaic(pixels))
-    found = search.find()
+    is_quad = is_quad_mosaic(pixels)
+    found = None if is_quad else search.find()
     if found is None:
         raise refusal(
             pixels,
@@ -111,6 +116,7 @@ def find_carrier(pixels: Pixels, bit_depth: int | None = None) -> Carrier:
             search.coarse_period_px,
             search.pattern,
             LONGEST_PERIOD_PX,
+            is_quad_mosaic=is_quad,
         )
     return found
 
@@ -162,7 +168,8 @@ class _Search:
             return None
         fy, fx = spectrum.refine(frequency)
         rim_share = spectrum.rim_share(frequency, self._band(frequency), _RIM)
-        carrier = Carrier(fy, fx, strength, rim_share, self._mosaic, carriers)
+        lines = line_share(spectrum, (fy, fx), self._mosaic.lines)
+        carrier = Carrier(fy, fx, strength, rim_share, self._mosaic, carriers, lines)
         return carrier if carrier.is_upper else carrier.conjugate()
 
     def _coarse(self) -> Frequency | None:

@@ -8,6 +8,8 @@ import numpy as np
 from qpi_live.camera.frame import Pixels
 from qpi_live.models.classical.spectrum import Frequency
 
+_QUAD_FAINTEST = 0.12  # likewise of blocks of 2 × 2; fainter ones leave the fringes' own line the strongest
+_QUAD_LINES = ((0, 1), (1, 0), (1, 1), (1, 3))  # in quarters of a cycle per pixel
 _FAINTEST = 0.02  # of the mean; below, the pattern's copies of the fringes drown in everything else
 _MOST_ROWS = 512
 
@@ -70,3 +72,17 @@ def find_mosaic(pixels: Pixels) -> Mosaic:
     columns, rows = float((sites * signs[None, :]).sum()), float((sites * signs[:, None]).sum())
     checkers = float((sites * np.outer(signs, signs)).sum())
     return Mosaic(abs(columns) / total, abs(rows) / total, abs(checkers) / total)
+
+
+def is_quad_mosaic(pixels: Pixels) -> bool:
+    """Whether the filters of a frame's colours each cover 2 × 2 pixels, so that all repeats every four pixels.
+
+    It has lines at several frequencies of a quarter of a cycle, whose copies of the fringes leave no room for a pass
+    band. Fringes of exactly four pixels have one such line, or two where the reference waves are several.
+    """
+    height, width = (length // 4 * 4 for length in pixels.shape)
+    step = 4 * max(1, height // (2 * _MOST_ROWS))
+    sites = [[pixels[y:height:step, x:width:4].mean(dtype=np.float64) for x in range(4)] for y in range(4)]
+    lines = np.abs(np.fft.fft2(sites))
+    quarters = sorted(lines[y, x] / max(lines[0, 0], 1e-30) for y, x in _QUAD_LINES)
+    return bool(quarters[-2] > _QUAD_FAINTEST)

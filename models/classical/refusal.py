@@ -36,6 +36,8 @@ def refusal(
     coarse_period_px: float | None,
     pattern: tuple[float, float] | None,
     longest_period_px: float,
+    *,
+    is_quad_mosaic: bool = False,
 ) -> InferenceError:
     """The error that says why `pixels` cannot be inverted.
 
@@ -46,7 +48,14 @@ def refusal(
         coarse_period_px: of the fringes that are too coarse, where there are such.
         pattern: (period in px, share of the detail) of a line that is no carrier.
         longest_period_px: of fringes that can be used.
+        is_quad_mosaic: whether each of its colours covers 2 × 2 pixels.
     """
+    if is_quad_mosaic:
+        return InferenceError(
+            FringeState.MOSAIC,
+            "expected fringes on a monochrome sensor, got a colour mosaic whose filters cover 2 × 2 px each (quad "
+            "Bayer): let the camera bin 2 × 2, or take a monochrome one",
+        )
     state, sentence = _why(pixels, bit_depth, spectrum, coarse_period_px, pattern, longest_period_px)
     return InferenceError(state, sentence)
 

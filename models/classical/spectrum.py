@@ -97,6 +97,19 @@ class Spectrum:
         whole, core = (total - points * noise).sum(), (core_total - core_points * noise).sum()
         return float(max(whole - core, 0.0) / max(whole, 1e-30))
 
+    def power(self, frequency: Frequency, band: float, beside: Frequency | None = None) -> float:
+        """What lies within `band` of ±`frequency`, noise taken off.
+
+        Args:
+            frequency: in cycles per pixel.
+            band: likewise.
+            beside: no noise is looked for within `band` of this one either.
+        """
+        inside = self.near(frequency, band)
+        noise = self._ring_noise(inside if beside is None else inside | self.near(beside, band))
+        total, points = self._sums(inside)
+        return float((total - points * noise).sum())
+
     def refine(self, frequency: Frequency) -> Frequency:
         """The peak near `frequency`, first to a tenth, then to a hundredth of a bin.
 

@@ -115,6 +115,16 @@ class TakedaRetriever:
         """Subtract the phase of this sample-free interferogram from now on; None: only the carrier's own ramp."""
         self.reference_rad = self._carrier_ramp() if pixels is None else wrap_angle(self.field(pixels), self._bands)
 
+    def fringe_angle(self, at: tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]:
+        """What the fringes' argument has beside the phase, at some rows and columns of the frame, in rad.
+
+        Args:
+            at: as `np.ix_` gives them.
+        """
+        turns = at[self.axis] * (self.first_line / self.shape[self.axis])
+        angle: NDArray[np.float32] = self.reference_rad[at] + (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
+        return angle
+
     def wrapped_field(self, pixels: Pixels) -> WrappedField:
         """The wrapped phase less the reference, and the amplitude.
 

@@ -8,51 +8,38 @@ import numpy as np
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical.carrier import Carrier
 from qpi_live.models.classical.chain import Inverted
+from qpi_live.models.classical.crests import cut_crests
 from qpi_live.models.classical.refusal import saturated_share
+from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
 from qpi_live.models.phase_frame import FringeState, PhaseQuality
 
 _MOST_SATURATED = 0.01
 _MOST_AT_RIM = 0.05  # of the sideband's power; real holograms that come out well have up to 0.044
+_LEAST_ROOM = 0.25  # of |f|, for the pass band's radius; it is a half where nothing comes near the fringes
+_FULL = 0.98  # of full scale
 _STEP = 7  # every seventh pixel along each axis tells the contrast
 
 
 def fringe_quality(
-    frame: Frame, carrier: Carrier, inverted: Inverted, quality: PhaseQuality, news: str | None
+    frame: Frame, retriever: TakedaRetriever, inverted: Inverted, quality: PhaseQuality, news: str | None
 ) -> PhaseQuality:
     """`quality` with what can be said of the fringes added to it.
 
     Args:
         frame: the interferogram.
-        carrier: that of its stream.
+        retriever: that of its stream.
         inverted: what the chain made of it.
         quality: what is known besides.
         news: that the fringes moved, or None.
     """
-    saturated = saturated_share(frame.pixels, frame.bit_depth)
-    found: list[tuple[FringeState, str]] = []
+    saturated, where = _saturation(frame, retriever, inverted)
+    found = _of_carrier(retriever.carrier)
     if news is not None:
-        found.append((FringeState.MOVED, news))
-    if carrier.mosaic.is_there:
-        state = FringeState.MOSAIC if carrier.mosaic.is_colour else FringeState.CLEAR
-        found.append((state, f"{carrier.mosaic.sentence}; the pass band leaves its copies of the fringes out."))
-    if carrier.rim_share > _MOST_AT_RIM:
-        found.append(
-            (
-                FringeState.OVERLAPPING,
-                f"The bands overlap: {carrier.rim_share:.0%} of the sideband lies at the rim of its pass band. Fringes "
-                f"of {carrier.period_px:.1f} px are too coarse for this object, or the reference wave is curved.",
-            )
-        )
-    if carrier.of_many > 1:
-        found.append(
-            (
-                FringeState.CLEAR,
-                f"{carrier.of_many} carriers share the frame, as of several reference beams, or of a grating before "
-                f"the sensor, whose phase this is not. This is the strongest one's, of {carrier.period_px:.1f} px.",
-            )
-        )
+        found.insert(0, (FringeState.MOVED, news))
     if saturated > _MOST_SATURATED:
-        found.append((FringeState.SATURATED, f"{saturated:.0%} of the pixels are saturated; lower the exposure."))
+        found.append(
+            (FringeState.SATURATED, f"{saturated:.0%} of the pixels are saturated{where}; lower the exposure.")
+        )
     sentences = [sentence for _, sentence in found]
     if quality.warning is not None:
         sentences.insert(0, quality.warning)
@@ -65,6 +52,61 @@ def fringe_quality(
         fringes=states[0] if states else FringeState.CLEAR,
         warning=" ".join(sentences) or None,
     )
+
+
+def _of_carrier(carrier: Carrier) -> list[tuple[FringeState, str]]:
+    """What is to be said of the fringes of every frame with this carrier."""
+    found: list[tuple[FringeState, str]] = []
+    if carrier.mosaic.is_there:
+        state = FringeState.MOSAIC if carrier.mosaic.is_colour else FringeState.CLEAR
+        found.append((state, f"{carrier.mosaic.sentence}; the pass band leaves its copies of the fringes out."))
+    room = band_radius(carrier)
+    if room < _LEAST_ROOM * carrier.frequency:
+        beside = "a copy of them that the mosaic makes" if carrier.mosaic.is_there else "their own mirror image"
+        found.append(
+            (
+                FringeState.OVERLAPPING,
+                f"Only detail coarser than {1 / room:.0f} px is left: at ({carrier.fy:.3f}, {carrier.fx:.3f}) cycles "
+                f"per pixel the fringes lie beside {beside}. Tilt the reference a little.",
+            )
+        )
+    elif carrier.rim_share > _MOST_AT_RIM:
+        found.append(
+            (
+                FringeState.OVERLAPPING,
+                f"The bands overlap: {carrier.rim_share:.0%} of the sideband lies at the rim of its pass band. Fringes "
+                f"of {carrier.period_px:.1f} px are too coarse for this object, or the reference wave is curved.",
+            )
+        )
+    if carrier.line_share > 0:
+        found.append(
+            (
+                FringeState.CLEAR,
+                f"The fringes have the profile of lines: their harmonics hold {carrier.line_share:.0%} of their power, "
+                "as in a picture of a grating or a print, which has no phase, or from a sensor far from linear.",
+            )
+        )
+    elif carrier.of_many > 1:
+        found.append(
+            (
+                FringeState.CLEAR,
+                f"{carrier.of_many} carriers share the frame, as of several reference beams, or of a grating before "
+                f"the sensor, whose phase this is not. This is the strongest one's, of {carrier.period_px:.1f} px.",
+            )
+        )
+    return found
+
+
+def _saturation(frame: Frame, retriever: TakedaRetriever, inverted: Inverted) -> tuple[float, str]:
+    """The share of saturated pixels, and where that is not full scale, at which grey value."""
+    piled = saturated_share(frame.pixels, frame.bit_depth)
+    cut = cut_crests(
+        frame.pixels, inverted.phase_rad, inverted.amplitude, inverted.mask, inverted.aberration, retriever
+    )
+    if cut is None or piled > cut.share:
+        return piled, ""
+    full_scale = 2**frame.bit_depth - 1
+    return cut.share, f", at {cut.grey:.0f} of {full_scale} grey values" if cut.grey < _FULL * full_scale else ""
 
 
 def _contrast(frame: Frame, inverted: Inverted) -> float:

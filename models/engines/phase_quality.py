@@ -40,7 +40,7 @@ def phase_quality(frame: Frame, inverted: Inverted, stream: Stream) -> PhaseQual
         background_doubt_rad=inverted.aberration.doubt_rad,
         warning=_warning(frame, inverted, disputed_pixels) or _resting(stream),
     )
-    return fringe_quality(frame, stream.retriever.carrier, inverted, quality, stream.watch.news)
+    return fringe_quality(frame, stream.retriever, inverted, quality, stream.watch.news)
 
 
 def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:

@@ -194,6 +194,35 @@ def test_saturated_crests_carry_a_warning_wherever_full_scale_lies(
     assert "saturated" in str(quality.warning)
 
 
+@pytest.mark.parametrize("plateau", [1023, 3300])
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.03])
+@pytest.mark.parametrize("beam", [0.0, 1.0])
+def test_crests_cut_off_below_full_scale_carry_a_warning_though_noise_lies_on_top(
+    engine: PhaseEngine, plateau: int, noise: float, beam: float
+) -> None:
+    """Ten bits in twelve, a full well at low gain, an amplifier's limit before the converter."""
+    y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    lit = np.exp(-beam * (y**2 + x**2)) * interferogram(CELL, HERE, 16).astype(np.float64) / 65535
+    cut = plateau * np.minimum(lit / np.quantile(lit, 0.75), 1)
+    cut += plateau * np.random.default_rng(1).normal(0, noise, SHAPE)
+    quality = engine.retrieve(frame(np.rint(np.clip(cut, 0, 4095)).astype(np.uint16), 12)).quality
+    assert quality.fringes is FringeState.SATURATED
+    assert quality.saturated_share is not None
+    assert 0.05 < quality.saturated_share < 0.35
+    assert "saturated" in str(quality.warning)
+
+
+@pytest.mark.parametrize("gamma", [0.45, 2.2])
+@pytest.mark.parametrize("noise", [0.0, 0.03, 0.2])
+def test_crests_through_a_screens_gamma_or_under_noise_are_not_called_saturated(
+    engine: PhaseEngine, gamma: float, noise: float
+) -> None:
+    bright = 0.05 + 0.85 * (interferogram(CELL, HERE, 16).astype(np.float64) / 65535) ** gamma
+    grey = 3000 * (bright + np.random.default_rng(2).normal(0, noise, SHAPE))
+    quality = engine.retrieve(frame(np.rint(np.clip(grey, 0, 4095)).astype(np.uint16), 12)).quality
+    assert quality.fringes is FringeState.CLEAR
+
+
 @pytest.mark.parametrize(("bits", "noise"), [(8, 0.0), (8, 0.01), (12, 0.0), (12, 0.02)])
 def test_crests_below_full_scale_are_not_called_saturated(engine: PhaseEngine, bits: int, noise: float) -> None:
     quality = engine.retrieve(frame(interferogram(CELL, HERE, bits, noise), bits)).quality
@@ -206,6 +235,54 @@ def test_colour_mosaic_is_named_and_its_phase_is_right(engine: PhaseEngine) -> N
     assert result.quality.fringes is FringeState.MOSAIC
     assert "mosaic" in str(result.quality.warning)
     assert rms(result.phase_rad - CELL) < 0.15
+
+
+@pytest.mark.parametrize("gains", [[[1, 0.15], [0.15, 0.05]], [[0.2, 1], [1, 0.1]], [[0.05, 0.15], [0.15, 1]]])
+@pytest.mark.parametrize("carrier", [(0.25, 0.02), (0.23, -0.24), (0.1, 0.12)])
+def test_mosaic_of_two_by_two_pixels_a_colour_is_refused_by_name(
+    engine: PhaseEngine, gains: list[list[float]], carrier: tuple[float, float]
+) -> None:
+    quad = np.tile(np.kron(gains, np.ones((2, 2))), (SHAPE[0] // 4, SHAPE[1] // 4))
+    with pytest.raises(InferenceError, match="quad Bayer") as caught:
+        engine.retrieve(frame(np.rint(interferogram(CELL, carrier) * quad).astype(np.uint8)))
+    assert caught.value.reason is FringeState.MOSAIC
+
+
+@pytest.mark.parametrize("carrier", [(0.25, 0.0), (0.0, 0.25), (0.25, 0.25), (0.25, -0.25)])
+def test_fringes_of_exactly_four_pixels_are_no_mosaic(engine: PhaseEngine, carrier: tuple[float, float]) -> None:
+    quality = engine.retrieve(frame(interferogram(0 * CELL, carrier))).quality
+    assert quality.warning is None
+
+
+@pytest.mark.parametrize(
+    ("carrier", "gains"), [((0.03, 0.47), [[1, 1], [1, 1]]), ((0.01, 0.27), [[1, 0.15], [0.15, 0.05]])]
+)
+def test_fringes_beside_their_own_image_say_what_detail_is_left(
+    engine: PhaseEngine, carrier: tuple[float, float], gains: list[list[float]]
+) -> None:
+    pixels = interferogram(CELL, carrier) * np.tile(gains, (SHAPE[0] // 2, SHAPE[1] // 2))
+    quality = engine.retrieve(frame(np.rint(pixels).astype(np.uint8))).quality
+    assert "Only detail coarser than" in str(quality.warning)
+
+
+@pytest.mark.parametrize("duty", [0.25, 0.5])
+@pytest.mark.parametrize("period_px", [9.0, 22.0])
+@pytest.mark.parametrize("degrees", [0, 25])
+def test_picture_of_a_grating_is_said_to_have_the_profile_of_lines(
+    engine: PhaseEngine, duty: float, period_px: float, degrees: float
+) -> None:
+    angle, (y, x) = np.deg2rad(degrees), np.mgrid[: 4 * SHAPE[0], : 4 * SHAPE[1]] / 4
+    lines = ((np.sin(angle) * y + np.cos(angle) * x) / period_px) % 1 < duty
+    grey = 30 + 180 * lines.reshape(SHAPE[0], 4, SHAPE[1], 4).mean(axis=(1, 3))
+    grey += np.random.default_rng(0).normal(0, 3, SHAPE)
+    quality = engine.retrieve(frame(np.rint(grey).astype(np.uint8))).quality
+    assert "profile of lines" in str(quality.warning)
+
+
+@pytest.mark.parametrize("gamma", [0.45, 2.2])
+def test_fringes_through_a_screens_gamma_are_not_called_lines(engine: PhaseEngine, gamma: float) -> None:
+    bright = (interferogram(CELL, (0.07, 0.09), 16).astype(np.float64) / 65535) ** gamma
+    assert engine.retrieve(frame(np.rint(200 * bright).astype(np.uint8))).quality.warning is None
 
 
 def test_sideband_on_the_zero_order_is_said_to_overlap(engine: PhaseEngine) -> None:
