@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from qpi_live.models.classical.bands import available_cores
+from qpi_live.camera.cores import available_cores
 from rich.console import Console
 from rich.table import Table
 

@@ -101,6 +101,11 @@ class Frame:
     true_phase_rad: Callable[[], NDArray[np.float32]] | None = None
     on_device: OnDevice | None = None
 
+    @classmethod
+    def untimed(cls, pixels: Pixels, bit_depth: int) -> Frame:
+        """A frame of no stream, such as a calibration frame: its number and its times are 0."""
+        return cls(pixels, bit_depth, 0, 0, 0)
+
     def __post_init__(self) -> None:
         pixels = self.pixels
         if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns, time_ns
 
+from qpi_live.camera.cores import available_cores
 from qpi_live.camera.files.image_file import read_image
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.optics import StatedOptics
@@ -54,7 +54,7 @@ def _share(settings: Settings, source: str, lines: int) -> Settings:
         return settings
     own: dict[str, object] = {
         "camera": source,
-        "threads": settings.threads or max(1, (os.cpu_count() or 1) // lines),
+        "threads": settings.threads or max(1, available_cores() // lines),
         "sent_memory_mb": max(64, settings.sent_memory_mb // lines),
     }
     if source != settings.camera:

@@ -7,7 +7,8 @@ from time import perf_counter
 
 import numpy as np
 import scipy.fft
-from qpi_live.models.classical.bands import RowBands, available_cores
+from qpi_live.camera.cores import available_cores
+from qpi_live.models.classical.bands import RowBands
 
 _REPEATS = 15
 

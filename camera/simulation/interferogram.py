@@ -82,12 +82,6 @@ class ForwardModel:
         """The interferogram without a specimen, which calibrates the carrier, the envelope and the aberration."""
         return self.interferogram(np.zeros(self.instrument.shape, np.float32), rng, turn)
 
-    def aberration_rad(self, turn: float = 0.0) -> NDArray[np.float64]:
-        """A(t), (H, W) float64 in rad, without the carrier."""
-        aberration = self.instrument.aberration
-        still = _sum_of_zernikes(aberration.noll_rad, self.instrument.shape)
-        return still + sin(tau * turn) * _sum_of_zernikes(aberration.drift_noll_rad, self.instrument.shape)
-
     def _object_field(self, phase_rad: NDArray[np.float32], rng: Generator | None) -> NDArray[np.complex64]:
         """o: the specimen's transmission and the speckle behind the pupil, over the undisturbed object field."""
         if self._pupil is None:

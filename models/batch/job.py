@@ -164,7 +164,7 @@ def open_job_engine(job: Job) -> PhaseEngine:
     if is_recording(folder) and (folder / CALIBRATION).is_file() and isinstance(engine, TunableEngine):
         pixels = as_pixels(tifffile.imread(folder / CALIBRATION), job.bit_depth)
         try:
-            engine.use_calibration(Frame(pixels, job.bit_depth, 0, 0, 0), force=True)
+            engine.use_calibration(Frame.untimed(pixels, job.bit_depth), force=True)
         except (ValueError, EngineError) as error:
             raise EngineUnavailable(f"{CALIBRATION} of {folder.name} cannot be used: {error}") from error
     return engine

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
+
+from qpi_live.camera.cores import available_cores
 
 
 class RowBands:
@@ -32,11 +33,6 @@ class RowBands:
         pending = [_threads().submit(kernel, *band, *arguments) for band in others]
         answer = kernel(*last, *arguments)  # this thread works too
         return [future.result() for future in pending] + [answer]
-
-
-def available_cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

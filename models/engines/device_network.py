@@ -89,7 +89,7 @@ class DeviceNetwork(ABC):
         refuse(self._why_not(shape, bit_depth))
         blank: Pixels = np.zeros(shape, np.uint16) if bit_depth > 8 else np.zeros(shape, np.uint8)
         try:
-            self._run(Frame(blank, bit_depth, 0, 0, 0))
+            self._run(Frame.untimed(blank, bit_depth))
         except DeviceError as error:
             raise EngineUnavailable(f"expected {self._name} to run on this GPU, got: {error}") from error
 

@@ -18,11 +18,11 @@ from qpi_live.models.artifacts.checksum import forget_checksum, note_checksum
 from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.export.precision import PRECISIONS, stamped, to_fp16, to_int8
+from qpi_live.models.metrics import PHASE_RANGE_RAD
 from qpi_live.models.nets.blocks import LEVEL_STRIDES
 from qpi_live.models.nets.nas_prnet import NasPRNet
 from qpi_live.models.nets.super_prnet import SuperPRNet
 from qpi_live.models.training.checkpoint import Checkpoint
-from qpi_live.models.training.pairs import PHASE_RANGE_RAD
 from torch import Tensor, nn
 from torch.export import Dim
 

@@ -16,9 +16,9 @@ from qpi_live.models.classical.carrier import Carrier
 from qpi_live.models.engine import POLYNOMIAL, EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.errors import InferenceError
-from qpi_live.models.metrics import psnr_db, ssim
+from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, ssim
 from qpi_live.models.sideband import Sideband
-from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
+from qpi_live.models.training.pairs import PairSet
 from qpi_live.models.training.simulate import simulate_pair
 
 Phase = NDArray[np.float32]

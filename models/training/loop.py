@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from qpi_live.models.metrics import PHASE_RANGE_RAD
 from qpi_live.models.training.checkpoint import Checkpoint, NetSpec, RunRecord, TrainedOn, start_from
 from qpi_live.models.training.loss import finite
-from qpi_live.models.training.pairs import PHASE_RANGE_RAD, PairSet
+from qpi_live.models.training.pairs import PairSet
 from qpi_live.models.training.plan import TrainingPlan, learning_rate
 from qpi_live.models.training.processes import Processes, World, pick_device
 from qpi_live.models.training.run_folder import RunFolder, epoch_bar

@@ -26,8 +26,8 @@ from qpi_live.camera.frame import Pixels
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.artifacts.card import Card, CardError
+from qpi_live.models.metrics import PHASE_RANGE_RAD
 
-PHASE_RANGE_RAD = 12.0
 """Phases are cut to 0 … 12 rad and divided by 12 for the networks (Shu 2022 §2B)."""
 
 PAPER_SPLITS = {"train": 276, "validation": 60, "test": 62}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from qpi_live.camera.cores import available_cores
 from qpi_live.camera.device import DeviceError
 from qpi_live.camera.gpu.cuda_device import open_device
 from qpi_live.camera.source import camera_kinds
@@ -55,12 +55,11 @@ def abilities() -> list[Ability]:
 
 def machine() -> dict[str, str]:
     """The machine and the versions that matter."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts = {
         "qpi-live": _version("qpi-live"),
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "CPU cores": str(cores),
+        "CPU cores": str(available_cores()),
     }
     return facts | {name: _version(name) for name in _LIBRARIES}
 

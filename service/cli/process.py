@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from qpi_live.camera.cores import available_cores
 from qpi_live.service.cli.console import one_clear_line
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -52,7 +52,7 @@ def process(
         from qpi_live.models.engine import EngineOptions
 
         addresses = [address.removeprefix("replay:") for address in recordings]
-        who = Cluster(scheduler) if scheduler else Processes(workers or _cores())
+        who = Cluster(scheduler) if scheduler else Processes(workers or available_cores())
         drawn = _regions_in(regions) if regions else ()
         Scale(alpha_um3_per_pg=alpha)  # refuses what no matter has, before the work
         jobs = plan(
@@ -95,7 +95,3 @@ def _regions_in(path: Path) -> tuple[Region, ...]:
         return tuple(Region(**region) for region in drawn)
     except (OSError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"expected a JSON file of regions, as GET /regions gives them, got {path}: {error}") from error
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -154,7 +154,7 @@ def _calibration(folder: Path, manifest: Manifest) -> Frame | None:
         return None
     pixels = read_image(folder / CALIBRATION).pixels
     try:
-        return Frame(as_pixels(pixels, manifest.bit_depth), manifest.bit_depth, 0, 0, 0)
+        return Frame.untimed(as_pixels(pixels, manifest.bit_depth), manifest.bit_depth)
     except ValueError as error:
         raise ImageFileError(f"{CALIBRATION}: {error}") from error
 

@@ -14,7 +14,7 @@ from qpi_live.models.metrics import psnr_db, rms_rad, ssim, without_level
 from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.line.live import LiveFrame
-from qpi_live.service.sent.task import Agreement, AskedEngine, Decoded, SentRefused, SentTooLarge
+from qpi_live.service.sent.task import AskedEngine, Decoded, EnginesCompared, SentRefused, SentTooLarge
 
 _MOST_ENGINES = 4
 
@@ -40,7 +40,7 @@ class SentEngines:
         opened, taken_ns = self._engine(asked, task), monotonic_ns()
         return LiveFrame.timed(opened.retrieve(task.frame), task.camera, taken_ns)
 
-    def compare(self, a: AskedEngine, b: AskedEngine, task: Decoded) -> Agreement:
+    def compare(self, a: AskedEngine, b: AskedEngine, task: Decoded) -> EnginesCompared:
         """How far two engines agree on the task, and what each takes.
 
         Raises:
@@ -57,7 +57,7 @@ class SentEngines:
         shifted = without_level(a_rad, b_rad)
         rms = rms_rad(shifted, b_rad) / share**0.5
         psnr = psnr_db(shifted, b_rad) + 10 * log10(share)
-        return Agreement(
+        return EnginesCompared(
             rms,
             psnr if isfinite(psnr) else None,
             ssim(shifted, b_rad),

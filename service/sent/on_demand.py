@@ -11,8 +11,8 @@ from typing import Any
 from qpi_live.camera.frame import Frame
 from qpi_live.service.http.bounded_threads import Busy
 from qpi_live.service.sent.task import (
-    Agreement,
     AskedEngine,
+    EnginesCompared,
     SentError,
     SentImage,
     SentRefused,
@@ -85,13 +85,13 @@ class OnDemand:
         file: FrameFile = await self._ask("retrieve", engine, task.for_sending(), view, image_format)
         return file
 
-    async def compare(self, a: AskedEngine, b: AskedEngine, task: Task) -> Agreement:
+    async def compare(self, a: AskedEngine, b: AskedEngine, task: Task) -> EnginesCompared:
         """How far two engines agree on the task, and what each takes.
 
         Raises:
             SentError: no such engine, it cannot invert the frame, or that takes too much.
         """
-        agreement: Agreement = await self._ask("compare", a, b, task.for_sending())
+        agreement: EnginesCompared = await self._ask("compare", a, b, task.for_sending())
         return agreement
 
     async def warm_up(self) -> None:

@@ -17,7 +17,15 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.models.errors import EngineError
 from qpi_live.service.sent.engines import SentEngines
-from qpi_live.service.sent.task import Agreement, AskedEngine, SentError, SentImage, SentRefused, SentTooLarge, Task
+from qpi_live.service.sent.task import (
+    AskedEngine,
+    EnginesCompared,
+    SentError,
+    SentImage,
+    SentRefused,
+    SentTooLarge,
+    Task,
+)
 from qpi_live.service.sent.worker import connection_of
 from qpi_live.service.view import View
 from qpi_live.service.viewing.frame_file import FrameFile, frame_file
@@ -62,7 +70,7 @@ class _SentProcess:
     def _retrieve(self, asked: AskedEngine, task: Task, view: View, image_format: Format) -> FrameFile:
         return frame_file(self._engines.retrieve(asked, task.decoded()), view, image_format)
 
-    def _compare(self, a: AskedEngine, b: AskedEngine, task: Task) -> Agreement:
+    def _compare(self, a: AskedEngine, b: AskedEngine, task: Task) -> EnginesCompared:
         return self._engines.compare(a, b, task.decoded())
 
 

@@ -128,7 +128,7 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class EnginesCompared:
     """Two engines on one frame of (H, W) `shape`, the level between them taken off; `psnr_db` is None where equal."""
 
     rms_rad: float

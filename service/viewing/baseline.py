@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class BaselineAgreement:
     """Means over the newest `frames` that both engines did; None before the first, `psnr_db` also for no difference.
 
     The two errors are root mean squares against the true phase, None for frames that were not simulated.
@@ -84,13 +84,13 @@ class Baseline(BesideLine):
         self._warm_for: tuple[tuple[int, int], int] | None = None
 
     @property
-    def agreement(self) -> Agreement:
+    def agreement(self) -> BaselineAgreement:
         """How far the two engines agree at present."""
         recent = list(self._recent)
         if not recent:
-            return Agreement(0)
+            return BaselineAgreement(0)
         psnr = fmean(one.psnr_db for one in recent)
-        return Agreement(
+        return BaselineAgreement(
             len(recent),
             fmean(one.rms_rad for one in recent),
             psnr if isfinite(psnr) else None,

@@ -140,7 +140,7 @@ def _network_method(path: Path, pairs: PairSet) -> Method:
 
     engine = OnnxEngine(EngineOptions(), path)
 
-    return lambda pixels, _number: engine.retrieve(Frame(pixels, pairs.bit_depth, 0, 0, 0)).phase_rad
+    return lambda pixels, _number: engine.retrieve(Frame.untimed(pixels, pairs.bit_depth)).phase_rad
 
 
 def _probes(pairs: PairSet, count: int) -> list[Probe]:

@@ -116,7 +116,7 @@ def label(
         engine = ClassicalEngine(EngineOptions(optics=optics))
         if calibration is not None:
             image = read_image(calibration)
-            engine.use_calibration(Frame(image.pixels, image.bit_depth, 0, 0, 0), force=True)
+            engine.use_calibration(Frame.untimed(image.pixels, image.bit_depth), force=True)
         origin = {"recording": recording, "calibration": str(calibration) if calibration else None}
         done = run_label(read, engine, folder, origin)
     for reason, count in done.left_out.items():

@@ -75,12 +75,22 @@ def test_forward_model_known_phase_survives_retrieval_and_flips_in_the_conjugate
     np.testing.assert_allclose(_inner(conjugate), _inner(-phase_rad), atol=0.02)
 
 
+def aberration_rad(model: ForwardModel, turn: float = 0.0) -> NDArray[np.float64]:
+    """A(t), (H, W) in rad, without the carrier."""
+    aberration, shape = model.instrument.aberration, model.instrument.shape
+    still, drift = (
+        sum((c * zernike(j, shape) for j, c in enumerate(noll_rad, start=1)), np.zeros(shape))
+        for noll_rad in (aberration.noll_rad, aberration.drift_noll_rad)
+    )
+    return still + np.sin(2 * np.pi * turn) * drift
+
+
 def test_forward_model_calibration_frame_holds_carrier_and_aberration_alone() -> None:
     aberration = Aberration((0.3, 0.5, -0.4, 0.6, 0.2), (0.2, 0.3))
     model = ForwardModel(Instrument(SHAPE, UNLIMITED, aberration=aberration, beam=FLAT, sensor=QUIET))
     for turn in (0.0, 0.2, 0.75):
         field = _sideband(model.calibration(turn=turn), (0.22, 0.24), 0.15)
-        difference = np.angle(field * np.exp(-1j * model.aberration_rad(turn)))
+        difference = np.angle(field * np.exp(-1j * aberration_rad(model, turn)))
         np.testing.assert_allclose(_inner(difference, 48), 0, atol=0.02)
 
 
@@ -91,7 +101,7 @@ def test_forward_model_calibration_frame_divides_the_instrument_out_of_a_frame()
     phase_rad = _bump(2.0)
     field = _sideband(model.interferogram(phase_rad), (0.22, 0.24), 0.11)
     reference = _sideband(model.calibration(), (0.22, 0.24), 0.11)
-    without = np.angle(field * np.exp(-1j * model.aberration_rad()))
+    without = np.angle(field * np.exp(-1j * aberration_rad(model)))
     divided = np.angle(field / reference)
     error_without = float(np.std(_inner(without - phase_rad)))
     error_divided = float(np.std(_inner(divided - phase_rad)))
@@ -104,8 +114,8 @@ def test_forward_model_calibration_frame_divides_the_instrument_out_of_a_frame()
 def test_forward_model_drift_closes_on_itself() -> None:
     aberration = Aberration((0.0, 1.0), (0.5, 0.3, 0.2, 0.4))
     model = ForwardModel(Instrument(SHAPE, aberration=aberration))
-    np.testing.assert_allclose(model.aberration_rad(0), model.aberration_rad(1), atol=1e-12)
-    assert np.ptp(model.aberration_rad(0.25) - model.aberration_rad(0.75)) > 0.5
+    np.testing.assert_allclose(aberration_rad(model, 0), aberration_rad(model, 1), atol=1e-12)
+    assert np.ptp(aberration_rad(model, 0.25) - aberration_rad(model, 0.75)) > 0.5
 
 
 def test_forward_model_pupil_passes_nothing_beyond_the_band_limit() -> None:
