@@ -115,7 +115,7 @@ class TakedaRetriever:
         """Subtract the phase of this sample-free interferogram from now on; None: only the carrier's own ramp."""
         self.reference_rad = self._carrier_ramp() if pixels is None else wrap_angle(self.field(pixels), self._bands)
 
-    def fringe_angle(self, at: tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]:
+    def fringe_angle(self, at: tuple[NDArray[np.int64], ...]) -> NDArray[np.float32]:
         """What the fringes' argument has beside the phase, at some rows and columns of the frame, in rad.
 
         Args:
