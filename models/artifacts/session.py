@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import onnxruntime
+import platformdirs
 
 CPU = ("CPUExecutionProvider",)
 
@@ -28,6 +29,23 @@ def open_session(
     options.add_session_config_entry("session.x64quantprecision", "1")
     if threads:
         options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        network if isinstance(network, bytes) else str(network), options, providers=list(providers)
-    )
+    given = network if isinstance(network, bytes) else str(network)
+    asked = [(name, provider_options(name)) for name in providers]
+    return onnxruntime.InferenceSession(given, options, providers=asked)
+
+
+def provider_options(name: str) -> dict[str, str]:
+    """What an execution provider is asked for beside its own defaults.
+
+    TensorRT's takes a minute to build a network, which is kept for the next start. CUDA's chooses each convolution's
+    algorithm by trying all, once.
+    """
+    if name == "TensorrtExecutionProvider":
+        kept = Path(platformdirs.user_cache_dir("qpi-live")) / "tensorrt"
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return {}
+        caches = {"trt_engine_cache_enable": "True", "trt_timing_cache_enable": "True"}
+        return caches | {"trt_engine_cache_path": str(kept), "trt_timing_cache_path": str(kept)}
+    return {"cudnn_conv_algo_search": "EXHAUSTIVE"} if name == "CUDAExecutionProvider" else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -11,6 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Frame, Pixels
+from qpi_live.models.artifacts.bound_session import BoundSession
 from qpi_live.models.artifacts.checksum import intact
 from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
@@ -32,6 +34,9 @@ _log = logging.getLogger(__name__)
 class OnnxEngine:
     """`PhaseEngine` that runs a network written by `qpi export`; scaling is inside the graph.
 
+    On a GPU the frame's and the phase's memory there is bound once for a size, and TensorRT's builds are kept for the
+    next start. Where the GPU cannot be had, the next best provider runs it, and `identity.detail["fallback"]` says so.
+
     Each frame's carrier is compared with the one the network was trained for. Where they differ the phase carries a
     warning: a network shows a confident picture of anything.
 
@@ -48,18 +53,23 @@ class OnnxEngine:
         path = path or options.network
         self._path = path or (SHIPPED if providers[0] != _ON_CPU else SHIPPED_INT8)
         self._session = _open(self._path, providers, options.threads)
-        if providers[0] != _ON_CPU and self._session.get_providers()[0] == _ON_CPU:
-            # The list of providers is what ONNX Runtime was built with; only a session knows what works here.
-            _log.warning(
-                "the network runs on the CPU: ONNX Runtime was built for %s and found no GPU, or not its libraries; "
-                "`nvidia-smi` should list the GPU",
-                " and ".join(map(_plain, providers[:-1])),
+        self._fallback: str | None = None
+        # The list of providers is what ONNX Runtime was built with; only a session knows what works here.
+        works = self._session.get_providers()[0]
+        if works != providers[0]:
+            self._fallback = (
+                f"the network runs on {'the CPU' if works == _ON_CPU else _plain(works)}: ONNX Runtime was built for "
+                f"{' and '.join(map(_plain, providers[:-1]))} and found no GPU, or not its libraries; `nvidia-smi` "
+                "should list the GPU"
             )
-            if path is None:
+            _log.warning("%s", self._fallback)
+            if works == _ON_CPU and path is None:
                 self._path = SHIPPED_INT8
                 self._session = _open(self._path, [_ON_CPU], options.threads)
         self.network = NetworkCard.in_metadata(self._session.get_modelmeta().custom_metadata_map)
         self._input = self._session.get_inputs()[0].name
+        on_gpu = self._session.get_providers()[0] != _ON_CPU
+        self._bound = BoundSession(self._session, "cuda") if on_gpu else None
 
     @property
     def path(self) -> Path:
@@ -72,7 +82,10 @@ class OnnxEngine:
         network = self.network
         provider = _plain(self._session.get_providers()[0]).lower()
         runtime = f"onnxruntime {onnxruntime.__version__}"
-        return network.engine_identity(provider, self._path.name, network.precision, runtime)
+        identity = network.engine_identity(provider, self._path.name, network.precision, runtime)
+        if self._fallback is None:
+            return identity
+        return replace(identity, detail={**identity.detail, "fallback": self._fallback})
 
     def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
         """Run once over a blank frame, so that memory and kernels are laid out.
@@ -112,6 +125,8 @@ class OnnxEngine:
 
     def _run(self, pixels: Pixels) -> NDArray[np.float32]:
         try:
+            if self._bound is not None:
+                return self._bound.run(pixels)
             (phase_rad,) = self._session.run(None, {self._input: pixels})
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise InferenceError("network failed", f"the network failed on this frame: {error}") from error

@@ -9,7 +9,9 @@ import pytest
 from qpi_live.bench.frames import recorded_windows
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.simulation.instrument import Instrument
+from qpi_live.models.artifacts.bound_session import BoundSession
 from qpi_live.models.engine import EngineOptions
+from qpi_live.models.engines import onnx
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.onnx import SHIPPED, SHIPPED_INT8, OnnxEngine
 from qpi_live.models.metrics import psnr_db, rms_rad
@@ -59,4 +61,27 @@ def test_network_on_a_runtime_built_for_a_gpu_that_is_not_there_runs_on_the_cpu_
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_for)
     engine = OnnxEngine(EngineOptions(threads=1), path)
     assert (engine.identity.device, engine.network.precision) == ("cpu", precision)
-    assert "the network runs on the CPU: ONNX Runtime was built for Tensorrt and CUDA and found no GPU" in caplog.text
+    sentence = "the network runs on the CPU: ONNX Runtime was built for Tensorrt and CUDA and found no GPU"
+    assert sentence in caplog.text
+    assert str(engine.identity.detail["fallback"]).startswith(sentence)  # so that statistics and the page have it
+
+
+def test_network_whose_best_provider_is_not_there_says_which_runs_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A session of ONNX Runtime's own that says it works through CUDA, where TensorRT was asked for first."""
+
+    class OnCuda(onnxruntime.InferenceSession):
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    frame = Frame(simulate_pair(Instrument.from_file(INSTRUMENT), "nominal", 0).pixels[:256, :256].copy(), 8, 0, 0, 0)
+    expected = OnnxEngine(EngineOptions(threads=1), SHIPPED).retrieve(frame).phase_rad
+    built_for = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_for)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
+    monkeypatch.setattr(onnx, "BoundSession", lambda session, device: BoundSession(session, "cpu"))
+    engine = OnnxEngine(EngineOptions(threads=1), SHIPPED)
+    assert engine.identity.device == "cuda"
+    assert "the network runs on CUDA: ONNX Runtime was built for Tensorrt and CUDA" in caplog.text
+    np.testing.assert_array_equal(engine.retrieve(frame).phase_rad, expected)
