@@ -76,11 +76,18 @@ def overlapped_uploads(engine: PhaseEngine, frames: Sequence[Frame], count: int)
     Raises:
         LineFailed: a frame failed.
     """
-    if not isinstance(engine, DeviceEngine):
-        return None
+    return overlapping_part(watched_spans(engine, frames, count)) if isinstance(engine, DeviceEngine) else None
+
+
+def watched_spans(engine: DeviceEngine, frames: Sequence[Frame], count: int) -> list[Span]:
+    """When, by the device's clock, each of `count` frames of the saturated line was uploaded and worked on.
+
+    Raises:
+        LineFailed: a frame failed.
+    """
     watched = _Watched(engine)
     _run_line(watched, frames, count)
-    return overlapping_part(watched.spans)
+    return watched.spans
 
 
 def overlapping_part(spans: Sequence[Span]) -> float:

@@ -1,14 +1,13 @@
 """Python runs this first where the folder is on its path: a module for the stand-in is its host kernels' library.
 
-The import of the two adapters is waited for, so that a Python that never meets a GPU starts as fast as before.
+Torch has no such GPU and runs on the host. The modules' imports are waited for, so that a Python that never meets a GPU
+starts as fast as before.
 """
 
 import os
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
-
-_PATCHED = ("qpi_live.camera.gpu.nvrtc", "qpi_live.camera.gpu.cufft")
 
 
 def _use_host_kernels(module):
@@ -33,9 +32,20 @@ def _use_stand_in(module):
     module.load_cufft = load_cufft
 
 
+def _run_torch_on_host(module):
+    module.ON_HOST = True
+
+
+_PATCHES = {
+    "qpi_live.camera.gpu.nvrtc": _use_host_kernels,
+    "qpi_live.camera.gpu.cufft": _use_stand_in,
+    "qpi_live.bench.torch_engine": _run_torch_on_host,
+}
+
+
 class _Finder(MetaPathFinder):
     def find_spec(self, fullname, path, target=None):
-        if fullname not in _PATCHED:
+        if fullname not in _PATCHES:
             return None
         spec = PathFinder.find_spec(fullname, path)
         if spec is None or spec.loader is None:
@@ -44,7 +54,7 @@ class _Finder(MetaPathFinder):
 
         def exec_module(module):
             execute(module)
-            (_use_host_kernels if fullname.endswith("nvrtc") else _use_stand_in)(module)
+            _PATCHES[fullname](module)
 
         spec.loader.exec_module = exec_module
         return spec

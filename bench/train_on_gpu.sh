@@ -1,0 +1,24 @@
+#!/bin/sh
+# Train the shipped network on with the minutes that are left on a GPU: bench/train_on_gpu.sh OUT MINUTES [PAIRS]
+#
+# A third of the time makes pairs (on all cores), most of the rest trains. OUT gets training.csv, a row an epoch, and
+# trained.onnx, if ONNX Runtime agrees with torch. PAIRS is how many to train on, else as many as the cores make in time.
+set -eu
+
+out=$1 minutes=$2
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python3}
+cores=$(nproc)
+pairs=${3:-$(awk "BEGIN { n = int($cores * $minutes * 60 / 3 / 6); print (n < 8) ? 8 : (n > 512) ? 512 : n }")}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+qpi() { "$python" -c 'from qpi_live.service.cli.entry import main; main()' "$@"; }
+
+qpi pairs "$root/camera/data/glioblastoma.json" "$work/pairs" --size 512 --training "$pairs" --validation 4 --test 4 \
+    --processes "$cores"
+qpi train "$work/pairs" "$work/run" --connections "$root/models/weights/nasprnet-connections.json" \
+    --start "$root/models/weights/nasprnet.onnx" --freeze-batch-norm-from 0 --crop 256 --batch 8 \
+    --minutes "$(awk "BEGIN { print $minutes / 2 }")"
+cp "$work/run/log.csv" "$out/training.csv"
+qpi export "$work/run/best.pt" "$out/trained.onnx" --data "$work/pairs" --probes 2
+tail -1 "$out/training.csv"
