@@ -13,6 +13,7 @@ from qpi_live.camera.frame import Frame
 from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.classical.band_peak import BandPeak
 from qpi_live.models.classical.bands import RowBands
+from qpi_live.models.classical.dark_rims import dark_rims
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.classical.takeda import TakedaRetriever
 from qpi_live.models.classical.unwrapping import goldstein
@@ -82,13 +83,14 @@ class Chain(Protocol):
         """Give back what it holds. Doing it twice is harmless."""
 
 
-def left_out(weak: NDArray[np.bool_] | None, frame: Frame) -> NDArray[np.bool_] | None:
-    """The pixels to leave out: those of weak fringes, and those that the frame misses.
+def left_out(weak: NDArray[np.bool_] | None, frame: Frame, retriever: TakedaRetriever) -> NDArray[np.bool_] | None:
+    """The pixels to leave out: those of weak fringes, those that no light reaches, and those that the frame misses.
 
     Raises:
         InferenceError: `no fringes`: there are no others.
     """
-    mask = either(weak, frame.missing)
+    unlit = dark_rims(frame.pixels, retriever.carrier, round(1 / retriever.radius))
+    mask = either(either(weak, unlit), frame.missing)
     if mask is not None and frame.missing is not None and mask.all():
         raise InferenceError(
             FringeState.NO_FRINGES, "expected fringes outside of the pixels that are missing or masked, got none there"
@@ -118,7 +120,7 @@ class HostChain:
         wrapped = self._retriever.wrapped_field(frame.pixels)
         if trusts is not None and not trusts(wrapped.peak):
             raise FringesDoubted(wrapped.peak)
-        mask = left_out(low_modulation(wrapped.amplitude), frame)
+        mask = left_out(low_modulation(wrapped.amplitude), frame, self._retriever)
         retrieved = perf_counter()
         unwrapped = goldstein.unwrap(wrapped.phase_rad, wrapped.amplitude, mask, self._bands)
         done = perf_counter()

@@ -55,7 +55,7 @@ def check_sample_free(frame: Frame, threads: int | None) -> None:
     except InferenceError as error:
         raise ValueError(f"expected a sample-free interferogram: {error}") from error
     field = retriever.wrapped_field(frame.pixels)
-    mask = left_out(low_modulation(field.amplitude), frame)
+    mask = left_out(low_modulation(field.amplitude), frame, retriever)
     unwrapped = goldstein.unwrap(field.phase_rad, field.amplitude, mask)
     if sign_of_objects(unwrapped.phase_rad, mask, _RINGING / retriever.radius) != 0:
         raise ValueError(

@@ -42,7 +42,7 @@ class CudaChain:
 
     def __init__(self, device: Device, retriever: TakedaRetriever, background: Background) -> None:
         self._device = device
-        self._shape = retriever.shape
+        self._shape, self._plan = retriever.shape, retriever
         self._stream = device.stream()
         self._held: list[CudaUnwrapper | CudaRetriever | CudaBackground | CudaBlockMeans | DeviceMemory] = []
         try:
@@ -83,7 +83,7 @@ class CudaChain:
             raise FringesDoubted(peak)
         dark = dark_blocks(self._modulation.here)
         weak = None if dark is None else mask_of_blocks(dark, self._shape)
-        mask = left_out(weak, frame)
+        mask = left_out(weak, frame, self._plan)
         if mask is not None:
             taken_ms = {"upload": uploaded.ms_since(began), "retrieve": retrieved.ms_since(started)}
             return self._finish_on_host(mask, frame.ground, taken_ms)

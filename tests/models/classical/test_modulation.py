@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.frame import Pixels
+from qpi_live.models.classical.carrier import Carrier
+from qpi_live.models.classical.dark_rims import dark_rims
 from qpi_live.models.classical.modulation import low_modulation
 from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.phase_frame import PhaseFrame
 
-from tests.models.fringes import bump, frame
+from tests.models.fringes import bump, frame, interferogram
 
 SHAPE = (256, 320)
 
@@ -120,3 +122,46 @@ def test_uneven_light_is_not_masked_and_an_obstruction_in_it_is() -> None:
     assert mask is not None
     assert mask[64:96, 204:256].all()
     assert mask.mean() < 0.06
+
+
+@pytest.mark.parametrize("width", [6, 9, 16])
+@pytest.mark.parametrize("carrier", [(0.18, 0.0), (0.0, 0.18), (0.21, 0.26)])
+@pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
+def test_rim_without_light_is_masked_as_far_as_its_edge_rings(
+    width: int, carrier: tuple[float, float], side: str
+) -> None:
+    """An edge that is so sharp passes for fringes, in the rim and beside it, so that the amplitude does not tell."""
+    true = bump(SHAPE, 4)
+    lit = np.ones(SHAPE, np.bool_)
+    lines = lit if side in ("top", "bottom") else lit.T
+    (lines if side in ("top", "left") else lines[::-1])[:width] = False
+    grey = interferogram(true, carrier) * np.where(lit, 1.0, 0.01)
+    made = ClassicalEngine(EngineOptions(threads=1, carrier_cycles_per_px=carrier)).retrieve(
+        frame(np.rint(grey).astype(np.uint8))
+    )
+    assert made.mask is not None
+    assert made.mask[~lit].all()
+    assert made.mask.mean() < 0.2
+    beside = (
+        np.pad(~made.mask[24:-24], ((24, 24), (0, 0)))
+        if lines is not lit
+        else np.pad(~made.mask[:, 24:-24], ((0, 0), (24, 24)))
+    )
+    opposite = beside if lines is lit else beside.T
+    (opposite[::-1] if side in ("top", "left") else opposite)[:24] = False  # other edges ring as in any frame
+    off = (made.phase_rad - true)[beside]
+    assert np.abs(off - np.median(off)).max() < 0.5
+    assert off.std() < 0.1
+
+
+@pytest.mark.parametrize("carrier", [(0.04, 0.0), (0.0, 0.05), (0.25, 0.0), (0.21, 0.26), (0.03, 0.03)])
+@pytest.mark.parametrize("phase_rad", [0.0, 2.0, np.pi, 4.3])
+def test_frame_that_begins_in_a_trough_or_fades_to_its_rim_has_no_dark_rim(
+    carrier: tuple[float, float], phase_rad: float
+) -> None:
+    y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    pixels = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    fringes = 1 + np.cos(2 * np.pi * (carrier[0] * pixels[0] + carrier[1] * pixels[1]) + phase_rad)
+    for fading in (0.0, 1.5, 3.0):
+        grey = np.rint(120 * fringes * np.exp(-fading * (y**2 + x**2))).astype(np.uint8)
+        assert dark_rims(grey, Carrier(*carrier), 8) is None

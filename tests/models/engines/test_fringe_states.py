@@ -237,6 +237,17 @@ def test_colour_mosaic_is_named_and_its_phase_is_right(engine: PhaseEngine) -> N
     assert rms(result.phase_rad - CELL) < 0.15
 
 
+def test_rim_that_no_light_reaches_is_masked(engine: PhaseEngine) -> None:
+    pixels = cell()
+    pixels[:8] = 2
+    made = engine.retrieve(frame(pixels))
+    assert made.mask is not None
+    assert made.mask[:8].all()
+    assert not made.mask[40:].any()
+    off = (made.phase_rad - CELL)[~made.mask]
+    assert np.abs(off - np.median(off)).max() < 0.8
+
+
 @pytest.mark.parametrize("gains", [[[1, 0.15], [0.15, 0.05]], [[0.2, 1], [1, 0.1]], [[0.05, 0.15], [0.15, 1]]])
 @pytest.mark.parametrize("carrier", [(0.25, 0.02), (0.23, -0.24), (0.1, 0.12)])
 def test_mosaic_of_two_by_two_pixels_a_colour_is_refused_by_name(
