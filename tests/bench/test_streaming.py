@@ -34,11 +34,12 @@ def test_ages_of_a_program_stay_at_a_frame_period_and_its_way(
 
 
 def test_crowd_shares_the_frames_evenly(url: str) -> None:
-    row = crowd.measure(url, 4, 2.0)
+    row = crowd.measure(url, 4, 2.0, 16384)
     assert row["clients"] == 4
     assert row["frames_per_s"] > 4
     assert row["slowest_fps"] <= row["frames_per_s"] / 4 <= row["fastest_fps"]
     assert 0.9 < row["jain"] <= 1
+    assert row["plain_sockets_frames_per_s"] > row["frames_per_s"]
 
 
 def test_line_of_a_set_speed_passes_no_more(url: str) -> None:
