@@ -15,6 +15,7 @@ from qpi_live.service.recording.player import Played
 from qpi_live.service.sent.task import AskedEngine, Task
 from qpi_live.service.view import Layer, View
 from qpi_live.service.viewing.frame_file import FrameFile
+from qpi_live.service.viewing.image_formats import header_text
 from qpi_live.service.wire import EngineField, FrameHeader, pack
 from starlette.concurrency import run_in_threadpool
 
@@ -82,7 +83,7 @@ def _answer(header: FrameHeader, values: np.ndarray, image_format: PlayedFormat)
         return Response(bytes(pack(lambda: header, values)), media_type=_MEDIA["qpif"])
     body = BytesIO()
     np.save(body, values, allow_pickle=False)
-    return Response(body.getvalue(), media_type=_MEDIA["npy"], headers={HEADER: header.model_dump_json()})
+    return Response(body.getvalue(), media_type=_MEDIA["npy"], headers={HEADER: header_text(header)})
 
 
 def _recorded(played: Played, downscale: int) -> tuple[FrameHeader, np.ndarray]:

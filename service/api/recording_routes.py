@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from qpi_live.service.api.routes import AtStation, AtStations, problems
 from qpi_live.service.api.schemas import Account
 from qpi_live.service.recording.errors import (
@@ -17,7 +17,7 @@ from qpi_live.service.recording.errors import (
     RecordingRefused,
     RecordingTaken,
 )
-from qpi_live.service.recording.wanted import Wanted
+from qpi_live.service.recording.wanted import Wanted, check_name
 from qpi_live.service.station import Station
 
 _STATUSES: dict[type[RecordingError], int] = {
@@ -82,7 +82,14 @@ class OneRecording(BaseModel):
     kept: KeptRecording | None
 
 
-Recording = Annotated[str, Path(max_length=300, description="the recording's name")]
+def _as_its_folder(name: str) -> str:
+    """The name as recordings have it, however a program composes its letters; one that no recording can have, as is."""
+    with suppress(ValueError):
+        return check_name(name)
+    return name
+
+
+Recording = Annotated[str, Path(max_length=300, description="the recording's name"), AfterValidator(_as_its_folder)]
 
 
 async def _making(stations: AtStations, station: AtStation, recording: Recording) -> Station:

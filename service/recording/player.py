@@ -10,6 +10,7 @@ from threading import Lock
 
 import numpy as np
 from PIL import Image
+from qpi_live.camera.files.bounded_file import Change
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.image_file import read_image
 from qpi_live.camera.files.recording import Recording, open_recording
@@ -130,9 +131,12 @@ class Player:
 
     def _opened(self, name: str) -> _Open:
         folder = self._shelf.path(name)
-        if name in self._open:
-            self._open.move_to_end(name)
-            return self._open[name]
+        kept = self._open.pop(name, None)
+        if kept is not None and kept.recording.watch.look() is Change.NONE:
+            self._open[name] = kept  # the last to be let go of
+            return kept
+        if kept is not None:  # it grows, or is another one of that name by now, whoever made that
+            kept.recording.close()
         try:
             manifest = Manifest.read(folder)
             if _LAYER not in manifest.layers:

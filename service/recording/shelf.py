@@ -144,13 +144,18 @@ class Shelf:
         Raises:
             RecordingMissing: nothing of that name was deleted within the last hour.
             RecordingTaken: there is a new one of that name.
+            RecordingHasNoRoom: the folder cannot be written to.
         """
         with suppress(ValueError):
             plain = check_name(name)
             for deleted in self._deleted(plain):
                 if (self.folder / plain).exists():
                     raise RecordingTaken(f"expected no recording called {name!r}, and there is a new one; rename it")
-                os.replace(deleted, self.folder / plain)
+                try:
+                    os.replace(deleted, self.folder / plain)
+                except OSError as error:
+                    why = error.strerror or error
+                    raise RecordingHasNoRoom(f"{name} cannot be brought back: {why}") from error
                 return
         raise RecordingMissing(f"expected a recording that was deleted within the last hour, got {name!r}")
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.optics import Optics
 from qpi_live.camera.whole_file import whole_file
@@ -19,6 +20,8 @@ RESERVE = ".reserve"
 RESERVE_BYTES = 1 << 18
 _FORMAT = "qpi-live recording"
 _VERSION = 1
+_LAYERS = frozenset({"interferogram", "phase"})
+_DEEPEST = 16
 
 
 @dataclass(slots=True)
@@ -92,6 +95,17 @@ class Manifest:
             file.flush()
             os.fsync(file.fileno())
 
+    def _check(self) -> None:
+        """Raise ValueError or TypeError where somebody has written what cannot be."""
+        if not self.layers or not set(self.layers) <= _LAYERS:
+            raise ValueError(f"expected layers among {', '.join(sorted(_LAYERS))}, got {self.layers}")
+        if not 1 <= self.bit_depth <= _DEEPEST:
+            raise ValueError(f"expected a bit depth of 1 … {_DEEPEST}, got {self.bit_depth}")
+        for particulars in (self.camera.get("settings", {}), self.engine.get("detail", {})):
+            if not isinstance(particulars, dict):
+                raise TypeError(f"expected particulars by name, got {particulars!r}")
+        _ = self.known_optics
+
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """The manifest in a recording's folder.
@@ -103,11 +117,16 @@ class Manifest:
             content = json.loads((folder / NAME).read_text(encoding="utf-8"))
             if content["format"] != _FORMAT or content["version"] > _VERSION:
                 raise ValueError(f"expected a {_FORMAT} of version {_VERSION}, got {content.get('version')}")
-            manifest = cls(**{one.name: content[one.name] for one in fields(cls) if one.name in content})
-            _ = manifest.known_optics
+            known = {one.name: content[one.name] for one in fields(cls) if one.name in content}
+            manifest = TypeAdapter(cls).validate_python(known)
+            manifest._check()
         except OSError as error:
             raise ImageFileError(f"expected {NAME} in {folder}, got: {error.strerror or error}") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ImageFileError(f"expected a recording's {NAME}, got an error ({where}: {first['msg']})") from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ImageFileError(f"expected a recording's {NAME}, got an error ({error})") from error
         return manifest
 

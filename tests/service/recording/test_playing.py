@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +18,7 @@ from qpi_live.service.wire import unpack
 
 from tests.fakes import FakeCamera, fringes
 from tests.service.conftest import Bench
+from tests.service.stations import until
 
 RECORDINGS = "/api/v1/recordings"
 
@@ -90,3 +93,43 @@ def test_played_frame_is_packed_beside_the_event_loop(played: Bench, monkeypatch
         assert played.client.get(f"{RECORDINGS}/run/frames/1", params=params).status_code == 200
     assert len(threads) == 2
     assert all("AnyIO worker" in name for name in threads)
+
+
+def test_player_shows_the_recording_that_has_the_name_now_whoever_put_it_there(played: Bench, tmp_path: Path) -> None:
+    def shown() -> np.ndarray:
+        answer = played.client.get(f"{RECORDINGS}/run/frames/0?layer=interferogram")
+        return np.load(BytesIO(answer.content))
+
+    old = shown()
+    shutil.rmtree(tmp_path / "kept" / "run")  # by hand, or by another camera's line
+    played.frames(3)
+    played.client.post(RECORDINGS, json={"name": "run", "frames": 2})
+    new = played.frames(2)
+    assert played.station.recordings._recorder("run").wait(30)
+    assert np.array_equal(shown(), new[0].frame.pixels)
+    assert not np.array_equal(shown(), old)
+    assert played.client.get(f"{RECORDINGS}/run/frames/2?layer=interferogram").status_code == 404
+
+
+def test_player_shows_the_frames_that_a_recording_has_got_meanwhile(played: Bench) -> None:
+    played.client.post(RECORDINGS, json={"name": "grows"})
+    played.frames(2)
+    until(lambda: played.station.recordings.status("grows").frames == 2)
+    assert played.client.get(f"{RECORDINGS}/grows/frames/1?layer=interferogram").status_code == 200
+    sent = played.frames(3)
+    played.client.post(f"{RECORDINGS}/grows/stop")
+    answer = played.client.get(f"{RECORDINGS}/grows/frames/4?layer=interferogram")
+    assert np.array_equal(np.load(BytesIO(answer.content)), sent[-1].frame.pixels)
+
+
+@pytest.mark.parametrize("name", ["Müller", "顕微鏡 1"])
+def test_played_frame_of_a_recording_of_any_letters_says_where_it_is_from(played: Bench, name: str) -> None:
+    played.client.post(RECORDINGS, json={"name": name, "frames": 2})
+    played.frames(2)
+    assert played.station.recordings._recorder(name).wait(30)
+    for layer in ("interferogram", "phase"):
+        answer = played.client.get(f"{RECORDINGS}/{name}/frames/1?layer={layer}")
+        assert answer.status_code == 200
+        assert json.loads(answer.headers["QPI-Frame"])["camera"] == f"recording:{name}"
+    for file in played.client.get(f"{RECORDINGS}/{name}").json()["kept"]["files"]:
+        assert played.client.get(f"{RECORDINGS}/{name}/files/{file}").status_code == 200
