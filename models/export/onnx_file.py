@@ -17,7 +17,7 @@ from qpi_live.models.artifacts.agreement import Agreement, Probe, compare
 from qpi_live.models.artifacts.checksum import forget_checksum, note_checksum
 from qpi_live.models.artifacts.network_card import NetworkCard
 from qpi_live.models.artifacts.session import open_session
-from qpi_live.models.export.precision import PRECISIONS, stamped, to_fp16, to_int8
+from qpi_live.models.export.precision import check_precision, stamped, to_fp16, to_int8
 from qpi_live.models.metrics import PHASE_RANGE_RAD
 from qpi_live.models.nets.blocks import LEVEL_STRIDES
 from qpi_live.models.nets.nas_prnet import NasPRNet
@@ -71,8 +71,7 @@ def export(
         ExportError: fp32 differs by 1e-3 rad or more, or fp16 or int8 loses more than 0.1 or 0.5 dB of PSNR.
         ValueError: no such precision, or too few probes.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"expected a precision among {', '.join(PRECISIONS)}, got {precision!r}")
+    check_precision(precision)
     if len(probes) < 2:
         raise ValueError(f"expected at least two frames to compare on, got {len(probes)}")
     card = describe(checkpoint, precision, shape)

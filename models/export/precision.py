@@ -21,6 +21,12 @@ from qpi_live.camera.frame import Pixels
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
+def check_precision(precision: str) -> None:
+    """Raise ValueError where there is no such precision."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"expected a precision among {', '.join(PRECISIONS)}, got {precision!r}")
+
+
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the fp32 `model` with weights and arithmetic in half precision; in and out as before.
 

@@ -57,10 +57,10 @@ class Asked:
 
 
 class Adaptation:
-    """One run in one folder.
+    """One run in one folder, which is made once the instrument is measured: what is refused before leaves nothing.
 
     Args:
-        folder: of the run; made if need be, gone on with if it has begun.
+        folder: of the run; gone on with if it has begun.
         asked: see `Asked`.
 
     Raises:
@@ -68,16 +68,12 @@ class Adaptation:
     """
 
     def __init__(self, folder: Path, asked: Asked) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._noted = folder / "adapt.json"
         self._asked = asked
-        noted, text = folder / "adapt.json", json.dumps(asdict(asked))
-        if noted.exists() and json.loads(noted.read_text()) != asdict(asked):
-            raise ValueError(
-                f"expected a run of {text} in {folder}, got one of {noted.read_text()}; name another folder"
-            )
-        with whole_file(noted) as written:
-            written.write_text(text)
+        text = json.dumps(asdict(asked))
+        if self._noted.exists() and (noted := self._noted.read_text()) != text:
+            raise ValueError(f"expected a run of {text} in {folder}, got one of {noted}; name another folder")
 
     def instrument(self, frames: Sequence[Frame], optics: Optics, name: str) -> Instrument:
         """The instrument that took `frames`, for pairs of at most 1024².
@@ -95,6 +91,9 @@ class Adaptation:
                 )
             measured = measure_instrument(frames, optics, name).instrument
             height, width = (min(edge, _LARGEST_PX) for edge in measured.shape)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(self._noted) as written:
+                written.write_text(json.dumps(asdict(self._asked)))
             with whole_file(file) as written:
                 written.write_text(replace(measured, shape=(height, width)).to_json())
         return Instrument.from_file(file)

@@ -17,7 +17,8 @@ from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.onnx import OnnxEngine
 from qpi_live.models.errors import EngineUnavailable
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
+_LONGEST_NAME = 64
+_NAME = re.compile(rf"[^\W_][\w.-]{{0,{_LONGEST_NAME - 1}}}")
 _CARDS: dict[Kind, type[NetworkCard] | type[BackgroundCard]] = {
     Kind.NETWORK: NetworkCard,
     Kind.BACKGROUND: BackgroundCard,
@@ -131,12 +132,9 @@ class Registry:
             OSError: it cannot be read, or the folder cannot be written to.
         """
         name = name or path.stem
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"expected a name of letters, digits, '.', '_' and '-', got {name!r}; give --name")
+        check_name(name)
         added = read(path, name)
         kept = network_file(self.folder, name)
-        if name in (kind.shipped_name for kind in Kind):
-            raise ValueError(f"expected a name of its own, got {name}, which is the shipped network's; give --name")
         if kept.exists():
             if sha256(kept.read_bytes()) != added.sha256:
                 raise ValueError(f"expected a new name, got {name}, which another network has; give --name")
@@ -147,6 +145,16 @@ class Registry:
             written.write_bytes(content)
         note_checksum(kept)
         return read(kept, name)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError where a network in a user's folder cannot have this name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"expected a name of at most {_LONGEST_NAME} letters, digits, '.', '_' and '-', got {name!r}; give --name"
+        )
+    if name in (kind.shipped_name for kind in Kind):
+        raise ValueError(f"expected a name of its own, got {name}, which is the shipped network's; give --name")
 
 
 def read(path: Path, name: str) -> Entry:

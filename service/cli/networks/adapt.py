@@ -17,6 +17,7 @@ from qpi_live.service.cli.networks.options import Channel, Processes, Recording,
 if TYPE_CHECKING:
     from qpi_live.models.promotion.registry import Registry
 
+_LONGEST_STEM = 50
 _TO_MEASURE = 4  # frames; more say nothing new of an instrument
 
 
@@ -49,12 +50,16 @@ def adapt(
     """
     with one_clear_line():
         from qpi_live.camera.optics import Optics, StatedOptics
+        from qpi_live.models.export.precision import check_precision
         from qpi_live.models.promotion.adapt import Adaptation, Asked, why_no_gain
         from qpi_live.models.promotion.judgement import put_in_force
-        from qpi_live.models.promotion.registry import Registry
+        from qpi_live.models.promotion.registry import Registry, check_name
 
         registry = Registry(networks.expanduser())
         called = name or _name_of(recording)
+        check_name(called)  # now, not after an hour's training
+        precision = precision or _precision_here(registry)
+        check_precision(precision)
         adaptation = Adaptation(run, Asked(recording, pairs, size, channel))
         read, known = read_frames(recording, frames, size, channel)
         optics = StatedOptics(wavelength_nm, pixel_um, magnification).over(known) or Optics(None)
@@ -69,7 +74,7 @@ def adapt(
         typer.echo(
             f"3 of 4: trained for {checkpoint.elapsed_s / 60:.1f} min, {checkpoint.psnr_db:.1f} dB on validation"
         )
-        path = adaptation.export(checkpoint, data, precision or _precision_here(registry))
+        path = adaptation.export(checkpoint, data, precision)
         entry = registry.add(path, registry.free_name(called, path))
         typer.echo(f"4 of 4: {entry.name} is in {networks}")
         verdict = judged(registry, entry, examine(instrument, judged_on, processes, read, known))
@@ -85,7 +90,8 @@ def adapt(
 
 def _name_of(recording: str) -> str:
     stem = Path(recording.partition(":")[2] or recording).name.partition(".")[0]
-    return re.sub(r"[^\w-]+", "-", stem).strip("-_") + "-adapted"
+    plain = re.sub(r"[^\w-]+", "-", stem)[:_LONGEST_STEM].strip("-_")
+    return f"{plain or 'mine'}-adapted"
 
 
 def _precision_here(registry: Registry) -> str:

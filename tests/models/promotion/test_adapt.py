@@ -21,11 +21,12 @@ from qpi_live.models.engines.onnx import SHIPPED, SHIPPED_INT8, OnnxEngine  # no
 from qpi_live.models.export.onnx_file import GreyToPhase  # noqa: E402
 from qpi_live.models.promotion.adapt import why_no_gain  # noqa: E402
 from qpi_live.models.promotion.judgement import Verdict  # noqa: E402
-from qpi_live.models.promotion.registry import Registry  # noqa: E402
+from qpi_live.models.promotion.registry import Registry, check_name  # noqa: E402
 from qpi_live.models.training.checkpoint import CheckpointError, start_from  # noqa: E402
 from qpi_live.models.training.exported import weights_of  # noqa: E402
 from qpi_live.models.training.simulate import simulate_pair  # noqa: E402
 from qpi_live.service.cli.main import app  # noqa: E402
+from qpi_live.service.cli.networks import adapt as adapt_command  # noqa: E402
 
 INSTRUMENT = Instrument.from_file(Path(__file__).parents[3] / "camera" / "data" / "glioblastoma.json")
 SMALL = replace(INSTRUMENT, shape=(128, 128))
@@ -82,7 +83,40 @@ def test_adapt_of_frames_that_no_network_takes_is_refused_before_anything_is_mad
     done = qpi("adapt", f"replay:{tmp_path / 'odd.npy'}", tmp_path / "run", "--wavelength-nm", 532, *TINY)
     assert done.exit_code == 2
     assert "expected frames whose height and width 32 divides, got 100 × 128; choose a --size" in done.output
-    assert not (tmp_path / "run" / "instrument.json").exists()
+    assert not (tmp_path / "run").exists()  # so that the same folder may be named with a --size
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--name", "my network"], "expected a name of at most 64 letters"),
+        (["--name", "n" * 65], "expected a name of at most 64 letters"),
+        (["--name", "nasprnet"], "which is the shipped network's"),
+        (["--precision", "int4"], "expected a precision among fp32, fp16, int8, got 'int4'"),
+    ],
+)
+def test_adapt_refuses_what_would_fail_after_the_training_before_it(
+    tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    done = qpi("adapt", "replay:nowhere.tif", tmp_path / "run", "--networks", tmp_path / "networks", *words)
+    assert done.exit_code == 2
+    assert sentence in done.output
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("recording", "name"),
+    [
+        ("replay:/data/über uns.ome.tif", "über-uns-adapted"),
+        ("replay:2026-11-27 08-10-00", "2026-11-27-08-10-00-adapted"),
+        ("replay:" + "long" * 40 + ".h5", ("long" * 13)[:50] + "-adapted"),
+        ("replay:...", "mine-adapted"),
+        ("gentl:/opt/x.cti#VC0000", "x-adapted"),
+    ],
+)
+def test_name_of_an_adapted_network_is_one_that_a_network_can_have(recording: str, name: str) -> None:
+    assert adapt_command._name_of(recording) == name
+    check_name(name)
 
 
 @pytest.mark.slow
