@@ -64,6 +64,8 @@ class Region:
         object.__setattr__(self, "shape", Shape(self.shape))
         object.__setattr__(self, "role", Role(self.role))
         object.__setattr__(self, "points", tuple((float(y), float(x)) for y, x in self.points))
+        if not isinstance(self.name, str):
+            raise ValueError(f"expected a region's name, got {self.name!r}")
         if not 1 <= len(self.name) <= 80:
             raise ValueError(f"expected a region's name of 1 … 80 letters, got {len(self.name)}")
         fewest = 3 if self.shape is Shape.POLYGON else 2

@@ -91,7 +91,10 @@ def _regions_in(path: Path) -> tuple[Region, ...]:
     from qpi_live.models.analysis.regions import Region
 
     try:
-        drawn = json.loads(path.read_text(encoding="utf-8"))["regions"]
-        return tuple(Region(**region) for region in drawn)
-    except (OSError, TypeError, KeyError, ValueError) as error:
+        drawn = json.loads(path.read_text(encoding="utf-8-sig"))["regions"]
+        regions = tuple(Region(**region) for region in drawn)
+    except (OSError, TypeError, KeyError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"expected a JSON file of regions, as GET /regions gives them, got {path}: {error}") from error
+    if len({region.name for region in regions}) != len(regions):
+        raise ValueError(f"expected regions with a name each, got some of the same name in {path}")
+    return regions

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 import zarr
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
+from qpi_live.service.cli import process as process_command
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
@@ -155,3 +156,36 @@ def test_process_takes_regions_as_the_page_drew_them(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, [*command, "--regions", str(tmp_path / "regions.json")])
     assert refused.exit_code == 2
     assert "expected a JSON file of regions" in refused.output
+
+
+SOUND = '{"name": "b", "shape": "rectangle", "points": [[1, 2], [3, 4]]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"regions": 5}',
+        '{"regions": [5]}',
+        '{"regions": [{"name": ["b"], "shape": "rectangle", "points": [[1, 2], [3, 4]]}]}',
+        '{"regions": [{"name": "b", "shape": "rectangle", "points": [[1, 2], [3, 1e400]]}]}',
+        '{"regions": [{"name": "b", "shape": "rectangle", "points": [[1, 2], [3, 1' + "0" * 400 + "]]}]}",
+        '{"regions": [{"name": "b", "shape": "rectangle", "points": [[1, 2], [3, 4]], "colour": 1}]}',
+        '{"regions": [{"name": "b", "shape": "line", "points": [[1, 2], [3, 4]], "role": "background"}]}',
+        f'{{"regions": [{SOUND}, {SOUND}]}}',
+        "[" * 100_000,
+    ],
+)
+def test_process_with_regions_that_are_none_says_so_and_makes_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "regions.json").write_text(text)
+    command = ["process", "run.tif", "-o", str(tmp_path / "phase"), "--regions", str(tmp_path / "regions.json")]
+    refused = CliRunner().invoke(app, command)
+    assert (refused.exit_code, type(refused.exception)) == (2, SystemExit)
+    assert "expected" in refused.output
+    assert not (tmp_path / "phase").exists()
+
+
+def test_process_takes_regions_from_an_editor_that_marks_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "regions.json").write_text(f'{{"regions": [{SOUND}]}}', encoding="utf-8-sig")
+    assert [region.name for region in process_command._regions_in(tmp_path / "regions.json")] == ["b"]
