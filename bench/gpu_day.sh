@@ -1,7 +1,7 @@
 #!/bin/sh
 # A day on a GPU, on a machine without a network: bench/gpu_day.sh [--dry-run] WHEELS OUT [options]
 #
-# WHEELS is the folder that bench/gpu_wheels.sh filled. OUT gets results.json, written after each step, and log.txt.
+# WHEELS is the folder that bench/gpu_day/collect_wheels.sh filled. OUT gets results.json, written after each step, and log.txt.
 # Options: --size, --frames, --budget (seconds in all), --only STEP,STEP. Nothing is installed but into a folder of its own.
 set -eu
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from qpi_live.bench.engines import why_not_here
+from qpi_live.bench.timing.engines import why_not_here
 
 
 def main(
@@ -60,7 +60,7 @@ def main(
             left_out[name] = why_not
     if len(left_out) == len(set(asked)):
         raise typer.Exit(2)
-    run = import_module("qpi_live.bench.latency_run")
+    run = import_module("qpi_live.bench.timing.run")
     names = [name for name in asked if name not in left_out]
     run.time_engines(
         run.Asked(names, checkpoint, frames, repeats, size, condition, threads, background, peers, json), left_out

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from qpi_live.bench.engines import network_of
 from qpi_live.bench.floors.gpu import GpuRates, device_floors_ms, measured_rates
 from qpi_live.bench.floors.machine import classical_floors_ms, copy_bandwidth
 from qpi_live.bench.report import console
+from qpi_live.bench.timing.engines import network_of
 from qpi_live.camera.device import DeviceError
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import DeviceEngine, PhaseEngine

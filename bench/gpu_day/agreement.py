@@ -7,8 +7,8 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from qpi_live.bench.engines import open_to_time
 from qpi_live.bench.frames import instrument_examples
+from qpi_live.bench.timing.engines import open_to_time
 from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.onnx import SHIPPED, OnnxEngine
 

@@ -75,7 +75,7 @@ def steps(wheels: Path, out: Path, work: Path, size: int, frames: int, patience:
             "overlap",
             "uploads beside the engine's work, as a timeline",
             20,
-            (python, "bench/timeline.py", "--size", str(size), "--json", str(out / "timeline.json")),
+            _module("timeline", "--size", str(size), "--json", str(out / "timeline.json")),
         ),
         Step("training", "the shipped network trained on", None, ("bench/train_on_gpu.sh", str(out), "{left_min}")),
     ]

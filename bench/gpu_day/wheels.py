@@ -1,6 +1,6 @@
 """The wheels that a machine without a network lacks: collected here, installed there. Standard library only.
 
-    bench/gpu_wheels.sh WHEELS [THERE]
+    bench/gpu_day/collect_wheels.sh WHEELS [THERE]
 
 THERE is what that machine has, as `pip list --format=freeze` prints it there. It is left out where it is new enough.
 """
@@ -37,7 +37,7 @@ _MIB = 1 << 20
 
 def main() -> None:
     """See the file's head."""
-    parser = argparse.ArgumentParser(prog="bench/gpu_wheels.sh")
+    parser = argparse.ArgumentParser(prog="bench/gpu_day/collect_wheels.sh")
     parser.add_argument("wheels", type=Path, help="folder to write, or with --install to read")
     parser.add_argument("there", type=Path, nargs="?", help="what the other machine has, `pip list --format=freeze`")
     parser.add_argument("--python", default="3.12", help="the other machine's Python")

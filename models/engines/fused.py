@@ -15,10 +15,10 @@ from qpi_live.models.classical.aberration import subtract_polynomial
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.block_map import BlockMap
 from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions
-from qpi_live.models.engines.anchor import Anchor, Map, Mapped, Values
 from qpi_live.models.engines.classical import ClassicalEngine
-from qpi_live.models.engines.network_picture import Looked, look_at
-from qpi_live.models.engines.noise_blend import blend
+from qpi_live.models.engines.fusion.anchor import Anchor, Map, Mapped, Values
+from qpi_live.models.engines.fusion.network_picture import Looked, look_at
+from qpi_live.models.engines.fusion.noise_blend import blend
 from qpi_live.models.engines.onnx import OnnxEngine
 from qpi_live.models.errors import EngineError
 from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame, PhaseQuality

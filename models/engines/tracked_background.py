@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.classical.aberration import Aberration, Background
-from qpi_live.models.engines.anchor import Anchor, Mapped, Values
+from qpi_live.models.engines.fusion.anchor import Anchor, Mapped, Values
 from qpi_live.models.engines.learned_background import LearnedBackground
 from qpi_live.models.errors import EngineError
 

@@ -75,7 +75,8 @@ def test_latency_of_an_unknown_engine_ends_with_one_sentence() -> None:
 def test_latency_of_an_engine_that_cannot_be_had_here_says_so_before_it_simulates_frames(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from qpi_live.bench import latency, latency_run
+    from qpi_live.bench import latency
+    from qpi_live.bench.timing import run as latency_run
 
     def missing(*_: object, **__: object) -> None:
         raise EngineUnavailable("expected TensorRT, got none: pip install 'qpi-live[tensorrt]'")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from qpi_live.bench.floors import gpu as gpu_floors
 from qpi_live.bench.floors.gpu import GpuRates, device_floors_ms, measured_rates
-from qpi_live.bench.line import LineFailed, Span, overlapped_uploads, overlapping_part, saturated_fps, serialized
+from qpi_live.bench.timing.line import LineFailed, Span, overlapped_uploads, overlapping_part, saturated_fps, serialized
 from qpi_live.camera.device import DeviceUnavailable, Event
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.gpu.cuda_device import open_device

@@ -11,10 +11,10 @@ from qpi_live.bench.frames import Example, instrument_examples
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.classical.block_map import BlockMap
 from qpi_live.models.engine import LEARNED, EngineOptions
-from qpi_live.models.engines.anchor import Mapped
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.fused import FusedEngine
-from qpi_live.models.engines.network_picture import look_at
+from qpi_live.models.engines.fusion.anchor import Mapped
+from qpi_live.models.engines.fusion.network_picture import look_at
 from qpi_live.models.errors import InferenceError
 from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.models.sideband import Sideband

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qpi_live.models.classical.bands import RowBands
-from qpi_live.models.engines.noise_blend import blend
+from qpi_live.models.engines.fusion.noise_blend import blend
 from scipy.ndimage import gaussian_filter
 
 SHAPE = (200, 260)

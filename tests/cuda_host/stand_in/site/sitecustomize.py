@@ -39,7 +39,7 @@ def _run_torch_on_host(module):
 _PATCHES = {
     "qpi_live.camera.gpu.nvrtc": _use_host_kernels,
     "qpi_live.camera.gpu.cufft": _use_stand_in,
-    "qpi_live.bench.torch_engine": _run_torch_on_host,
+    "qpi_live.bench.timing.torch_engine": _run_torch_on_host,
 }
 
 

@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Any
 
 import typer
-from qpi_live.bench.engines import open_to_time
 from qpi_live.bench.floors.engines import Floors
 from qpi_live.bench.frames import Example, condition_named, optics_of, simulated_examples
-from qpi_live.bench.line import LineFailed, overlapped_uploads, saturated_fps, serialized
 from qpi_live.bench.report import console, finish, latency_table, peers_or_none, summarise
-from qpi_live.bench.torch_rows import torch_times_ms
+from qpi_live.bench.timing.engines import open_to_time
+from qpi_live.bench.timing.line import LineFailed, overlapped_uploads, saturated_fps, serialized
+from qpi_live.bench.timing.torch_rows import torch_times_ms
 from qpi_live.camera.device import DeviceError
 from qpi_live.camera.frame import Frame
 from qpi_live.models.classical.carrier import find_carrier

@@ -1,7 +1,7 @@
 """Draws when frames are uploaded and when the engine works, by the device's clock: what an upload hides behind.
 
-    python bench/timeline.py
-    python bench/timeline.py --engine torch:models/weights/nasprnet.onnx --json timeline.json
+    python -m qpi_live.bench.gpu_day.timeline
+    python -m qpi_live.bench.gpu_day.timeline --engine torch:models/weights/nasprnet.onnx --json timeline.json
 
 The live line is kept full. A line of the picture is one frame: `u` while it is uploaded, `E` while the engine works on
 it. The last line is the whole result as JSON.
@@ -9,17 +9,14 @@ it. The last line is the whole result as JSON.
 
 from __future__ import annotations
 
-if __name__ == "__main__" and not __package__:
-    __import__("environment")  # which Python to use, where this is another
-
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from qpi_live.bench.engines import open_to_time
 from qpi_live.bench.frames import optics_of, simulated_examples
-from qpi_live.bench.line import LineFailed, Span, overlapping_part, watched_spans
 from qpi_live.bench.report import JsonFile, console, finish
+from qpi_live.bench.timing.engines import open_to_time
+from qpi_live.bench.timing.line import LineFailed, Span, overlapping_part, watched_spans
 from qpi_live.camera.device import DeviceError
 from qpi_live.models.engine import DeviceEngine, EngineOptions
 from qpi_live.models.errors import EngineError

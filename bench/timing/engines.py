@@ -23,7 +23,7 @@ def open_to_time(name: str, options: EngineOptions) -> PhaseEngine:
     if not name.startswith(_TORCH):
         return open_engine(name, options, may_be_file=True)
     try:
-        in_torch = import_module("qpi_live.bench.torch_engine")
+        in_torch = import_module("qpi_live.bench.timing.torch_engine")
     except ModuleNotFoundError as missing:
         raise EngineUnavailable(
             f"expected the package {missing.name!r} for {name}, got none: pip install 'qpi-live[train]'"

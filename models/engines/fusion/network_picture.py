@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from qpi_live.models.classical.block_map import BlockMap
-from qpi_live.models.engines.anchor import Map, Mapped, Values, nearest
+from qpi_live.models.engines.fusion.anchor import Map, Mapped, Values, nearest
 
 _GROUND_RAD, _GROUND_WEIGHT = 0.15, 30.0  # below it a picture shows ground, where it errs least
 _PICTURE_RAD = 0.1  # by how much a polynomial from a picture is off, about

@@ -35,7 +35,7 @@ def torch_times_ms(
             command = [
                 sys.executable,
                 "-m",
-                "qpi_live.bench.torch_peer",
+                "qpi_live.bench.timing.torch_peer",
                 str(checkpoint),
                 str(pixels),
                 "--count",
@@ -45,7 +45,7 @@ def torch_times_ms(
             done = subprocess.run(
                 command,
                 env={**os.environ, **environment},
-                cwd=Path(__file__).parent.parent,
+                cwd=Path(__file__).parents[2],
                 capture_output=True,
                 text=True,
                 check=False,
