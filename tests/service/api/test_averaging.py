@@ -47,8 +47,11 @@ def _averaging(bench: Bench, frames: int) -> dict[str, Any]:
     return told
 
 
-def _all_in(bench: Bench, frames: int) -> None:
-    until(lambda: bench.client.get(f"{API}/averaging").json()["averaged_frames"] == frames)
+def _average_over(bench: Bench, frames: int, height_rad: float) -> None:
+    """Send frames, each once the one before is in the mean: what comes sooner may be skipped, and is counted."""
+    for number in range(1, frames + 1):
+        bench.frames(shown=_shown(height_rad))
+        until(lambda number=number: bench.station.averager.frames == number)
 
 
 def test_mean_and_fluctuation_are_those_of_the_frames_since_it_was_asked_for(bench: Bench) -> None:
@@ -97,8 +100,7 @@ def test_averaging_that_is_off_costs_nothing_and_says_what_turns_it_on(bench: Be
 
 def test_mean_begins_anew_with_another_sign_and_the_reference_rests(bench: Bench) -> None:
     _averaging(bench, 8)
-    bench.frames(2, shown=_shown(3))
-    _all_in(bench, 2)
+    _average_over(bench, 2, height_rad=3)
     bench.client.put(f"{API}/averaging/reference")
     taken = bench.client.get(f"{API}/engine").json()["engine"]["detail"]["sideband_taken"]
     other = "lower" if taken == "upper" else "upper"
@@ -112,8 +114,7 @@ def test_mean_begins_anew_with_another_sign_and_the_reference_rests(bench: Bench
 
 def test_stream_sends_the_mean_that_rest_gives(bench: Bench) -> None:
     _averaging(bench, 4)
-    bench.frames(3, shown=_shown(3))
-    _all_in(bench, 3)
+    _average_over(bench, 3, height_rad=3)
     address = f"{API}/stream?layer=mean"
     with bench.client.websocket_connect(address, headers={"host": "127.0.0.1"}) as stream:
         frame = unpack(frame_bytes(stream))
