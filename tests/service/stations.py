@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -11,9 +13,14 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from qpi_live.camera.switch import CameraSwitch
+from qpi_live.models.engine import PhaseEngine
+from qpi_live.models.sideband import Sideband
 from qpi_live.service.api.app import build_app
 from qpi_live.service.http.server import listen, make_server, url
 from qpi_live.service.line.live import LiveFrame
+from qpi_live.service.line.remembered import RememberedCameras
+from qpi_live.service.settings import load_settings
 from qpi_live.service.station import Station
 from qpi_live.service.stations import Stations
 
@@ -21,6 +28,28 @@ from tests.fakes import FakeCamera
 
 PATIENCE_S = 30.0
 URL = "http://127.0.0.1"
+
+
+def open_station(
+    folder: Path,
+    camera: FakeCamera,
+    engine: PhaseEngine,
+    baseline: PhaseEngine | None = None,
+    others: Sequence[FakeCamera] = (),
+    **settings: Any,
+) -> Station:
+    """A station on the given fakes and settings, which keeps what it keeps in `folder`."""
+    settings = {"recordings": folder / "recordings", **settings}
+    remembered = RememberedCameras(folder / "sidebands.json")
+    cameras = CameraSwitch([camera, *others])
+    return Station(load_settings(settings), cameras, engine, baseline, Sideband.AUTO, remembered)
+
+
+@contextmanager
+def running_bench(station: Station, camera: FakeCamera, engine: PhaseEngine) -> Iterator[Bench]:
+    """The station running, asked in process."""
+    with TestClient(build_app(station), base_url=URL) as client:
+        yield Bench(station, camera, engine, client)
 
 
 @dataclass

@@ -17,8 +17,7 @@ from qpi_live.service.wire import FrameHeader, unpack
 from tests.fakes import FakeCamera
 from tests.models.analysis.discs import caps
 from tests.models.fringes import interferogram
-from tests.service.conftest import Bench
-from tests.service.stations import Serving, until
+from tests.service.stations import Bench, Serving, until
 from tests.service.watching import frame_bytes
 
 SHAPE = (128, 160)

@@ -10,7 +10,7 @@ from qpi_live.service.wire import FrameHeader
 
 from tests.fakes import FakeCamera
 from tests.models.fringes import bump, interferogram
-from tests.service.conftest import Bench
+from tests.service.stations import Bench
 
 SHAPE = (192, 224)
 CELL = interferogram(bump(SHAPE, 4.0))

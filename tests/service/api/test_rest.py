@@ -17,7 +17,7 @@ from qpi_live.models.errors import EngineUnavailable
 from qpi_live.service.wire import FrameHeader
 
 from tests.fakes import FakeCamera, FakeEngine, TunableFakeEngine, fringes
-from tests.service.stations import Bench, until
+from tests.service.stations import Bench, open_station, running_bench, until
 
 
 def npy(values: np.ndarray, allow_pickle: bool = False) -> bytes:
@@ -51,20 +51,29 @@ def tunable(make_bench: Callable[..., Bench]) -> Bench:
     return make_bench(TunableFakeEngine("goldstein"), FakeCamera((128, 160)))
 
 
+@pytest.fixture(scope="module")
+def sending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Such a station for all tests that send frames and change nothing."""
+    camera, engine = FakeCamera((128, 160)), TunableFakeEngine("goldstein")
+    station = open_station(tmp_path_factory.mktemp("station"), camera, engine)
+    with running_bench(station, camera, engine) as bench:
+        yield bench
+
+
 @pytest.fixture
-def unchanged(tunable: Bench) -> Iterator[Bench]:
+def unchanged(sending: Bench) -> Iterator[Bench]:
     """The bench; afterwards its account, tuning and audience must be what they were."""
 
     def state() -> tuple[object, ...]:
-        engine, pipeline = tunable.engine, tunable.station.pipeline
-        tuned = (engine.sideband, engine.calibration, engine.carrier_searches, tunable.station.tuning.now)
-        return pipeline.account.snapshot(), pipeline.is_ready, tuned, tunable.station.audience.departed()
+        engine, pipeline = sending.engine, sending.station.pipeline
+        tuned = (engine.sideband, engine.calibration, engine.carrier_searches, sending.station.tuning.now)
+        return pipeline.account.snapshot(), pipeline.is_ready, tuned, sending.station.audience.departed()
 
-    tunable.frames(2)
+    sending.frames(2)
     before = state()
-    yield tunable
+    yield sending
     assert state() == before
-    tunable.assert_exact()
+    sending.assert_exact()
 
 
 def test_health_before_and_after_the_engine_is_warm(make_bench: Callable[..., Bench]) -> None:
@@ -207,8 +216,8 @@ def test_bright_cut_links_of_the_newest_frame_stand_in_header_statistics_and_met
 
 
 @pytest.mark.parametrize("encode", [npy, tiff, png])
-def test_phase_of_a_sent_interferogram_is_the_engines(tunable: Bench, encode: Callable[[np.ndarray], bytes]) -> None:
-    answer = tunable.client.post("/api/v1/phase", content=encode(HOLOGRAM), params={"wavelength_nm": 633})
+def test_phase_of_a_sent_interferogram_is_the_engines(sending: Bench, encode: Callable[[np.ndarray], bytes]) -> None:
+    answer = sending.client.post("/api/v1/phase", content=encode(HOLOGRAM), params={"wavelength_nm": 633})
     assert answer.status_code == 200, answer.text
     header, phase_rad = header_of(answer), np.load(BytesIO(answer.content))
     assert (header.camera, header.engine.name, header.unit) == ("sent", "goldstein", "rad")
@@ -223,9 +232,9 @@ def test_phase_of_a_sent_interferogram_leaves_the_stream_alone(unchanged: Bench)
     assert unchanged.client.post("/api/v1/phase", content=npy(HOLOGRAM)).status_code == 200
 
 
-def test_phase_as_png_and_tiff_is_described_alike(tunable: Bench) -> None:
+def test_phase_as_png_and_tiff_is_described_alike(sending: Bench) -> None:
     for kind, media in (("png", "image/png"), ("tiff", "image/tiff")):
-        answer = tunable.client.post("/api/v1/phase", content=npy(HOLOGRAM), params={"format": kind})
+        answer = sending.client.post("/api/v1/phase", content=npy(HOLOGRAM), params={"format": kind})
         assert (answer.status_code, answer.headers["content-type"]) == (200, media)
         assert header_of(answer).shape == HOLOGRAM.shape
 

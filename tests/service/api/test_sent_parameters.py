@@ -1,6 +1,6 @@
 """What a request for the phase of a sent interferogram asks for is done, said in the header, or refused by name."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -10,7 +10,7 @@ from qpi_live.service.wire import FrameHeader
 
 from tests.fakes import FakeCamera, TunableFakeEngine
 from tests.models.fringes import bump, interferogram
-from tests.service.conftest import Bench
+from tests.service.stations import Bench, open_station, running_bench
 
 SHAPE = (128, 160)
 CELL_RAD = bump(SHAPE, 4.0)
@@ -19,10 +19,14 @@ np.save(BUFFER, interferogram(bump(SHAPE, 4.0)))
 HOLOGRAM = BUFFER.getvalue()
 
 
-@pytest.fixture
-def tunable(make_bench: Callable[..., Bench]) -> Bench:
-    """A station whose engine can be tuned, with the real engine's name for frames that are sent."""
-    return make_bench(TunableFakeEngine("goldstein"), FakeCamera(SHAPE))
+@pytest.fixture(scope="module")
+def tunable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A station whose engine has the real one's name; one for all, as what is sent changes nothing of it."""
+    camera, engine = FakeCamera(SHAPE), TunableFakeEngine("goldstein")
+    station = open_station(tmp_path_factory.mktemp("station"), camera, engine)
+    with running_bench(station, camera, engine) as bench:
+        yield bench
+        assert bench.station.pipeline.account.snapshot().captured == 0
 
 
 def sent(bench: Bench, **parameters: object) -> tuple[FrameHeader, np.ndarray]:

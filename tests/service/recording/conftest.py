@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import Bench
+from tests.service.stations import Bench
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from tests.service.conftest import Bench
-from tests.service.stations import PATIENCE_S, until
+from tests.service.stations import PATIENCE_S, Bench, until
 
 RECORDINGS = "/api/v1/recordings"
 SHAPE = (96, 128)

@@ -14,9 +14,8 @@ from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 
 from tests.camera.files.recorded.recordings import frame_of, manifest_of
 from tests.fakes import fringes
-from tests.service.conftest import Bench
 from tests.service.recording.recording_now import RECORDINGS, SHAPE, begin, ended, pages
-from tests.service.stations import PATIENCE_S, until
+from tests.service.stations import PATIENCE_S, Bench, until
 
 
 def test_disk_that_is_too_slow_loses_frames_counted_and_holds_nobody(

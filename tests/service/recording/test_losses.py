@@ -10,9 +10,8 @@ from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.optics import StatedOptics
 
 from tests.fakes import FakeCamera, fringes
-from tests.service.conftest import Bench
 from tests.service.recording.recording_now import LIST, RECORDINGS, begin, ended
-from tests.service.stations import until
+from tests.service.stations import Bench, until
 
 
 def test_frames_lost_before_the_service_are_said(bench: Bench) -> None:

@@ -22,9 +22,8 @@ from qpi_live.service.recording.wanted import Wanted
 
 from tests.camera.files.recorded.recordings import frame_of, manifest_of
 from tests.fakes import FakeEngine
-from tests.service.conftest import Bench
 from tests.service.recording.recording_now import RECORDINGS, SHAPE, begin, ended, pages, send_one
-from tests.service.stations import until
+from tests.service.stations import Bench, until
 
 
 class SlowEngine(FakeEngine):

@@ -17,8 +17,7 @@ from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.service.wire import unpack
 
 from tests.fakes import FakeCamera, fringes
-from tests.service.conftest import Bench
-from tests.service.stations import until
+from tests.service.stations import Bench, until
 
 RECORDINGS = "/api/v1/recordings"
 

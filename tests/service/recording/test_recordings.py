@@ -12,9 +12,8 @@ from qpi_live.camera.files.repair import check
 from qpi_live.camera.files.writers.manifest import Manifest
 
 from tests.fakes import FakeCamera, FakeEngine, fringes
-from tests.service.conftest import Bench
 from tests.service.recording.recording_now import RECORDINGS, SHAPE, begin, ended, pages
-from tests.service.stations import until
+from tests.service.stations import Bench, until
 
 
 def test_recording_of_n_frames_has_the_next_n_whatever_the_queue_drops(bench: Bench, tmp_path: Path) -> None:

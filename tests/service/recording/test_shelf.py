@@ -17,8 +17,8 @@ from qpi_live.service.recording.shelf import Shelf
 
 from tests.camera.files.recorded.recordings import record
 from tests.fakes import FakeCamera, fringes
-from tests.service.conftest import Bench
 from tests.service.recording.recording_now import RECORDINGS, SHAPE, begin, ended, pages
+from tests.service.stations import Bench
 
 
 def test_deleted_recording_is_gone_and_comes_back(bench: Bench, tmp_path: Path) -> None:

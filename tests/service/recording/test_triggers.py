@@ -11,9 +11,8 @@ import pytest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 
 from tests.fakes import fringes
-from tests.service.conftest import Bench
 from tests.service.recording.recording_now import RECORDINGS, SHAPE, begin, ended, pages
-from tests.service.stations import until
+from tests.service.stations import Bench, until
 
 
 def test_trigger_begins_with_the_seconds_before_it(bench: Bench, tmp_path: Path) -> None:
