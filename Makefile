@@ -7,6 +7,10 @@ SERVE_ARGS ?=
 PIN ?= --constraint constraints.txt
 PIP := $(BIN)/pip install --quiet
 
+# Many tests wait for a process that they started, so more run at once than there are cores; each library keeps to one.
+WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+
 # What `make bench-gpu` compares; build/nasprnet.trt is made from the network that ships.
 GPU_ENGINES ?= build/nasprnet.trt goldstein-cuda nasprnet goldstein
 
@@ -77,7 +81,7 @@ quick: $(BIN)/.test
 test: $(BIN)/.test
 	@tests/ensure_chromium.sh
 	$(BIN)/python docker/precompile.py
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(PYTEST) --numprocesses $(WORKERS) --dist loadfile
 
 # napari and others with their real packages, in an environment of its own.
 test-integrations: $(WITH_OTHERS)/.stamp

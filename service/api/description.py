@@ -53,8 +53,20 @@ _JSON_BODY = {
 _OPEN_TO_ALL = ("/health/live", "/health/ready")
 
 
+_described: dict[str, Any] = {}
+
+
 def describe_further(app: FastAPI) -> None:
-    """Complete the description that FastAPI has made of `app`'s routes."""
+    """Complete the description that FastAPI has made of `app`'s routes.
+
+    It takes a third of a second, so it is made once a process: all applications there have the same routes.
+    """
+    if not _described:
+        _described.update(_description_of(app))
+    app.openapi = lambda: _described  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def _description_of(app: FastAPI) -> dict[str, Any]:
     described = app.openapi()
     _, definitions = models_json_schema(
         [(FrameHeader, "serialization"), (Choice, "validation")], ref_template="#/components/schemas/{model}"
@@ -70,6 +82,7 @@ def describe_further(app: FastAPI) -> None:
     for path, methods in described["paths"].items():
         for operation in methods.values():
             _complete(path, operation)
+    return described
 
 
 def _complete(path: str, operation: dict[str, Any]) -> None:
