@@ -9,8 +9,10 @@ import numpy as np
 import typer
 from qpi_live.bench.frames import instrument_examples
 from qpi_live.bench.timing.engines import open_to_time
+from qpi_live.camera.device import DeviceError
 from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.onnx import SHIPPED, OnnxEngine
+from qpi_live.models.errors import EngineError
 
 _FRAMES = 3
 
@@ -18,7 +20,12 @@ _FRAMES = 3
 def main(size: Annotated[int, typer.Option(help="Edge of the frames, in pixels.")] = 1024) -> None:
     """Print it; the last line is JSON."""
     options = EngineOptions()
-    reference, in_torch = OnnxEngine(options, SHIPPED), open_to_time(f"torch:{SHIPPED}", options)
+    try:
+        in_torch = open_to_time(f"torch:{SHIPPED}", options)
+    except (EngineError, DeviceError) as error:
+        print(f"nothing to compare: {error}")
+        raise typer.Exit(2) from error
+    reference = OnnxEngine(options, SHIPPED)
     instrument = reference.network.instrument
     assert instrument is not None
     differences = []

@@ -1,5 +1,7 @@
 """What has no fringes is left out; what has is not."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,9 +13,11 @@ from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.phase_frame import PhaseFrame
 
+from tests.models.chains import CHAINS
 from tests.models.fringes import bump, frame, interferogram
 
 SHAPE = (256, 320)
+Retrieve = Callable[[Pixels], PhaseFrame]
 
 
 def partly_lit(phase_rad: NDArray[np.floating], lit: NDArray[np.floating], contrast: float = 0.4) -> Pixels:
@@ -29,8 +33,10 @@ def disc(radius: float, shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:
     return ((y - shape[0] / 2) ** 2 + (x - shape[1] / 2) ** 2 < radius**2).astype(np.float64)
 
 
-def retrieved(pixels: Pixels) -> PhaseFrame:
-    return ClassicalEngine(EngineOptions()).retrieve(frame(pixels, 12))
+@pytest.fixture(params=CHAINS)
+def retrieved(request: pytest.FixtureRequest) -> Retrieve:
+    make = CHAINS[request.param]
+    return lambda pixels: make(EngineOptions()).retrieve(frame(pixels, 12))
 
 
 def tilted(shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:
@@ -39,7 +45,7 @@ def tilted(shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("contrast", [0.4, 0.1])
-def test_round_field_is_right_inside_and_masked_outside(contrast: float) -> None:
+def test_round_field_is_right_inside_and_masked_outside(retrieved: Retrieve, contrast: float) -> None:
     true, lit = bump(SHAPE, 4), disc(110)
     made = retrieved(partly_lit(true + tilted(), lit, contrast))
     assert made.mask is not None
@@ -51,7 +57,7 @@ def test_round_field_is_right_inside_and_masked_outside(contrast: float) -> None
 
 
 @pytest.mark.parametrize("radius", [35, 50, 70])
-def test_small_round_field_is_right_inside_and_masked_outside(radius: int) -> None:
+def test_small_round_field_is_right_inside_and_masked_outside(retrieved: Retrieve, radius: int) -> None:
     """Less than a quarter of the frame is lit."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     square = ((y - SHAPE[0] / 2 - 3) ** 2 + (x - SHAPE[1] / 2 + 4) ** 2) / (0.4 * radius) ** 2
@@ -67,7 +73,9 @@ def test_small_round_field_is_right_inside_and_masked_outside(radius: int) -> No
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("parting", ["wire", "two discs", "cross"])
-def test_parts_that_a_mask_separates_lie_on_one_level_and_decide_no_wrong_sign(parting: str, sign: int) -> None:
+def test_parts_that_a_mask_separates_lie_on_one_level_and_decide_no_wrong_sign(
+    retrieved: Retrieve, parting: str, sign: int
+) -> None:
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     lit = {
         "wire": np.abs(x - 0.6 * y - 80) > 14,
@@ -86,7 +94,7 @@ def test_parts_that_a_mask_separates_lie_on_one_level_and_decide_no_wrong_sign(p
 
 
 @pytest.mark.parametrize("rows", [slice(0, 30), slice(-30, None), slice(100, 130)])
-def test_black_strip_is_masked_and_changes_neither_sign_nor_ground(rows: slice) -> None:
+def test_black_strip_is_masked_and_changes_neither_sign_nor_ground(retrieved: Retrieve, rows: slice) -> None:
     true, lit = bump(SHAPE, 4), np.ones(SHAPE)
     lit[rows] = 0
     made = retrieved(partly_lit(true + tilted(), lit))
@@ -98,7 +106,7 @@ def test_black_strip_is_masked_and_changes_neither_sign_nor_ground(rows: slice) 
 
 
 @pytest.mark.parametrize("contrast", [0.4, 0.02])
-def test_lit_frame_has_no_mask_however_weak_its_fringes(contrast: float) -> None:
+def test_lit_frame_has_no_mask_however_weak_its_fringes(retrieved: Retrieve, contrast: float) -> None:
     made = retrieved(partly_lit(bump(SHAPE, 4), np.ones(SHAPE), contrast))
     assert made.mask is None
     assert made.quality.masked_share == 0
