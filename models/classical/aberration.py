@@ -209,10 +209,10 @@ def _masked_block_means(
         column_sums[:] = 0
         column_lit[:] = 0
         for y in range(row * block_y, (row + 1) * block_y):
+            for x in range(len(column_sums)):  # without branches, so that it vectorises
+                column_sums[x] += np.float32(0) if mask[y, x] else phase_rad[y, x]
             for x in range(len(column_sums)):
-                if not mask[y, x]:
-                    column_sums[x] += phase_rad[y, x]
-                    column_lit[x] += 1
+                column_lit[x] += 1 - np.int32(mask[y, x])
         for column in range(width):
             total, lit = np.float32(0), np.int32(0)
             for x in range(column * block_x, (column + 1) * block_x):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.classical.aberration import block_means
-from scipy.ndimage import binary_dilation, binary_opening, binary_propagation, label
+from scipy.ndimage import label
 
 _FINEST_PX, _COARSEST_PX = 2, 8  # edge of the blocks over whose means the fringes are judged
 _BLOCKS_ALONG = 128
@@ -47,12 +47,11 @@ def dark_blocks(means: NDArray[np.float32]) -> NDArray[np.bool_] | None:
         usual = of_small_field
     if means.min() >= _DARK * usual:
         return None  # the usual frame, which shall not wait
-    core = binary_opening(_mostly(means < _DARK * usual), np.ones((3, 3), np.bool_))  # thinner ones are rims of cells
-    dark = binary_propagation(core, mask=_mostly(means < _DIM * usual))
-    dark = _without_small(dark, _SMALLEST_SHARE)
+    core = _grown(_shrunk(_mostly(means < _DARK * usual)))  # thinner ones are rims of cells
+    dark = _without_small(_mostly(means < _DIM * usual), _SMALLEST_SHARE, core)
     if not dark.any():
         return None
-    dark = binary_dilation(dark, np.ones((3, 3), np.bool_))
+    dark = _grown(dark)
     dark = ~_without_small(~dark, _SMALLEST_LIT_SHARE)
     return None if dark.all() else dark
 
@@ -63,8 +62,7 @@ def mask_of_blocks(dark: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[n
         np.minimum(np.arange(length) // edge, blocks - 1)
         for length, edge, blocks in zip(shape, modulation_block_px(shape), dark.shape, strict=True)
     )
-    mask: NDArray[np.bool_] = dark[:, x][y]
-    return mask
+    return dark.take(x, axis=1).take(y, axis=0)
 
 
 def _mostly(low: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -75,9 +73,28 @@ def _mostly(low: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return count > 4
 
 
-def _without_small(parts: NDArray[np.bool_], smallest_share: float) -> NDArray[np.bool_]:
+def _grown(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """With all that touch them, at corners too. SciPy's own takes ten times as long."""
+    padded = np.pad(blocks, 1)
+    rows = padded[:-2] | padded[1:-1] | padded[2:]
+    return rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+
+
+def _shrunk(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without those that touch others, or the border."""
+    padded = np.pad(blocks, 1)
+    rows = padded[:-2] & padded[1:-1] & padded[2:]
+    return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+
+
+def _without_small(
+    parts: NDArray[np.bool_], smallest_share: float, core: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """The parts that are large enough and, where `core` is given, have some of it in them."""
     labels, count = label(parts)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     kept = sizes >= smallest_share * parts.size
+    if core is not None:
+        kept &= np.bincount(labels[core], minlength=count + 1) > 0
     kept[0] = False
     return kept[labels]
