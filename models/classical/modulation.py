@@ -62,7 +62,8 @@ def mask_of_blocks(dark: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[n
         np.minimum(np.arange(length) // edge, blocks - 1)
         for length, edge, blocks in zip(shape, modulation_block_px(shape), dark.shape, strict=True)
     )
-    return dark.take(x, axis=1).take(y, axis=0)
+    mask: NDArray[np.bool_] = dark.take(x, axis=1).take(y, axis=0)
+    return mask
 
 
 def _mostly(low: NDArray[np.bool_]) -> NDArray[np.bool_]:
