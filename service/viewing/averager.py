@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -22,6 +23,7 @@ NAME = "averaging"
 AVERAGED = (Layer.MEAN, Layer.CHANGE, Layer.FLUCTUATION)
 """The layers that are made of several frames."""
 _NONE = 0, 0, 0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +70,7 @@ class Averager:
         self._newest = _NONE
         self._reference: Reference | None = None
         self._revision = 0
+        self._complaint = ""
         self._mailbox = hub.subscribe(NAME, self._wake)
 
     @property
@@ -177,13 +180,19 @@ class Averager:
         if live is None:
             return
         account = self._mailbox.account
-        with self._lock:
-            if self._most == 1:
-                account.dropped("not asked for")
-            elif self._take_in(live):
-                account.delivered()
-            else:
-                account.dropped("superseded")
+        try:
+            with self._lock:
+                if self._most == 1:
+                    account.dropped("not asked for")
+                elif self._take_in(live):
+                    account.delivered()
+                else:
+                    account.dropped("superseded")
+        except Exception as error:  # no memory for three frames more, say
+            account.failed("internal error")
+            if self._complaint != repr(error):  # once, not at the camera's rate
+                _log.exception("frame %d could not be averaged", live.sequence)
+            self._complaint = repr(error)
 
     def _take_in(self, live: LiveFrame) -> bool:
         """Let a frame go into the mean; whether it is in: one that is older than the newest is not, any more."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from qpi_live.models.analysis.averaging import Average
 from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.service.client import PhaseClient, ServiceError
 from qpi_live.service.station import Station
@@ -134,3 +135,23 @@ def test_client_averages_and_compares(make_station: Callable[..., Station], serv
         assert np.abs(client.latest("change").payload).max() < 1e-6
         assert client.measuring.drop_reference()["reference"] is None
         assert client.measuring.average(1)["averaged_frames"] == 0
+
+
+def test_frames_that_cannot_be_averaged_are_counted_and_said_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def without_memory(*_: object) -> None:
+        raise MemoryError("no room for another frame")
+
+    bench.frames(shown=_shown(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(Average, "add", without_memory)
+        _averaging(bench, 4)
+        bench.frames(3, shown=_shown(3))
+        until(lambda: bench.station.averager.account.in_flight == 0)
+    account = bench.station.averager.account
+    assert account.is_exact
+    assert sum(account.failed.values()) > 0
+    assert len([one for one in caplog.records if "could not be averaged" in one.message]) == 1
+    bench.frames(2, shown=_shown(3))
+    _all_in(bench, 2)
