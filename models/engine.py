@@ -155,6 +155,8 @@ class EngineOptions:
             frame to frame. Where it is not, each phase depends on its own frame alone, and comes out the same again.
         network: file of the network that `nasprnet`, `fused` and `auto` mean; None: the one that ships.
         learned: file of the background that `learned` means; None: the one that ships.
+        network_refusal, learned_refusal: why the one that is meant cannot be had, which refuses those who use it, and
+            nobody else; "" where it can.
     """
 
     optics: Optics | None = None
@@ -167,6 +169,8 @@ class EngineOptions:
     is_live: bool = False
     network: Path | None = None
     learned: Path | None = None
+    network_refusal: str = ""
+    learned_refusal: str = ""
 
 
 _ADAPTERS = {

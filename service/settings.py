@@ -18,6 +18,7 @@ from qpi_live.camera.optics import Optics, StatedOptics
 from qpi_live.camera.source import CAMERA_KINDS, CameraOptions
 from qpi_live.models.artifacts.promotions import FOLDER, Kind, Promotions
 from qpi_live.models.engine import POLYNOMIAL, EngineOptions
+from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.names import EVERYWHERE, host_name, is_loopback, origin, published_host
 from qpi_live.service.settings_file import (
@@ -278,18 +279,32 @@ class Settings(BaseSettings):
         )
 
     def engine_options(self, optics: Optics | None, sideband: Sideband) -> EngineOptions:
-        """What an engine of the live stream is asked for; `optics` are the camera's.
-
-        Raises:
-            EngineUnavailable: a promoted network is missing or altered.
-        """
+        """What an engine of the live stream is asked for; `optics` are the camera's."""
         carrier = None if self.carrier is None else parse_carrier(self.carrier)
         background = self.background_order, self.threads, self.background
         promotions = Promotions(self.networks.expanduser())
-        network, learned = (promotions.file(kind) for kind in (Kind.NETWORK, Kind.BACKGROUND))
+        network, network_refusal = _promoted(promotions, Kind.NETWORK)
+        learned, learned_refusal = _promoted(promotions, Kind.BACKGROUND)
         return EngineOptions(
-            optics, carrier, sideband, *background, blend=self.blend, is_live=True, network=network, learned=learned
+            optics,
+            carrier,
+            sideband,
+            *background,
+            blend=self.blend,
+            is_live=True,
+            network=network,
+            learned=learned,
+            network_refusal=network_refusal,
+            learned_refusal=learned_refusal,
         )
+
+
+def _promoted(promotions: Promotions, kind: Kind) -> tuple[Path | None, str]:
+    """The file of the network in force, and why it cannot be had."""
+    try:
+        return promotions.file(kind), ""
+    except EngineUnavailable as error:
+        return None, str(error)
 
 
 def load_settings(given: dict[str, Any], file: Path | None = None) -> Settings:

@@ -137,7 +137,7 @@ class Promotions:
         except FileNotFoundError:
             return History()
         except (OSError, CardError) as error:
-            raise EngineUnavailable(f"cannot use {self._file}: {error}") from error
+            raise EngineUnavailable(f"cannot use {_FILE} of your networks: {error}") from error
 
     def in_force(self, kind: Kind) -> Promotion | None:
         """The newest promotion that was not rolled back; None where the shipped network never made way."""
@@ -156,7 +156,7 @@ class Promotions:
             got = sha256(path.read_bytes())
         except OSError as error:
             raise EngineUnavailable(
-                f"expected the promoted network {promotion.name} at {path}, got: {error.strerror}; {remedy}"
+                f"expected the promoted network {path.name} among your networks, got: {error.strerror}; {remedy}"
             ) from error
         if got != promotion.sha256:
             raise EngineUnavailable(

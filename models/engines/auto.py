@@ -41,6 +41,9 @@ class AutoEngine:
 
     Args:
         options: for either engine.
+
+    Raises:
+        EngineUnavailable: the network that was promoted cannot be had.
     """
 
     def __init__(self, options: EngineOptions) -> None:
@@ -52,6 +55,8 @@ class AutoEngine:
         self._choice: _Choice | None = None
         self._stream: StreamKey | None = None
         self._why_not_trained: str | None = None  # why the network is not for that stream
+        if options.network_refusal:  # whoever promoted a network is not to get another engine without a word
+            raise EngineUnavailable(options.network_refusal)
         self._network, self._why_none = _network(options)
 
     @property

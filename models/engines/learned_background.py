@@ -68,6 +68,8 @@ def network_for(options: EngineOptions) -> BackgroundNetwork | None:
     if background == POLYNOMIAL:
         return None
     if background == LEARNED:
+        if options.learned_refusal:
+            raise EngineUnavailable(options.learned_refusal)
         return BackgroundNetwork() if options.learned is None else BackgroundNetwork(options.learned)
     if not background.endswith(".onnx"):
         raise EngineUnavailable(

@@ -41,7 +41,7 @@ class OnnxEngine:
     warning: a network shows a confident picture of anything.
 
     Args:
-        options: see `EngineOptions`; only `threads` and `network` matter here.
+        options: see `EngineOptions`; only `threads` and the network matter here.
         path: the ONNX file; by default `options.network`, or the one that ships, in the precision that is best here.
 
     Raises:
@@ -50,6 +50,8 @@ class OnnxEngine:
 
     def __init__(self, options: EngineOptions, path: Path | None = None) -> None:
         providers = [p for p in _PREFERRED_PROVIDERS if p in onnxruntime.get_available_providers()]
+        if path is None and options.network_refusal:
+            raise EngineUnavailable(options.network_refusal)
         path = path or options.network
         self._path = path or (SHIPPED if providers[0] != _ON_CPU else SHIPPED_INT8)
         self._session = _open(self._path, providers, options.threads)

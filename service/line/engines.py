@@ -22,7 +22,7 @@ from qpi_live.service.line.live import LiveFrame
 from qpi_live.service.line.tuning import Tuning
 
 _Layout = tuple[tuple[int, int], int]
-_Networks = tuple[Path | None, Path | None]  # promoted, for phase and for the background
+_Networks = tuple[Path | str | None, Path | str | None]  # for phase and for the background: promoted, or why not
 _AUTO, _NETWORK, _FUSED = "auto", "nasprnet", "fused"
 
 
@@ -123,7 +123,7 @@ class Engines:
         """Open the present engine anew if it uses a network and another one was promoted; whether it did.
 
         Raises:
-            EngineUnavailable: that one cannot be opened, or does not take these frames; the stream goes on as before.
+            EngineUnavailable: that one is missing or does not take these frames; the stream goes on as before.
         """
         with self._changing:
             networks = _networks(self._options())
@@ -206,7 +206,7 @@ class Engines:
 
 
 def _networks(options: EngineOptions) -> _Networks:
-    return options.network, options.learned
+    return options.network or options.network_refusal or None, options.learned or options.learned_refusal or None
 
 
 def _uses(name: str, background: str, before: _Networks, now: _Networks) -> bool:

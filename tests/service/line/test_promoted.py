@@ -10,12 +10,12 @@ import pytest
 from qpi_live.models.artifacts.promotions import Figures, Kind, Promotion, now
 from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.promotion.registry import Registry
-from qpi_live.models.sideband import Sideband
 from qpi_live.service import opening
 from qpi_live.service.settings import load_settings
 
-from tests.fakes import FakeCamera, FakeEngine
+from tests.fakes import FakeCamera, FakeEngine, fringes
 from tests.models.small_network import small_network, written
+from tests.service.sent.test_over_http import png
 from tests.service.stations import Bench, until
 
 FIGURES = Figures(
@@ -145,8 +145,39 @@ def test_promotion_while_the_engine_is_being_opened_is_taken_over(
     station.engine.close()
 
 
-def test_service_whose_promoted_network_is_gone_refuses_to_start_in_a_sentence(registry: Registry) -> None:
+@pytest.mark.parametrize("engine", ["nasprnet", "auto", "fused"])
+def test_service_whose_promoted_network_is_gone_refuses_to_start_in_a_sentence(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     promote(registry, "first")
     (registry.folder / "first.onnx").unlink()
-    with pytest.raises(EngineUnavailable, match="qpi models rollback"):
-        load_settings({"networks": registry.folder}).engine_options(None, Sideband.AUTO)
+    asked = {"camera": "simulated", "size": 64, "engine": engine, "networks": registry.folder}
+    with pytest.raises(EngineUnavailable, match=r"first\.onnx among your networks.*qpi models rollback"):
+        opening.open_station(load_settings(asked))
+
+
+@pytest.mark.parametrize("harm", ["gone", "altered", "history"])
+def test_promoted_network_that_is_gone_is_in_the_way_of_no_engine_without_one(
+    networked: Bench, registry: Registry, harm: str
+) -> None:
+    networked.frames(1)
+    if harm == "gone":
+        (registry.folder / "first.onnx").unlink()
+    elif harm == "altered":
+        (registry.folder / "first.onnx").write_bytes(b"another")
+    else:
+        (registry.folder / "promotions.json").write_text("{")
+    body = png(fringes((128, 160), 0))
+    for path in ("phase?engine=goldstein", "compare?a=goldstein&b=goldstein"):
+        assert networked.client.post(f"/api/v1/{path}", content=body).status_code == 200
+    refused = networked.client.post("/api/v1/phase?engine=nasprnet", content=body)
+    assert refused.status_code == 422
+    assert str(registry.folder) not in refused.text
+    networked.station.promoted.look()
+    assert networked.frames(1)[0].phase.engine.detail["file"] == "first.onnx"  # what runs goes on
+    answer = networked.client.put("/api/v1/engine", json={"engine": "goldstein"})
+    assert answer.json()["engine"]["name"] == "goldstein"
+    back = networked.client.put("/api/v1/engine", json={"engine": "nasprnet"})
+    assert back.status_code == 422
+    assert "your networks" in back.json()["detail"] or "as it was promoted" in back.json()["detail"]
