@@ -217,7 +217,7 @@ def _shelved(folder: Path, files: list[Path]) -> Shelved:
         frames=last.frame + 1 if last else 0,
         bytes=sum(path.stat().st_size for path in files),
         started_ns=manifest.started_ns,
-        length_s=(last.captured_ns - first.captured_ns) / 1e9 if first and last else 0.0,
+        length_s=max(0.0, (last.captured_ns - first.captured_ns) / 1e9) if first and last else 0.0,  # clocks are set
         files=tuple(path.name for path in files),
         engine=str(manifest.engine.get("name", "")),
         camera=str(manifest.camera.get("source", "")),
