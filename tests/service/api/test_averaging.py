@@ -153,5 +153,4 @@ def test_frames_that_cannot_be_averaged_are_counted_and_said_once(
     assert account.is_exact
     assert sum(account.failed.values()) > 0
     assert len([one for one in caplog.records if "could not be averaged" in one.message]) == 1
-    bench.frames(2, shown=_shown(3))
-    _all_in(bench, 2)
+    _average_over(bench, 2, 3.0)
