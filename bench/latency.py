@@ -43,6 +43,9 @@ def main(
     ] = None,
     size: Annotated[int, typer.Option(min=64, max=8192, help="Edge of the square frames, in pixels.")] = 1024,
     condition: Annotated[str, typer.Option(help="Of the simulated cells: nominal, dense, harsh …")] = "nominal",
+    instrument: Annotated[
+        Path | None, typer.Option(help="Instrument file of `qpi instrument`: frames of that, such as a network's own.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads an engine may use, else all.")] = None,
     background: Annotated[
         str, typer.Option(help="Background of the classical chain: polynomial, learned or a learned one's file.")
@@ -63,7 +66,8 @@ def main(
     run = import_module("qpi_live.bench.timing.run")
     names = [name for name in asked if name not in left_out]
     run.time_engines(
-        run.Asked(names, checkpoint, frames, repeats, size, condition, threads, background, peers, json), left_out
+        run.Asked(names, checkpoint, frames, repeats, size, condition, instrument, threads, background, peers, json),
+        left_out,
     )
 
 

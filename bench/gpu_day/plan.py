@@ -54,6 +54,7 @@ def steps(wheels: Path, out: Path, work: Path, size: int, frames: int, patience:
     latency = ("bench/latency.py", "--no-peers", "--size", str(size))
     many, some = ("--frames", str(frames)), ("--frames", str(max(10, frames // 5)), "--repeats", "2")
     networks = ("--engine", f"torch:{_SHIPPED}", "--engine", "torch:unet")
+    own = ("--instrument", "camera/data/glioblastoma.json")  # the network's: on others it rests
     python, site = sys.executable, str(work / "site")
     tests = (python, "-m", "pytest", "-q", "-m", "gpu", "-k", _NOT_CORE, "-p", "no:cacheprovider", *_GPU_TESTS)
     planned = [
@@ -70,7 +71,7 @@ def steps(wheels: Path, out: Path, work: Path, size: int, frames: int, patience:
             45,
             _module("best_runtime", "--work", str(work), "--size", str(size), *many),
         ),
-        Step("fused", "the fused engine", 25, (python, *latency, *some, "--engine", "fused")),
+        Step("fused", "the fused engine", 25, (python, *latency, *some, *own, "--engine", "fused")),
         Step(
             "overlap",
             "uploads beside the engine's work, as a timeline",

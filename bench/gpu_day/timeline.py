@@ -55,7 +55,7 @@ def main(
     for line in drawn(rows[-_DRAWN:]):
         console.print(line)
     part = overlapping_part(spans)
-    console.print(f"{100 * part:.0f} % of the uploads ran while the engine worked on the frame before")
+    console.print(f"{100 * part:.0f} % of the uploads ran while the engine worked on an earlier frame")
     result = {"engine": engine, "shape": (size, size), "overlapped_uploads": part, "rows_ms": rows}
     finish(result, json)
 

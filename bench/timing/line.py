@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from time import monotonic_ns, perf_counter, time_ns
 
 from prometheus_client import CollectorRegistry
@@ -25,6 +24,7 @@ from qpi_live.service.line.state import State
 from rich.progress import track
 
 _WARM_UP_FRAMES = 10
+_EARLIER_FRAMES = 4  # more than wait between an upload and the engine
 
 Span = tuple[Event, Event, tuple[Event, Event] | None]
 """Events of one frame: the engine began and was done; the frame's upload began and ended, where the queue did it."""
@@ -68,10 +68,11 @@ def saturated_fps(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> f
 
 
 def overlapped_uploads(engine: PhaseEngine, frames: Sequence[Frame], count: int) -> float | None:
-    """The part of the saturated line's uploads that ran while the engine worked on the frame before, 0 … 1.
+    """The part of the saturated line's uploads that ran while the engine worked on an earlier frame, 0 … 1.
 
-    By the device's clock. An upload overlaps where it began before the engine was done with the frame before, and ended
-    after it had started on that. None for an engine that works on no device.
+    By the device's clock. An upload overlaps where it began before the engine was done with such a frame, and ended
+    after it had started on that. The queue has room for two, so that it need not be the frame before. None for an
+    engine that works on no device.
 
     Raises:
         LineFailed: a frame failed.
@@ -91,10 +92,15 @@ def watched_spans(engine: DeviceEngine, frames: Sequence[Frame], count: int) -> 
 
 
 def overlapping_part(spans: Sequence[Span]) -> float:
-    """The part of the uploads, from the second on, that overlap the engine's work on the frame before."""
+    """The part of the uploads, from the second on, that overlap the engine's work on an earlier frame."""
     overlapping = [
-        upload is not None and upload[0].ms_since(done) < 0 < upload[1].ms_since(began)
-        for (began, done, _), (_, _, upload) in pairwise(spans)
+        upload is not None
+        and any(
+            upload[0].ms_since(done) < 0 < upload[1].ms_since(began)
+            for began, done, _ in spans[max(0, number - _EARLIER_FRAMES) : number]
+        )
+        for number, (_, _, upload) in enumerate(spans)
+        if number > 0
     ]
     return sum(overlapping) / max(len(overlapping), 1)
 

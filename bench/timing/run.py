@@ -11,13 +11,14 @@ from typing import Any
 
 import typer
 from qpi_live.bench.floors.engines import Floors
-from qpi_live.bench.frames import Example, condition_named, optics_of, simulated_examples
+from qpi_live.bench.frames import Example, condition_named, instrument_examples, optics_of, simulated_examples
 from qpi_live.bench.report import console, finish, latency_table, peers_or_none, summarise
 from qpi_live.bench.timing.engines import open_to_time
 from qpi_live.bench.timing.line import LineFailed, overlapped_uploads, saturated_fps, serialized
 from qpi_live.bench.timing.torch_rows import torch_times_ms
 from qpi_live.camera.device import DeviceError
 from qpi_live.camera.frame import Frame
+from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.classical.carrier import find_carrier
 from qpi_live.models.classical.takeda import TakedaRetriever
 from qpi_live.models.engine import DeviceEngine, EngineOptions, PhaseEngine
@@ -42,6 +43,7 @@ class Asked:
     repeats: int | None
     size: int
     condition: str
+    instrument: Path | None
     threads: int | None
     background: str
     peers: bool
@@ -53,15 +55,22 @@ def time_engines(asked: Asked, left_out: dict[str, str]) -> None:
     condition = condition_named(asked.condition)
     size = asked.size
     shape = (size, size)
+    instrument = None if asked.instrument is None else Instrument.from_file(asked.instrument)
     options = EngineOptions(
-        optics=optics_of(condition), threads=asked.threads, background=asked.background, is_live=True
+        optics=optics_of(condition) if instrument is None else instrument.optics,
+        threads=asked.threads,
+        background=asked.background,
+        is_live=True,
     )
     result: dict[str, Any] = {"condition": condition, "shape": shape, "engines": {}, "left_out": left_out, "peers": {}}
     names = [name for name in asked.engines if _opens(name, options, left_out)]
     if not names:
         raise typer.Exit(2)
     with console.status(f"Simulating {_DIFFERENT_FRAMES} frames of {size} × {size} px"):
-        examples = simulated_examples(condition, shape, _DIFFERENT_FRAMES)
+        if instrument is None:
+            examples = simulated_examples(condition, shape, _DIFFERENT_FRAMES)
+        else:
+            examples = instrument_examples(instrument, condition, shape, _DIFFERENT_FRAMES)
     floors = Floors(examples[0].frame, asked.threads)
     for name in names:
         try:
@@ -146,7 +155,7 @@ def _print(name: str, shape: tuple[int, int], timed: dict[str, Any]) -> None:
     console.print(f"{name}, {size}: saturated throughput through the live line {runs} frames/s")
     if timed["overlapped_uploads"] is not None:
         part = f"{100 * timed['overlapped_uploads']:.0f} %"
-        console.print(f"{name}: {part} of the uploads ran while the engine worked on the frame before")
+        console.print(f"{name}: {part} of the uploads ran while the engine worked on an earlier frame")
     console.print()
 
 

@@ -65,6 +65,14 @@ def test_latency_of_a_network_beside_its_matrix_product_leaves_out_what_cannot_r
     assert gone in document["left_out"][gone]
 
 
+def test_latency_on_frames_of_a_networks_own_instrument_lets_the_fused_engine_use_it() -> None:
+    own = ("--instrument", "camera/data/glioblastoma.json")
+    asked = ("--engine", "fused", "--frames", "10", "--size", "256", "--no-peers")
+    networks = [last_line(run("bench/latency.py", *asked, *more))["engines"]["fused"]["identity"] for more in ((), own)]
+    assert "rests" in networks[0]["network"]
+    assert "rests" not in networks[1]["network"]
+
+
 def test_latency_of_an_unknown_engine_ends_with_one_sentence() -> None:
     process = run("bench/latency.py", "--engine", "oracle", "--size", "128", "--no-peers")
     assert process.returncode == 2

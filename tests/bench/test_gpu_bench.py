@@ -54,6 +54,12 @@ def test_upload_overlaps_where_it_runs_within_the_work_on_the_frame_before(
     assert overlapping_part(spans) == part
 
 
+def test_upload_overlaps_behind_a_queue_where_it_runs_within_the_work_on_a_frame_further_back() -> None:
+    """As a queue with room for two has it: each frame goes up when the engine takes the one before the last."""
+    spans = [span(10 * n, 10 * n + 9, (10 * (n - 2) + 1, 10 * (n - 2) + 2)) for n in range(6)]
+    assert overlapping_part(spans) == pytest.approx(4 / 5)  # before the second frame's upload there was no work
+
+
 def frames() -> Sequence[Frame]:
     return [Frame(np.full(SHAPE, value, np.uint8), 8, value, 0, 0) for value in range(4)]
 
