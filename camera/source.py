@@ -119,14 +119,15 @@ _ADAPTERS = {
     "simulated": "qpi_live.camera.simulation.camera:SimulatedCamera",
     "replay": "qpi_live.camera.files.replay:ReplayCamera",
     "gentl": "qpi_live.camera.genicam.camera:GenicamCamera",
+    "mmcore": "qpi_live.camera.micromanager.camera:MicroManagerCamera",
 }
 CAMERA_KINDS = tuple(_ADAPTERS)
 """The words that a camera's name begins with."""
-_EXTRAS = {"gentl": "camera"}
+_EXTRAS = {"gentl": "camera", "mmcore": "micromanager"}
 
 
 def open_camera(source: str, options: CameraOptions) -> Camera:
-    """The camera that `source` names: `simulated`, `replay:PATH` or `gentl:PATH.cti`.
+    """The camera that `source` names: `simulated`, `replay:PATH`, `gentl:PATH.cti` or `mmcore:CONFIG`.
 
     Raises:
         CameraUnavailable: no such camera, or it cannot be opened.
@@ -142,6 +143,8 @@ def _meant(source: str) -> str:
     path = Path(source)
     if path.suffix.lower() == ".cti":
         return f"; a GenTL producer is gentl:{source}"
+    if path.suffix.lower() == ".cfg":
+        return f"; a configuration of Micro-Manager is mmcore:{source}"
     return f"; a recording is replay:{source}" if path.suffix or path.exists() else ""
 
 

@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="QPI_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     camera: str = Field(
-        default=BUNDLED, description="simulated, replay:PATH or gentl:PATH.cti; given several times, all run at once"
+        default=BUNDLED,
+        description="simulated, replay:PATH, gentl:PATH.cti or mmcore:CONFIG.cfg; given several times, all run at once",
     )
     more_cameras: Names = Field(
         default=(), description="further cameras that run at once, each with its own line, by commas"

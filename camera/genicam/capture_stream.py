@@ -7,19 +7,19 @@ import struct
 from collections import Counter, deque
 from time import monotonic, monotonic_ns, time_ns
 
+from qpi_live.camera.capture.link import FRAME, FRAME_MESSAGE, NO_SLOT, SETTINGS, Connection
+from qpi_live.camera.capture.slots import Slots
 from qpi_live.camera.errors import CameraLost
-from qpi_live.camera.genicam.capture_link import FRAME, FRAME_MESSAGE, NO_SLOT, REASONS, SETTINGS, Connection
+from qpi_live.camera.genicam.capture_link import REASONS
 from qpi_live.camera.genicam.device import GentlDevice
 from qpi_live.camera.genicam.driver_frame import DriverFrame
 from qpi_live.camera.genicam.frame_ids import FrameIds
 from qpi_live.camera.genicam.pixel_format import PixelFormat
-from qpi_live.camera.genicam.slots import Slots
 
-FRAME_WAIT_S = 0.02  # for a frame; requests are looked at in between
 _ASK_IF_GONE_S = 0.5
 
 
-class CaptureStream:
+class GenicamStream:
     """Frames on their way from the driver into slots."""
 
     def __init__(self, device: GentlDevice, slots: Slots, pixel_format: PixelFormat, session: int) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from qpi_live.camera.capture.link import ProcessLink
+from qpi_live.camera.capture.wanted import WantedSettings
 from qpi_live.camera.features import CameraListing
 from qpi_live.camera.genicam.capture_link import CameraFacts, CaptureLink
 from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME, PixelFormat
 from qpi_live.camera.genicam.producers import producer_with, producers_for, split_address
-from qpi_live.camera.genicam.wanted import WantedSettings
 from qpi_live.camera.source import CameraIdentity, CameraOptions
 
 
-class Reopening:
+class GenicamReopening:
     """The way to a camera. One thread at a time uses it.
 
     Args:
@@ -56,7 +57,7 @@ class Reopening:
         self._was_open = True
         return link, identity, pixel_format
 
-    def describe(self, link: CaptureLink) -> tuple[CameraIdentity, PixelFormat]:
+    def describe(self, link: ProcessLink) -> tuple[CameraIdentity, PixelFormat]:
         """What the open camera is and sends now."""
         facts: CameraFacts = link.ask("facts")
         pixel_format = FORMATS_BY_NAME[facts.pixel_format].of_depth(facts.bit_depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import time_ns
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -141,6 +142,7 @@ def stats(station: AtStation) -> schemas.Stats:
         epoch=pipeline.epoch,
         reconnects=pipeline.reconnects,
         uptime_s=station.uptime_s,
+        now_ns=time_ns(),
         fps=schemas.Rate(captured=station.rates.captured_hz, delivered=station.rates.delivered_hz),
         latency_ms=stages,
         event_loop_ms=event_loop,

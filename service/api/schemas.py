@@ -247,6 +247,7 @@ class Stats(_Answer):
     epoch: int = Field(description="grows when the camera comes back, is switched or changes its frames")
     reconnects: int = Field(description="how often a camera that was lost came back")
     uptime_s: float
+    now_ns: int = Field(description="the service's clock, ns of Unix time (UTC), as a frame's `captured_ns`")
     fps: Rate
     latency_ms: dict[str, StagePercentiles] = Field(
         description="queue_wait, the engine's stages, retrieval (all of them), total (capture to publication), encode"

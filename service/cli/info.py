@@ -20,6 +20,7 @@ _LIBRARIES = ("numpy", "scipy", "numba", "fastapi", "uvicorn", "websockets")
 # What each extra brings, known by the package that the code imports.
 _EXTRAS = {
     "camera": ("harvesters", "GenICam cameras (gentl:PATH.cti)"),
+    "micromanager": ("pymmcore_plus", "cameras of Micro-Manager (mmcore:CONFIG.cfg)"),
     "files": ("zarr", "OME-Zarr, and HDF5 with foreign filters"),
     "video": ("av", "AVI, MP4, MOV and MKV"),
     "train": ("torch", "search, pruning and training of networks"),

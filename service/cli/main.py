@@ -106,6 +106,7 @@ def serve(
       qpi serve                                            the bundled hologram, on this machine
       qpi serve --camera replay:run.tif --wavelength-nm 532 --pixel-um 5.5 --magnification 40
       qpi serve --camera gentl:/opt/vendor/producer.cti    a GenICam camera; `qpi cameras` lists them
+      qpi serve --camera mmcore:microscope.cfg             a camera that Micro-Manager drives
       qpi serve --host 0.0.0.0                             for other machines, with a token in the link
     """
     with one_line("Cannot serve:"):

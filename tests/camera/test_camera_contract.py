@@ -79,7 +79,7 @@ CAMERAS: dict[str, Callable[[Path], str]] = {
 
 
 # These send frames when they please: they have no use for a consumer's pace.
-HARDWARE = ("virtual camera",)
+HARDWARE = ("virtual camera", "micro-manager")
 
 
 @pytest.fixture(params=CAMERAS)
@@ -89,6 +89,11 @@ def recording(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=[*CAMERAS, *HARDWARE])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "micro-manager":
+        plus = pytest.importorskip("pymmcore_plus", reason="needs pymmcore-plus: pip install 'qpi-live[micromanager]'")
+        if plus.find_micromanager() is None:
+            pytest.skip("needs Micro-Manager's drivers: pip install mm-test-adapters")
+        return "mmcore:"
     if request.param in HARDWARE:
         return f"gentl:{request.getfixturevalue('virtual_producer')}"
     return CAMERAS[request.param](tmp_path)
@@ -170,6 +175,8 @@ def test_camera_waits_for_the_consumer_only_at_rate_zero(recording: str) -> None
 
 
 def test_camera_at_a_set_rate_keeps_it_whoever_waits(source: str) -> None:
+    if source == "mmcore:":
+        pytest.skip("Micro-Manager has no frame rate")
     paced = open_camera(source, CameraOptions(shape=SHAPE, frame_rate_hz=25))
     assert not paced.waits_for_consumer
     assert paced.identity.frame_rate_hz == 25

@@ -30,12 +30,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     service.stop()
 
 
-def program(language: str, folder: Path, suffix: str, address: str) -> str:
-    """The first block of a language, in a file, with the service's address; the file's path."""
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert found is not None
+def program(language: str, folder: Path, suffix: str, address: str, naming: str = "") -> str:
+    """The first block of a language that has `naming` in it, in a file, with the service's address; the file's path."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = next(block for block in blocks if naming in block)
     file = folder / f"program{suffix}"
-    file.write_text(found[1].replace(PRINTED_AT, address), encoding="utf-8")
+    file.write_text(text.replace(PRINTED_AT, address), encoding="utf-8")
     return str(file)
 
 
@@ -67,6 +67,19 @@ def printed(command: list[str], folder: Path) -> str:
 def test_python_of_the_page_prints_frames(address: str, tmp_path: Path) -> None:
     lines = first_lines([sys.executable, program("python", tmp_path, ".py", address)], 3)
     assert all(line.endswith("rad\n") for line in lines)
+
+
+@pytest.mark.slow
+def test_acquisition_of_the_page_records_phase_in_micro_manager(address: str, tmp_path: Path) -> None:
+    plus = pytest.importorskip("pymmcore_plus", reason="needs pymmcore-plus: pip install 'qpi-live[micromanager]'")
+    if plus.find_micromanager() is None:
+        pytest.skip("needs Micro-Manager's drivers: pip install mm-test-adapters")
+    acquisition = program("python", tmp_path, ".py", address, naming="PhaseCamera")
+    said = printed([sys.executable, acquisition], tmp_path)
+    assert "6 images of 256 256 float32" in said
+    written = tifffile.imread(tmp_path / "phase.tif")
+    assert (written.shape, written.dtype) == ((6, 256, 256), np.float32)
+    assert not np.array_equal(written[0], written[-1])
 
 
 @pytest.mark.slow

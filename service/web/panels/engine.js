@@ -141,7 +141,7 @@ function sourceChoice(source) {
   input.name = "source";
   input.value = source;
   const kind = source.split(":", 1)[0];
-  name.textContent = { replay: "Recording", simulated: "Simulated", gentl: "Camera" }[kind] ?? kind;
+  name.textContent = { replay: "Recording", simulated: "Simulated", gentl: "Camera", mmcore: "Camera" }[kind] ?? kind;
   label.title = source;
   label.append(input, name);
   return label;

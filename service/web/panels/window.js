@@ -20,7 +20,7 @@ export class WindowPanel {
   async refresh() {
     // Recordings and simulated cameras have no chip to choose from, and a browser notes each refusal as an error.
     const stats = await call("stats").catch(() => null);
-    const isCamera = stats?.camera?.source?.startsWith("gentl:");
+    const isCamera = /^(gentl|mmcore):/.test(stats?.camera?.source ?? "");
     this.show(isCamera ? await call("camera/window").catch(() => null) : null);
   }
 

@@ -84,7 +84,7 @@ def test_driver_that_crashes_takes_only_its_own_process_along(open_virtual: Open
 
 
 def test_driver_that_hangs_is_given_up(open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qpi_live.camera.genicam.camera._HUNG_NS", 700_000_000)
+    monkeypatch.setattr("qpi_live.camera.capture.camera._HUNG_NS", 700_000_000)
     camera = open_virtual()
     camera.start()
     read(camera)
@@ -118,7 +118,7 @@ def test_frames_go_on_while_a_slow_camera_lists_its_features(open_virtual: OpenV
 def test_request_that_takes_longer_than_any_frame_may_is_waited_for(
     open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qpi_live.camera.genicam.camera._HUNG_NS", 300_000_000)
+    monkeypatch.setattr("qpi_live.camera.capture.camera._HUNG_NS", 300_000_000)
     camera = open_virtual(rate_hz=100.0)
     camera.start()
     camera.set_feature("FaultAnswerMs", 900)
@@ -145,7 +145,7 @@ def test_request_that_does_not_return_says_what_was_waited_for(open_virtual: Ope
 def test_resume_after_a_pause_longer_than_patience_is_no_hang(
     open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qpi_live.camera.genicam.camera._HUNG_NS", 1)  # any sign of life is too old
+    monkeypatch.setattr("qpi_live.camera.capture.camera._HUNG_NS", 1)  # any sign of life is too old
     camera = open_virtual()
     camera.start()
     camera.pause()
@@ -194,8 +194,8 @@ def test_signals_to_all_processes_leave_the_camera_to_the_service(open_virtual: 
 def test_stop_does_not_wait_for_a_request_that_the_driver_never_answers(
     open_virtual: OpenVirtual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qpi_live.camera.genicam.camera._STOP_S", 0.1)
-    monkeypatch.setattr("qpi_live.camera.genicam.capture_link._ANSWER_S", 3600.0)
+    monkeypatch.setattr("qpi_live.camera.capture.camera._STOP_S", 0.1)
+    monkeypatch.setattr("qpi_live.camera.capture.link._ANSWER_S", 3600.0)
     camera = open_virtual()
     camera.start()
     read(camera)

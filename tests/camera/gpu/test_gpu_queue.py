@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.account import FrameAccount
+from qpi_live.camera.capture.slots import SlotLayout, Slots, create_slots
 from qpi_live.camera.device import DeviceError, DeviceLost, DeviceUnavailable
 from qpi_live.camera.frame import Frame, OnDevice, Pixels
-from qpi_live.camera.genicam.slots import SlotLayout, Slots, create_slots
 from qpi_live.camera.gpu.cuda_device import open_device
 from qpi_live.camera.gpu.queue import GpuFrameQueue, Uploads
 from qpi_live.camera.gpu.ring import DeviceRing

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from math import isfinite
 
+from qpi_live.camera.capture.link import ProcessLink
 from qpi_live.camera.errors import CameraError, CameraLost, CameraUnavailable, FeatureMissing
 from qpi_live.camera.features import Feature, FeatureValue, read_settings
-from qpi_live.camera.genicam.capture_link import CaptureLink
 from qpi_live.camera.source import CameraOptions
 from qpi_live.camera.window import WINDOW_FEATURES
 
@@ -39,13 +39,13 @@ class WantedSettings:
         reasons = "; ".join(self._refused.values())
         return f"Frames are streaming, but not as set before the camera was lost: {reasons}."
 
-    def remember(self, link: CaptureLink, feature: Feature) -> None:
+    def remember(self, link: ProcessLink, feature: Feature) -> None:
         """Remember a feature as it is now; of a window all of it, since one side alone would not bring it back."""
         names = _WINDOW_SIDES if feature.name in _WINDOW_SIDES else ()
         for one in _those_there(link, names) or [feature]:
             self._put(one)
 
-    def remember_window(self, link: CaptureLink) -> None:
+    def remember_window(self, link: ProcessLink) -> None:
         """Remember the window as it is now, with its binning and mirroring."""
         for feature in _those_there(link, WINDOW_FEATURES):
             self._put(feature)
@@ -58,7 +58,7 @@ class WantedSettings:
         self._values.pop(feature.name, None)  # so that all are set again in the order in which they were set last
         self._values[feature.name] = feature.value
 
-    def set_up(self, link: CaptureLink, was_open: bool) -> None:
+    def set_up(self, link: ProcessLink, was_open: bool) -> None:
         """Set all of it on a camera that was just opened.
 
         Args:
@@ -85,7 +85,7 @@ class WantedSettings:
         except CameraError as error:
             raise CameraUnavailable(f"the camera does not take its settings: {error}") from error
 
-    def _set_rate(self, link: CaptureLink, rate_hz: float, was_open: bool) -> None:
+    def _set_rate(self, link: ProcessLink, rate_hz: float, was_open: bool) -> None:
         try:
             with suppress(FeatureMissing):  # many cameras have no such switch
                 link.ask("set", "AcquisitionFrameRateEnable", True)
@@ -98,7 +98,7 @@ class WantedSettings:
             self._refused["AcquisitionFrameRate"] = str(error)
 
 
-def _those_there(link: CaptureLink, names: Iterable[str]) -> list[Feature]:
+def _those_there(link: ProcessLink, names: Iterable[str]) -> list[Feature]:
     """The features of these names that the camera has, as they are now."""
     features: list[Feature] = []
     for name in names:

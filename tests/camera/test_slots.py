@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from qpi_live.camera.capture.slots import MOST_SLOTS, SlotLayout, Slots, attach_slots, create_slots
 from qpi_live.camera.frame import Frame
-from qpi_live.camera.genicam.slots import MOST_SLOTS, SlotLayout, Slots, attach_slots, create_slots
 
 LAYOUT = SlotLayout((30, 50), "uint16", 4)
 

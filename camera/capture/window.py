@@ -1,13 +1,13 @@
-"""Reads and sets what of a GenICam camera's sensor is read out. Names are those of GenICam's SFNC 2.7."""
+"""Reads and sets what of a camera's sensor is read out. Names are those of GenICam's SFNC 2.7."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from contextlib import suppress
+from typing import Protocol
 
 from qpi_live.camera.errors import FeatureMissing, FeatureRefused
-from qpi_live.camera.features import Feature
-from qpi_live.camera.genicam.nodes import GentlNodes
-from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME
+from qpi_live.camera.features import Feature, FeatureValue
 from qpi_live.camera.window import SensorWindow, WindowChange
 
 _SIDES = (("Height", "OffsetY"), ("Width", "OffsetX"))
@@ -15,8 +15,24 @@ _BINNINGS = ("BinningVertical", "BinningHorizontal")
 _MOST_BINNING = 16
 
 
-def read_window(nodes: GentlNodes) -> SensorWindow:
-    """What is read out now, and what could be."""
+class CameraNodes(Protocol):
+    """The features of an open camera, by their SFNC names."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is one of this name."""
+
+    def feature(self, name: str) -> Feature:
+        """The one of this name, read now; raises `FeatureMissing`."""
+
+    def set(self, name: str, value: FeatureValue) -> Feature:
+        """Set it, and read it back; raises `FeatureMissing` and `FeatureRefused`."""
+
+    def number(self, name: str) -> float | None:
+        """Its value; None where there is none, or it is no number."""
+
+
+def read_window(nodes: CameraNodes, readable: Container[str]) -> SensorWindow:
+    """What is read out now, and what could be; `readable` pixel formats are those that this program reads."""
     height, width = nodes.feature("Height"), nodes.feature("Width")
     offset_y, offset_x = _offset(nodes, "OffsetY"), _offset(nodes, "OffsetX")
     pixel_format = nodes.feature("PixelFormat")
@@ -36,27 +52,27 @@ def read_window(nodes: GentlNodes) -> SensorWindow:
         binning=(_binning(nodes, _BINNINGS[0]), _binning(nodes, _BINNINGS[1])),
         binnings=_binnings(nodes),
         pixel_format=str(pixel_format.value),
-        pixel_formats=tuple(name for name in pixel_format.choices if name in FORMATS_BY_NAME),
+        pixel_formats=tuple(name for name in pixel_format.choices if name in readable),
     )
 
 
-def change_window(nodes: GentlNodes, change: WindowChange) -> SensorWindow:
+def change_window(nodes: CameraNodes, change: WindowChange, readable: Container[str]) -> SensorWindow:
     """Set what is asked for, and return what is read out from now on. The camera must not stream.
 
     Raises:
         FeatureMissing, FeatureRefused: the camera does not take it; it is as it was before.
     """
-    before = read_window(nodes)
+    before = read_window(nodes, readable)
     try:
-        _change(nodes, change, before)
+        _change(nodes, change, before, readable)
     except (FeatureMissing, FeatureRefused):
         with suppress(FeatureMissing, FeatureRefused):
-            _restore(nodes, before)
+            _restore(nodes, before, readable)
         raise
-    return read_window(nodes)
+    return read_window(nodes, readable)
 
 
-def _change(nodes: GentlNodes, change: WindowChange, before: SensorWindow) -> None:
+def _change(nodes: CameraNodes, change: WindowChange, before: SensorWindow, readable: Container[str]) -> None:
     if change.pixel_format is not None:
         if change.pixel_format not in before.pixel_formats:
             raise FeatureRefused(
@@ -75,7 +91,7 @@ def _change(nodes: GentlNodes, change: WindowChange, before: SensorWindow) -> No
     if not (change.full or change.area or change.binning is not None):
         return
     _reset_offsets(nodes)
-    full = read_window(nodes)
+    full = read_window(nodes, readable)
     if change.full:
         area = (0, 0, full.full_height, full.full_width)
     elif change.area is None:
@@ -83,7 +99,7 @@ def _change(nodes: GentlNodes, change: WindowChange, before: SensorWindow) -> No
     _set_area(nodes, area, full)
 
 
-def _set_area(nodes: GentlNodes, area: tuple[int, int, int, int], full: SensorWindow) -> None:
+def _set_area(nodes: CameraNodes, area: tuple[int, int, int, int], full: SensorWindow) -> None:
     """Set the smallest window that holds `area`; offsets are 0."""
     y, x, height, width = area
     inside = y >= 0 and x >= 0 and y + height <= full.full_height and x + width <= full.full_width
@@ -133,7 +149,7 @@ def _inside(area: tuple[int, int, int, int], full: SensorWindow) -> tuple[int, i
     return min(y, full.full_height - height), min(x, full.full_width - width), height, width
 
 
-def _restore(nodes: GentlNodes, before: SensorWindow) -> None:
+def _restore(nodes: CameraNodes, before: SensorWindow, readable: Container[str]) -> None:
     if nodes.feature("PixelFormat").value != before.pixel_format:
         with suppress(FeatureMissing, FeatureRefused):
             nodes.set("PixelFormat", before.pixel_format)
@@ -141,10 +157,10 @@ def _restore(nodes: GentlNodes, before: SensorWindow) -> None:
         with suppress(FeatureMissing, FeatureRefused):
             _set_binning(nodes, before.binning)
     _reset_offsets(nodes)
-    _set_area(nodes, (before.y, before.x, before.height, before.width), read_window(nodes))
+    _set_area(nodes, (before.y, before.x, before.height, before.width), read_window(nodes, readable))
 
 
-def _set_binning(nodes: GentlNodes, binning: tuple[int, int]) -> None:
+def _set_binning(nodes: CameraNodes, binning: tuple[int, int]) -> None:
     for name, wanted in zip(_BINNINGS, binning, strict=True):
         # Many cameras bin both ways with one of the two, and lock the other.
         if nodes.has(name) and _binning(nodes, name) != wanted:
@@ -152,13 +168,13 @@ def _set_binning(nodes: GentlNodes, binning: tuple[int, int]) -> None:
             nodes.set(name, _choice(feature, wanted) if feature.choices else wanted)
 
 
-def _reset_offsets(nodes: GentlNodes) -> None:
+def _reset_offsets(nodes: CameraNodes) -> None:
     for _, name in _SIDES:  # first, or they would limit the size
         with suppress(FeatureMissing, FeatureRefused):
             nodes.set(name, int(nodes.feature(name).minimum or 0))
 
 
-def _offset(nodes: GentlNodes, name: str) -> Feature:
+def _offset(nodes: CameraNodes, name: str) -> Feature:
     return nodes.feature(name) if nodes.has(name) else Feature(name, "integer", 0, writable=False)
 
 
@@ -166,7 +182,7 @@ def _value(feature: Feature) -> int:
     return int(feature.value or 0)
 
 
-def _full(nodes: GentlNodes, side: Feature, offset: Feature) -> int:
+def _full(nodes: CameraNodes, side: Feature, offset: Feature) -> int:
     stated = nodes.number(f"{side.name}Max")
     if stated:
         return int(stated)
@@ -174,13 +190,13 @@ def _full(nodes: GentlNodes, side: Feature, offset: Feature) -> int:
     return max(int(side.maximum or 0) + _value(offset) if offset.writable else 0, _value(side) + _value(offset))
 
 
-def _binning(nodes: GentlNodes, name: str) -> int:
+def _binning(nodes: CameraNodes, name: str) -> int:
     value = nodes.feature(name).value if nodes.has(name) else None
     digits = "".join(filter(str.isdigit, str(value)))  # "X2" and the like on some cameras
     return int(digits) if digits else 1
 
 
-def _binnings(nodes: GentlNodes) -> tuple[int, ...]:
+def _binnings(nodes: CameraNodes) -> tuple[int, ...]:
     """What binning takes; a camera that bins in one direction only has none here, since its pixels were not square."""
     if not all(nodes.has(name) for name in _BINNINGS):
         return (1,)
