@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qpi_live.camera.capture.window import _span
 from qpi_live.camera.errors import CameraTimeout, FeatureRefused
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.genicam.camera import GenicamCamera
-from qpi_live.camera.genicam.window import _span
 from qpi_live.camera.optics import StatedOptics
 from qpi_live.camera.source import CameraOptions
 from qpi_live.camera.switch import CameraSwitch
