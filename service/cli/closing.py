@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Timer, current_thread, main_thread
 from types import FrameType
 
@@ -28,7 +28,8 @@ def closing_on_ctrl_c() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.stdout.flush()
+        with suppress(OSError, ValueError):  # nobody may read it any more
+            sys.stdout.flush()
         os._exit(STOPPED)  # threads of libraries that are left would complain
     finally:
         signal.signal(signal.SIGINT, before)
