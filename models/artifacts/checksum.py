@@ -18,7 +18,7 @@ def intact(network: Path) -> bytes:
     """
     content = network.read_bytes()
     try:
-        expected = checksum_path(network).read_text(encoding="ascii").split()[0]
+        expected = checksum_path(network).read_text(encoding="utf-8").split()[0]
     except FileNotFoundError:
         return content
     except (OSError, ValueError, IndexError) as error:
@@ -37,7 +37,7 @@ def intact(network: Path) -> bytes:
 def note_checksum(network: Path) -> None:
     """Write the checksum of the file `network` beside it, as `sha256sum --check` reads it."""
     with whole_file(checksum_path(network)) as written:
-        written.write_text(f"{sha256(network.read_bytes())}  {network.name}\n", encoding="ascii")
+        written.write_text(f"{sha256(network.read_bytes())}  {network.name}\n", encoding="utf-8")
 
 
 def forget_checksum(network: Path) -> None:

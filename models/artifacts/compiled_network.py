@@ -69,7 +69,7 @@ class CompiledCard(Card):
 
     def save(self, compiled: Path) -> None:
         """Write the card of the file `compiled` beside it."""
-        card_path(compiled).write_text(self.text(indent=2) + "\n")
+        card_path(compiled).write_text(self.text(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, compiled: Path) -> Self:

@@ -209,7 +209,7 @@ class Promotions:
         new = History(promoted={**history.promoted, kind: stack}, steps=(*history.steps, step))
         self._folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self._file) as written:
-            written.write_text(new.text(indent=1) + "\n")
+            written.write_text(new.text(indent=1) + "\n", encoding="utf-8")
 
 
 def network_file(folder: Path, name: str) -> Path:

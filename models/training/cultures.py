@@ -98,7 +98,7 @@ def render_cultures(
     cultures.flush()
     card = CulturesCard(seed=seed, pitch_px=PITCH_PX, train=train, validation=validation)
     with whole_file(folder / _MANIFEST) as written:
-        written.write_text(card.text() + "\n")
+        written.write_text(card.text() + "\n", encoding="utf-8")
 
 
 class CultureSet:

@@ -250,7 +250,7 @@ class PairWriter:
             origin=self._origin,
         )
         with whole_file(self._folder / _MANIFEST) as written:
-            written.write_text(card.text() + "\n")
+            written.write_text(card.text() + "\n", encoding="utf-8")
 
 
 def _ranges(splits: Mapping[str, int]) -> dict[str, tuple[int, ...]]:

@@ -65,7 +65,7 @@ def save_pruned(path: Path, checkpoint: Checkpoint, threshold: float = THRESHOLD
         "weights": {name: round(weight, 4) for name, weight in weights.items()},
     }
     save_connections(path, kept, origin)
-    path.with_suffix(".svg").write_text(draw(kept))
+    path.with_suffix(".svg").write_text(draw(kept), encoding="utf-8")
     return kept
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from qpi_live.models.artifacts.background_network import SHIPPED as BACKGROUND
 from qpi_live.models.artifacts.background_network import BackgroundNetwork
-from qpi_live.models.artifacts.checksum import checksum_path, note_checksum
+from qpi_live.models.artifacts.checksum import checksum_path, intact, note_checksum
 from qpi_live.models.engine import EngineOptions, open_engine
 from qpi_live.models.engines.onnx import SHIPPED, SHIPPED_INT8
 from qpi_live.models.errors import EngineUnavailable
@@ -32,6 +32,18 @@ def test_network_that_ships_has_the_checksum_that_ships_with_it(network: Path, t
     before = checksum_path(there).read_text()
     note_checksum(there)
     assert checksum_path(there).read_text() == before
+
+
+@pytest.mark.parametrize("name", ["größe.onnx", "顕微鏡.onnx"])
+def test_network_of_a_name_of_any_letters_has_a_checksum_and_is_guarded_by_it(tmp_path: Path, name: str) -> None:
+    network = tmp_path / name
+    shutil.copy(SHIPPED_INT8, network)
+    note_checksum(network)
+    assert intact(network) == SHIPPED_INT8.read_bytes()
+    assert checksum_path(network).read_text(encoding="utf-8").endswith(f"  {name}\n")
+    flip(network, 1000)
+    with pytest.raises(EngineUnavailable, match="as it was exported"):
+        intact(network)
 
 
 @pytest.mark.parametrize("place", [0, 1000, 2_000_000, -1])
