@@ -82,7 +82,15 @@ def _print_sizes(root: Path, wheels: Path) -> None:
         print(f"{wheel.stat().st_size / _MIB:7.1f} MiB  {wheel.name}")
     fits = "fits" if tree + carried <= _MOST_IN else "does not fit: carry what is missing there alone"
     print(f"in: files {tree / _MIB:.1f} MiB, wheels {carried / _MIB:.1f} MiB, of {_MOST_IN // _MIB} MiB: {fits}")
-    names = ("results.json", "log.txt", "timeline.json", "training.csv", "trained.onnx", "trained.onnx.sha256")
+    names = (
+        "results.json",
+        "log.txt",
+        "timeline.json",
+        "training.csv",
+        "trained.pt",
+        "trained.onnx",
+        "trained.onnx.sha256",
+    )
     print(f"out: {', '.join(names)}: {len(names)} of {_MOST_OUT_FILES} files of {_MOST_OUT_EACH // _MIB} MiB")
 
 
