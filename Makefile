@@ -81,7 +81,7 @@ quick: $(BIN)/.test
 test: $(BIN)/.test
 	@tests/ensure_chromium.sh
 	$(BIN)/python docker/precompile.py
-	$(PYTEST) --numprocesses $(WORKERS) --dist loadfile
+	$(PYTEST) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # napari and others with their real packages, in an environment of its own.
 test-integrations: $(WITH_OTHERS)/.stamp

@@ -36,11 +36,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--quick"):
-        return
     slow = [item for item in items if _is_slow(item)]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if not _is_slow(item)]
+    if config.getoption("--quick"):
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not _is_slow(item)]
+    elif hasattr(config, "workerinput"):  # several at once: no worker shall be left with the longest file at the end
+        first = {item.path for item in slow}
+        items.sort(key=lambda item: item.path not in first)
 
 
 def _is_slow(item: pytest.Item) -> bool:
