@@ -233,10 +233,11 @@ def test_link_of_a_container_is_where_it_is_published() -> None:
     [
         ("stack.tif", "; a recording is replay:stack.tif"),
         ("/opt/x.cti", "; a GenTL producer is gentl:/opt/x.cti"),
+        ("scope.cfg", "; a configuration of Micro-Manager is mmcore:scope.cfg"),
         ("webcam", ""),
     ],
 )
 def test_camera_that_is_a_file_says_how_to_name_it(source: str, meant: str) -> None:
     with pytest.raises(CameraUnavailable) as refusal:
         open_camera(source, CameraOptions())
-    assert str(refusal.value) == f"expected a camera among simulated, replay, gentl, got {source!r}{meant}"
+    assert str(refusal.value) == f"expected a camera among simulated, replay, gentl, mmcore, got {source!r}{meant}"

@@ -27,7 +27,7 @@ def test_help_of_serve_names_and_explains_every_setting() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--camera", "webcam"], "expected a camera among simulated, replay, gentl, got 'webcam'"),
+        (["--camera", "webcam"], "expected a camera among simulated, replay, gentl, mmcore, got 'webcam'"),
         (["--camera", "replay:/nowhere/at/all.tif"], "/nowhere/at/all.tif"),
         (["--engine", "magic"], "expected an engine among"),
         (["--baseline", "magic", "--engine", "goldstein"], "expected an engine among"),
