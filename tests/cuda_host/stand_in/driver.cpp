@@ -425,12 +425,22 @@ int cuModuleGetFunction(Function** function, void* module, const char* name) {
     return success;
 }
 int cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                   unsigned block_y, unsigned block_z, unsigned, Stream* stream, void** arguments, void**) {
+                   unsigned block_y, unsigned block_z, unsigned, Stream* stream, void** arguments, void** extra) {
     if (int wrong = ready()) return wrong;
     const std::vector<unsigned> dims = {grid_x, grid_y, grid_z, block_x, block_y, block_z};
     if (block_x * block_y * block_z > 1024 || grid_y > 65535 || grid_z > 65535 || !grid_x) return invalid_value;
     std::vector<std::vector<char>> values;
     for (size_t i = 0; i < function->sizes.size(); ++i) {
+        if (!arguments && i == 0) {  // packed, each at a multiple of its own size
+            size_t at = 0;
+            for (unsigned size : function->sizes) {
+                at = (at + size - 1) / size * size;
+                const char* value = static_cast<char*>(extra[1]) + at;
+                values.emplace_back(value, value + size);
+                at += size;
+            }
+        }
+        if (!arguments) break;
         const char* value = static_cast<char*>(arguments[i]);
         values.emplace_back(value, value + function->sizes[i]);
     }
@@ -459,6 +469,32 @@ int cuGetProcAddress(const char* name, void** function, int, uint64_t, int* foun
 int cuGetProcAddress_v2(const char* name, void** function, int version, uint64_t flags, int* found) {
     return cuGetProcAddress(name, function, version, flags, found);
 }
+
+// What PyCUDA calls beside, and the names under which it is linked to the others.
+int cuCtxGetCurrent(void** context) { return *context = contexts.empty() ? nullptr : contexts.back(), success; }
+int cuCtxGetDevice(int* device) { return *device = 0, contexts.empty() ? invalid_context : success; }
+int cuModuleLoadDataEx(void** module, const void* image, unsigned, void*, void**) { return cuModuleLoadData(module, image); }
+int cuDeviceComputeCapability(int* major, int* minor, int) { return *major = 9, *minor = 0, success; }
+int cuFuncSetBlockShape(Function*, int, int, int) { return success; }
+int cuFuncSetSharedSize(Function*, unsigned) { return success; }
+int cuCtxSynchronize() { return drain_all(), sticky.load(); }
+int cuGetErrorString(int, const char** text) { return *text = "stand-in", success; }
+int cuFuncGetAttribute(int* value, int, Function*) { return *value = 0, success; }
+
+#define ALSO(plain, versioned) decltype(plain) versioned __attribute__((alias(#plain)));
+ALSO(cuCtxPopCurrent, cuCtxPopCurrent_v2)
+ALSO(cuCtxPushCurrent, cuCtxPushCurrent_v2)
+ALSO(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2)
+ALSO(cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset_v2)
+ALSO(cuDeviceTotalMem, cuDeviceTotalMem_v2)
+ALSO(cuEventDestroy, cuEventDestroy_v2)
+ALSO(cuEventElapsedTime, cuEventElapsedTime_v2)
+ALSO(cuMemAlloc, cuMemAlloc_v2)
+ALSO(cuMemFree, cuMemFree_v2)
+ALSO(cuMemGetInfo, cuMemGetInfo_v2)
+ALSO(cuMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2)
+ALSO(cuMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2)
+ALSO(cuStreamDestroy, cuStreamDestroy_v2)
 
 int cufftPlan2d(int* plan, int height, int width, int) {
     std::lock_guard guard(all);

@@ -61,4 +61,5 @@ class _Finder(MetaPathFinder):
 
 
 if "QPI_STAND_IN_DRIVER" in os.environ:
+    sys.setdlopenflags(os.RTLD_LAZY)  # PyCUDA is linked to more of the driver than the line calls
     sys.meta_path.insert(0, _Finder())
