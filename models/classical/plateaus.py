@@ -20,6 +20,9 @@ _KEPT_SIGMAS, _APART_SIGMAS = 2.5, 6.0
 # A second level is as flat as the first, or nearly. Cells are not: they are round, and scatter over radians.
 _AS_FLAT = 3.0
 _LEAST_SHARE, _LEAST_SHARE_OF_BOTH = 0.2, 0.5  # of all blocks
+# Of the smaller level. A step is crossed within a block or two; a ripple, whose crests and troughs are two levels as
+# well, has as many blocks on its slopes.
+_MOST_BETWEEN = 0.5
 
 
 def on_one_level(means_rad: Samples, left_rad: Samples, lit: Lit | None) -> Samples:
@@ -47,6 +50,11 @@ def on_one_level(means_rad: Samples, left_rad: Samples, lit: Lit | None) -> Samp
     share = np.count_nonzero(on_second) / len(left)
     of_first = np.count_nonzero(np.abs(left - first) < _KEPT_SIGMAS * sigma) / len(left)
     if share < _LEAST_SHARE or share + of_first < _LEAST_SHARE_OF_BOTH:
+        return means_rad
+    low, high = sorted((first, second))
+    width = _KEPT_SIGMAS * max(sigma, second_sigma)
+    between = np.count_nonzero((left > low + width) & (left < high - width)) / len(left)
+    if between > _MOST_BETWEEN * min(share, of_first):
         return means_rad
     return np.where(on_second, means_rad - np.float32(second - first), means_rad)
 

@@ -138,6 +138,15 @@ def test_remove_under_a_step_leaves_the_step_whatever_the_aberration(order: int,
     assert np.sqrt(np.mean((off - off.mean()) ** 2)) < 0.06
 
 
+@pytest.mark.parametrize("swing_rad", [0.3, 1.5, 4.0])
+@pytest.mark.parametrize("turns", [0.75, 1.0, 3.2, 9.0])
+def test_remove_of_a_ripple_takes_no_crests_for_a_second_level(swing_rad: float, turns: float) -> None:
+    ripple = swing_rad * np.sin(np.linspace(0, 2 * np.pi * turns, SHAPE[1]))[None, :] * np.ones(SHAPE)
+    noise = np.random.default_rng(0).normal(0, 0.03, SHAPE)
+    means, _ = block_means((ripple + noise).astype(np.float32), BackgroundFit(SHAPE).block_px, None)
+    assert on_one_level(means, means, None) is means
+
+
 def test_remove_under_dense_cells_takes_no_cells_for_a_second_level() -> None:
     for seed in range(6):
         true = cells(0.6, seed)
