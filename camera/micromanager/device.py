@@ -204,7 +204,8 @@ class MicroManagerDevice:
         return self._core.getImageHeight(), self._core.getImageWidth(), self._bit_depth()
 
     def _bit_depth(self) -> int:
-        stored, said = 8 * self._core.getBytesPerPixel(), self._core.getImageBitDepth()
+        stored: int = 8 * self._core.getBytesPerPixel()
+        said: int = self._core.getImageBitDepth()
         return said if stored == 16 and 8 < said <= 16 else stored
 
     def _is_grey(self) -> bool:
