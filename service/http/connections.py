@@ -78,7 +78,7 @@ class Connections:
         """The new connection, counted from now on; None where there is no room even for questions about health."""
         loop = asyncio.get_running_loop()
         is_surplus = not self._has_room(address, loop.time())
-        if is_surplus and sum(one.is_surplus for one in self._all) >= MOST_SURPLUS:
+        if is_surplus and not self._has_surplus_room():
             return None
         connection = Connection(transport, address, is_surplus, loop.time())
         self._all.add(connection)
@@ -98,6 +98,19 @@ class Connections:
             return self._let_one_go(address, now)
         if counts.total() >= self._most:
             return self._let_one_go(counts.most_common(1)[0][0], now)
+        return True
+
+    def _has_surplus_room(self) -> bool:
+        """Close the oldest of them that has asked nothing yet, where there are as many as may be."""
+        surplus = [one for one in self._all if one.is_surplus]
+        if len(surplus) < MOST_SURPLUS:
+            return True
+        silent = [one for one in surplus if one.waits_since is not None and not one.has_begun]
+        if not silent:
+            return False
+        oldest = min(silent, key=lambda one: one.waits_since or 0.0)
+        self._all.discard(oldest)
+        oldest.abort()
         return True
 
     def _let_one_go(self, address: str, now: float) -> bool:

@@ -13,6 +13,7 @@ from time import monotonic
 
 import psutil
 import pytest
+from qpi_live.service.http import connections
 from qpi_live.service.station import Station
 
 from tests.fakes import FakeCamera, FakeEngine
@@ -68,9 +69,9 @@ def watched(serve: Serving, make_station: Callable[..., Station]) -> Iterator[Wa
 
 
 def slow_headers(watched: Watched) -> None:
-    connections = [watched.connect(HEAD) for _ in range(200)]
+    slow = [watched.connect(HEAD) for _ in range(200)]
     for _ in range(5):
-        for connection in connections:
+        for connection in slow:
             with suppress(OSError):
                 connection.sendall(b"x: y\r\n")
 
@@ -98,6 +99,16 @@ def bombs(watched: Watched) -> None:
         connection.request("POST", "/api/v1/phase", tiff)
         assert connection.getresponse().status in (413, 422, 503)
         connection.close()
+
+
+def test_health_is_answered_while_all_connections_are_young_and_silent(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_PER_ADDRESS", 4)
+    monkeypatch.setattr(connections, "MOST_SURPLUS", 2)
+    for _ in range(10):
+        watched.connect()
+    assert watched.health_s() < PATIENCE_S
 
 
 @pytest.mark.parametrize("attack", [slow_headers, idle_connections, pipelined_requests, bombs])
