@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import reduction
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from qpi_live.camera.capture.link import LOST, Connection, connection_of
 from qpi_live.camera.capture.slots import SlotLayout, Slots, attach_slots
@@ -46,18 +46,32 @@ class CaptureStream(Protocol):
         """Stop the camera's stream and count what is missing."""
 
 
-class CaptureProcess(ABC):
+class CaptureDevice(Protocol):
+    """A driver's camera, open."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+Device = TypeVar("Device", bound=CaptureDevice)
+
+
+class CaptureProcess(ABC, Generic[Device]):
     """What owns a driver. Each kind has a class of it, which adds to `requests`.
 
     Args:
         control: brings requests, and takes answers.
         frames: takes the announcements of frames.
+
+    Attributes:
+        device: the camera, once it is open.
     """
 
     def __init__(self, control: Connection, frames: Connection) -> None:
         self.control = control
         self.frames = frames
         self.stream: CaptureStream | None = None
+        self.device: Device | None = None
         self._slots: Slots | None = None
         self.requests: dict[str, Callable[..., Any]] = {
             "attach": self._attach,
@@ -73,9 +87,24 @@ class CaptureProcess(ABC):
             CameraError: it does not.
         """
 
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the camera, where one is open."""
+    @property
+    def opened(self) -> Device:
+        """The camera.
+
+        Raises:
+            CameraLost: it is not open.
+        """
+        if self.device is None:
+            raise CameraLost("the camera is not open")
+        return self.device
+
+    def of_device(self, verb: str) -> Callable[..., Any]:
+        """A request that the camera answers, once it is open."""
+
+        def ask(*arguments: Any) -> Any:
+            return getattr(self.opened, verb)(*arguments)
+
+        return ask
 
     def run(self) -> None:
         """Answer requests and pass frames on until told to close, or until nobody is there to tell."""
@@ -95,7 +124,8 @@ class CaptureProcess(ABC):
             if self.stream:
                 self.pump(self.stream)
         self._stop()
-        self.close()
+        if self.device:
+            self.device.close()
 
     def answer(self, verb: str, arguments: tuple[Any, ...]) -> tuple[bool, object]:
         """Whether a request succeeded, and what it returned or raised."""
@@ -149,7 +179,7 @@ class CaptureProcess(ABC):
             stream.end()
 
 
-def run_capture_process(make: Callable[[Connection, Connection], CaptureProcess]) -> None:
+def run_capture_process(make: Callable[[Connection, Connection], CaptureProcess[Any]]) -> None:
     """Serve on the two connections whose handles are the command line's arguments; it does not return.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -12,7 +11,6 @@ from qpi_live.camera.capture.link import Connection
 from qpi_live.camera.capture.process import STUCK_S, CaptureProcess, end_unless_back_in, run_capture_process
 from qpi_live.camera.capture.slots import Slots
 from qpi_live.camera.capture.window import change_window, read_window
-from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.features import CameraListing, Feature
 from qpi_live.camera.genicam.capture_link import CameraFacts
 from qpi_live.camera.genicam.capture_stream import GenicamStream
@@ -24,24 +22,23 @@ _GLANCE_S = 0.001  # for a frame that may wait; the driver's binding takes 0 for
 _TELL_S = 1.0  # between two signs of life while a request takes long
 
 
-class _GenicamProcess(CaptureProcess):
+class _GenicamProcess(CaptureProcess[GentlDevice]):
     """The driver's binding holds the interpreter lock while it waits, takes SIGINT over and may crash."""
 
     def __init__(self, control: Connection, frames: Connection) -> None:
         super().__init__(control, frames)
-        self._device: GentlDevice | None = None
         self._told_at: float | None = None  # when the service was last told that its request goes on
         self.requests |= {
             "list": list_cameras,
             "open": self._open,
             "facts": self._facts,
             "features": self._features,
-            "feature": self._of_device("feature"),
-            "set": self.changing(self._of_device("set")),
-            "load": self.changing(self._of_device("load")),
-            "fit_window": self.changing(self._of_device("fit_window")),
-            "window": lambda: read_window(self._opened.nodes, FORMATS_BY_NAME),
-            "set_window": lambda change: change_window(self._opened.nodes, change, FORMATS_BY_NAME),
+            "feature": self.of_device("feature"),
+            "set": self.changing(self.of_device("set")),
+            "load": self.changing(self.of_device("load")),
+            "fit_window": self.changing(self.of_device("fit_window")),
+            "window": lambda: read_window(self.opened.nodes, FORMATS_BY_NAME),
+            "set_window": lambda change: change_window(self.opened.nodes, change, FORMATS_BY_NAME),
         }
 
     def answer(self, verb: str, arguments: tuple[Any, ...]) -> tuple[bool, object]:
@@ -54,29 +51,10 @@ class _GenicamProcess(CaptureProcess):
 
     def begin_stream(self, slots: Slots, session: int) -> GenicamStream:
         """See `CaptureProcess.begin_stream`."""
-        pixel_format = self._opened.choose_grey_format()
+        pixel_format = self.opened.choose_grey_format()
         # Whatever has to be compiled for the format is compiled now, not when the first frame waits.
         pixel_format.read_into(np.empty((1, 2 * pixel_format.group), pixel_format.dtype), bytes(64))
-        return GenicamStream(self._opened, slots, pixel_format, session)
-
-    def close(self) -> None:
-        """See `CaptureProcess.close`."""
-        if self._device:
-            self._device.close()
-
-    @property
-    def _opened(self) -> GentlDevice:
-        if self._device is None:
-            raise CameraLost("the camera is not open")
-        return self._device
-
-    def _of_device(self, verb: str) -> Callable[..., Any]:
-        """A request that the device answers, once there is one."""
-
-        def ask(*arguments: Any) -> Any:
-            return getattr(self._opened, verb)(*arguments)
-
-        return ask
+        return GenicamStream(self.opened, slots, pixel_format, session)
 
     def _goes_on(self) -> None:
         """The camera has answered something: a request that takes long is under way, and nothing hangs."""
@@ -88,22 +66,22 @@ class _GenicamProcess(CaptureProcess):
 
     def _pump_what_waits(self) -> None:
         """Frames go on while a long request is answered."""
-        for _ in range(max(1, self._opened.waiting())):
+        for _ in range(max(1, self.opened.waiting())):
             if self.stream is None or not self.pump(self.stream, _GLANCE_S):
                 return
 
     def _open(self, producer: str, serial: str | None) -> CameraListing:
-        self._device = GentlDevice(producer, serial)
-        self._device.nodes.on_answer = self._goes_on
-        self._device.choose_grey_format()
-        return self._device.listing
+        self.device = GentlDevice(producer, serial)
+        self.device.nodes.on_answer = self._goes_on
+        self.device.choose_grey_format()
+        return self.device.listing
 
     def _features(self) -> list[Feature]:
-        return self._opened.nodes.all(between=self._pump_what_waits)
+        return self.opened.nodes.all(between=self._pump_what_waits)
 
     def _facts(self) -> CameraFacts:
-        nodes, pixel_format = self._opened.nodes, self._opened.choose_grey_format()
-        settings = self._opened.settings()
+        nodes, pixel_format = self.opened.nodes, self.opened.choose_grey_format()
+        settings = self.opened.settings()
         return CameraFacts(
             shape=(int(nodes.number("Height") or 0), int(nodes.number("Width") or 0)),
             pixel_format=pixel_format.name,

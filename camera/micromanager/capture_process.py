@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
 
 from qpi_live.camera.capture.link import Connection
 from qpi_live.camera.capture.process import CaptureProcess, end_unless_back_in, run_capture_process
 from qpi_live.camera.capture.slots import Slots
 from qpi_live.camera.capture.window import change_window, read_window
-from qpi_live.camera.errors import CameraLost
 from qpi_live.camera.features import CameraListing
 from qpi_live.camera.micromanager.link import MicroManagerLink
 
@@ -21,49 +18,29 @@ from qpi_live.camera.micromanager.device import MicroManagerDevice
 from qpi_live.camera.micromanager.stream import MicroManagerStream
 
 
-class _MicroManagerProcess(CaptureProcess):
+class _MicroManagerProcess(CaptureProcess[MicroManagerDevice]):
     def __init__(self, control: Connection, frames: Connection) -> None:
         super().__init__(control, frames)
-        self._device: MicroManagerDevice | None = None
         self.requests |= {
             "open": self._open,
-            "facts": self._of_device("facts"),
-            "features": self._of_device("features"),
-            "feature": self._of_device("feature"),
-            "set": self.changing(self._of_device("set")),
-            "load": self.changing(self._of_device("load")),
-            "fit_window": self.changing(self._of_device("fit_window")),
-            "window": lambda: read_window(self._opened.properties, self._opened.grey_formats),
-            "set_window": lambda change: change_window(self._opened.properties, change, self._opened.grey_formats),
+            "facts": self.of_device("facts"),
+            "features": self.of_device("features"),
+            "feature": self.of_device("feature"),
+            "set": self.changing(self.of_device("set")),
+            "load": self.changing(self.of_device("load")),
+            "fit_window": self.changing(self.of_device("fit_window")),
+            "window": lambda: read_window(self.opened.properties, self.opened.grey_formats),
+            "set_window": lambda change: change_window(self.opened.properties, change, self.opened.grey_formats),
         }
 
     def begin_stream(self, slots: Slots, session: int) -> MicroManagerStream:
         """See `CaptureProcess.begin_stream`."""
-        return MicroManagerStream(self._opened, slots, session)
-
-    def close(self) -> None:
-        """See `CaptureProcess.close`."""
-        if self._device:
-            self._device.close()
-
-    @property
-    def _opened(self) -> MicroManagerDevice:
-        if self._device is None:
-            raise CameraLost("the camera is not open")
-        return self._device
-
-    def _of_device(self, verb: str) -> Callable[..., Any]:
-        """A request that the device answers, once there is one."""
-
-        def ask(*arguments: Any) -> Any:
-            return getattr(self._opened, verb)(*arguments)
-
-        return ask
+        return MicroManagerStream(self.opened, slots, session)
 
     def _open(self, configuration: str, label: str) -> CameraListing:
         end_unless_back_in(round(2 * MicroManagerLink.LOADING_S))
-        self._device = MicroManagerDevice(configuration, label)
-        return self._device.listing
+        self.device = MicroManagerDevice(configuration, label)
+        return self.device.listing
 
 
 if __name__ == "__main__":
