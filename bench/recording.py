@@ -2,7 +2,7 @@
 
     python bench/recording.py
     python bench/recording.py --size 1024 --fps 500 --seconds 10 --folder /data
-    python bench/recording.py --kills 100 --size 256 --fps 200
+    python bench/recording.py --kills 100 --size 256 --fps 200 --format ome-zarr
 
 - `disk`: blocks as large as a frame, written one after the other and brought to the disk.
 - `writer`: the recorder's pages alone, checksums included.
@@ -38,12 +38,14 @@ from typing import Annotated, Any
 import numpy as np
 import tifffile
 import typer
+import zarr
 from qpi_live.bench.report import JsonFile, ScratchFolder, console, finish
 from qpi_live.bench.stream.service import fringes_file
 from qpi_live.camera.files.repair import check, repair
 from qpi_live.camera.files.writers.frame_list import read_entries
+from qpi_live.camera.files.writers.layer_names import Format, format_of, list_name, part_name, zarr_name
 from qpi_live.camera.files.writers.manifest import Manifest
-from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, list_name, part_name
+from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.frame import Frame
 from qpi_live.service.client import PhaseClient
 
@@ -58,6 +60,7 @@ def main(
     fps: Annotated[float, typer.Option(min=1, help="The camera's frames per second.")] = 500,
     seconds: Annotated[float, typer.Option(min=1, help="How long to record.")] = 10,
     engine: Annotated[str, typer.Option(help="Engine that makes the phase meanwhile.")] = "goldstein",
+    kind: Annotated[Format, typer.Option("--format", help="What the frames are written as.")] = Format.TIFF,
     kills: Annotated[int, typer.Option(min=0, help="Kill the service so many times instead.")] = 0,
     folder: ScratchFolder = None,
     json: JsonFile = None,
@@ -65,18 +68,18 @@ def main(
     """Measure recording."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         place = Path(scratch)
-        result: dict[str, Any] = {"size": size, "fps_set": fps, "engine": engine}
+        result: dict[str, Any] = {"size": size, "fps_set": fps, "engine": engine, "format": kind}
         if kills:
-            result |= _kill_all(place, kills, size, fps, engine)
+            result |= _kill_all(place, kills, size, fps, engine, kind)
         else:
-            result |= _rates(place, size, fps, seconds, engine)
+            result |= _rates(place, size, fps, seconds, engine, kind)
     finish(result, json)
 
 
-def _rates(place: Path, size: int, fps: float, seconds: float, engine: str) -> dict[str, Any]:
+def _rates(place: Path, size: int, fps: float, seconds: float, engine: str, kind: Format) -> dict[str, Any]:
     image = np.random.default_rng(0).integers(0, 255, (size, size), dtype=np.uint8)
-    disk_fps, writer_fps = disk_rate(place, image), writer_rate(place, image)
-    line = line_rate(place, size, fps, seconds, engine)
+    disk_fps, writer_fps = disk_rate(place, image), writer_rate(place, image, kind)
+    line = line_rate(place, size, fps, seconds, engine, kind)
     for what, value in (("the disk alone", disk_fps), ("the writer alone", writer_fps)):
         console.print(f"{what}: {value:.0f} frames/s of {image.nbytes / 2**20:.2f} MiB")
     console.print(
@@ -98,12 +101,12 @@ def disk_rate(place: Path, image: np.ndarray) -> float:
     return _BLOCKS / took_s
 
 
-def writer_rate(place: Path, image: np.ndarray) -> float:
+def writer_rate(place: Path, image: np.ndarray, kind: Format = Format.TIFF) -> float:
     """Frames a second that the recorder's writer takes, until they are on the disk."""
     folder = place / "writer"
     folder.mkdir()
     manifest = Manifest("writer", time_ns(), [_LAYER], {}, 8)
-    layer = RecordedLayer(folder, _LAYER, manifest, None)
+    layer = RecordedLayer(folder, _LAYER, manifest, None, kind)
     began = perf_counter()
     for number in range(_BLOCKS):
         layer.append(Frame(image, 8, number, time_ns(), monotonic_ns()), image)
@@ -113,12 +116,14 @@ def writer_rate(place: Path, image: np.ndarray) -> float:
     return _BLOCKS / took_s
 
 
-def line_rate(place: Path, size: int, fps: float, seconds: float, engine: str) -> dict[str, Any]:
+def line_rate(
+    place: Path, size: int, fps: float, seconds: float, engine: str, kind: Format = Format.TIFF
+) -> dict[str, Any]:
     """What a service records at this rate, and what it makes of the frames meanwhile."""
     with serving(place, size, fps, engine) as (_, client):
         sleep(3)
         alone = client.stats().fps.delivered
-        name = client.record("line", seconds=seconds)["name"]
+        name = client.record("line", seconds=seconds, format=kind)["name"]
         sleep(seconds * 0.8)
         beside = client.stats().fps.delivered
         ended = client.recordings.wait(name, seconds + 60)
@@ -167,11 +172,11 @@ class Left:
     repaired: int
 
 
-def kill_once(place: Path, size: int, fps: float, engine: str, after_s: float) -> Left:
+def kill_once(place: Path, size: int, fps: float, engine: str, after_s: float, kind: Format = Format.TIFF) -> Left:
     """Kill a service `after_s` into its recording, and look at what is there, before and after its repair."""
     name = f"kill {time_ns()}"
     with serving(place, size, fps, engine) as (process, client):
-        client.record(name)
+        client.record(name, format=kind)
         sleep(after_s)
         process.send_signal(signal.SIGKILL)
         killed_ns = time_ns()
@@ -190,27 +195,32 @@ def fringes_of(place: Path, size: int) -> np.ndarray:
 
 
 def left_in(folder: Path, fringes: np.ndarray, killed_ns: int, fps: float) -> Left:
-    """What is in a recording that was cut off, read as any program reads it: page by page, by tifffile."""
+    """What is in a recording that was cut off, read as any program reads it: by tifffile or by zarr."""
     entries = list(read_entries(folder / list_name(_LAYER)))
-    with tifffile.TiffFile(folder / part_name(_LAYER, 0)) as tiff:
-        pages = len(tiff.pages)
-        told = [json_.loads(str(tiff.pages.get(n).aspage().description)) for n in range(1, pages)]
-        torn = 0
-        for page, about in enumerate(told, start=1):
-            image = tiff.pages.get(page).asarray()
-            torn += not (image == fringes[about["sequence"] % len(fringes)]).all()
-    sequences = [entries[0].sequence, *(about["sequence"] for about in told)]
-    gaps = sequences[-1] - sequences[0] + 1 - len(sequences)
-    newest_ns = told[-1]["captured_ns"] if told else entries[0].captured_ns
+    if format_of(folder, _LAYER) is Format.ZARR:
+        array: Any = zarr.open_group(folder / zarr_name(_LAYER), mode="r")["0"]
+        images: list[np.ndarray] = [array[at] for at in range(array.shape[0])]
+        told = [(entry.sequence, entry.captured_ns) for entry in entries[: len(images)]]
+    else:
+        with tifffile.TiffFile(folder / part_name(_LAYER, 0)) as tiff:
+            images = [page.asarray() for page in tiff.pages]
+            about = [json_.loads(str(tiff.pages.get(n).aspage().description)) for n in range(1, len(images))]
+        told = [(entries[0].sequence, entries[0].captured_ns)]
+        told += [(one["sequence"], one["captured_ns"]) for one in about]
+    torn = sum(
+        not (image == fringes[sequence % len(fringes)]).all() for image, (sequence, _) in zip(images, told, strict=True)
+    )
+    (first, _), (last, newest_ns) = told[0], told[-1]
+    gaps = last - first + 1 - len(told)
     late_s = max(0, killed_ns - _AGE_NS - newest_ns) / 1e9
-    return Left(pages, gaps + round(late_s * fps), torn, 0)
+    return Left(len(images), gaps + round(late_s * fps), torn, 0)
 
 
-def _kill_all(place: Path, kills: int, size: int, fps: float, engine: str) -> dict[str, Any]:
+def _kill_all(place: Path, kills: int, size: int, fps: float, engine: str, kind: Format) -> dict[str, Any]:
     chance = random.Random(0)
     left = []
     for number in range(kills):
-        left.append(kill_once(place, size, fps, engine, 1.5 + 2 * chance.random()))
+        left.append(kill_once(place, size, fps, engine, 1.5 + 2 * chance.random(), kind))
         console.print(f"kill {number + 1}: {left[-1]}")
     missing, torn = sum(one.missing for one in left), sum(one.torn for one in left)
     frames = sum(one.frames for one in left)

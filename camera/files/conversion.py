@@ -15,8 +15,9 @@ from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.image_file import GreyImage
 from qpi_live.camera.files.recording import Recording, open_recording, split_address
 from qpi_live.camera.files.writers.frame_list import FrameEntry, read_entries
+from qpi_live.camera.files.writers.layer_names import list_name
 from qpi_live.camera.files.writers.manifest import Manifest, is_recording
-from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, list_name
+from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.frame import Frame, as_pixels, dtype_for
 
 _LAYER = "interferogram"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time_ns
@@ -11,12 +10,20 @@ from time import time_ns
 from qpi_live.camera.files.bounded_file import read_exactly
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.tiff_pages import TiffPages
-from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry, read_entries
+from qpi_live.camera.files.shard_repair import ShardPart, close_image, shard_parts
+from qpi_live.camera.files.writers.frame_list import FrameEntry, crc32_of, parse_entry, read_entries
+from qpi_live.camera.files.writers.layer_names import (
+    Format,
+    format_of,
+    list_name,
+    missing_parts,
+    parts_of,
+    said_missing,
+)
 from qpi_live.camera.files.writers.lock import RecordingIsWritten, RecordingLock
 from qpi_live.camera.files.writers.manifest import RESERVE, Manifest
 from qpi_live.camera.files.writers.ome_text import ome_text
 from qpi_live.camera.files.writers.page_file import PageFile, PageLayout
-from qpi_live.camera.files.writers.recorded_layer import list_name, missing_parts, parts_of, said_missing
 from qpi_live.camera.whole_file import whole_file
 
 _BIG = b"II+\0"
@@ -51,7 +58,8 @@ def _counted(folder: Path, layer: str) -> Repaired:
     parts = _parts(folder, layer)
     entries = _known(folder, layer, parts)
     sound = sum(entry.part in parts and parts[entry.part].is_sound(entry) for entry in entries)
-    return Repaired(layer, sound, len(entries) - sound, said_missing(layer, missing_parts(parts, entries)))
+    missing = said_missing(folder, layer, missing_parts(parts, entries))
+    return Repaired(layer, sound, len(entries) - sound, missing)
 
 
 def repair(folder: Path) -> list[Repaired]:
@@ -90,17 +98,25 @@ def _repair_layer(folder: Path, layer: str, manifest: Manifest) -> Repaired:
     kept: list[FrameEntry] = []
     for number, part in parts.items():
         sound = [entry for entry in entries if entry.part == number and part.is_sound(entry)]
-        _close_part(part, layer, manifest, sound)
+        if isinstance(part, _TiffPart):
+            part.close(layer, manifest, sound)
+        else:
+            part.close(sound)
         kept += sound
+    if format_of(folder, layer) is Format.ZARR:
+        close_image(folder, layer, manifest, kept)
+    else:  # pages have closed ranks
+        kept = [replace(entry, frame=at) for at, entry in enumerate(kept)]
     with whole_file(folder / list_name(layer)) as written, written.open("wb") as file:
-        file.writelines(replace(entry, frame=at).line() for at, entry in enumerate(kept))
+        file.writelines(entry.line() for entry in kept)
         file.flush()
         os.fsync(file.fileno())
-    return Repaired(layer, len(kept), len(entries) - len(kept), said_missing(layer, missing_parts(parts, entries)))
+    missing = said_missing(folder, layer, missing_parts(parts, entries))
+    return Repaired(layer, len(kept), len(entries) - len(kept), missing)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _TiffPart:
     """One file of a layer; `layout` is None where not even its first page is there."""
 
     path: Path
@@ -111,35 +127,51 @@ class _Part:
         if self.layout is None:
             return False
         try:
-            return zlib.crc32(read_exactly(self.path, entry.offset, self.layout.image_bytes)) == entry.crc32
+            return crc32_of(read_exactly(self.path, entry.offset, self.layout.image_bytes)) == entry.crc32
         except ImageFileError:
             return False
 
+    def entries(self) -> list[FrameEntry]:
+        """What the pages say of their frames, as far as the chain goes; the first page has no room for it."""
+        try:
+            pages = TiffPages(self.path)
+        except (ImageFileError, ValueError, OSError):
+            return []
+        try:
+            found = [parse_entry(pages.description(number).encode()) for number in range(1, pages.directories)]
+        finally:
+            pages.close()
+        return [entry for entry in found if entry is not None]
 
-def _parts(folder: Path, layer: str) -> dict[int, _Part]:
-    return {number: _Part(path, _layout_of(path)) for number, path in parts_of(folder, layer).items()}
+    def close(self, layer: str, manifest: Manifest, sound: list[FrameEntry]) -> None:
+        """Let the chain of pages go through these frames and no others."""
+        if not sound:
+            if self.layout is None:  # not even a first page; a file that has pages stays, whatever is known of them
+                self.path.unlink()
+            return
+        if self.layout is None:
+            return
+        layout = replace(self.layout, object_pixel_m=manifest.object_pixel_m)
+        file = PageFile.reopen(self.path, layout, ome_text(manifest, layer, layout, 0))
+        for entry in sound:
+            file.adopt(entry.offset, entry.line().rstrip())
+        file.close(ome_text(manifest, layer, layout, len(sound), sound))
 
 
-def _known(folder: Path, layer: str, parts: dict[int, _Part]) -> list[FrameEntry]:
-    """The entries of a layer: those of its list, and those that stand in pages alone."""
+def _parts(folder: Path, layer: str) -> dict[int, _TiffPart | ShardPart]:
+    paths = parts_of(folder, layer)
+    if format_of(folder, layer) is Format.ZARR:
+        return {**shard_parts(folder, layer, paths)}
+    return {number: _TiffPart(path, _layout_of(path)) for number, path in paths.items()}
+
+
+def _known(folder: Path, layer: str, parts: dict[int, _TiffPart | ShardPart]) -> list[FrameEntry]:
+    """The entries of a layer: those of its list, and those that stand in the files alone."""
     entries = list(read_entries(folder / list_name(layer)))
     listed = {(entry.part, entry.offset) for entry in entries}
     for part in parts.values():
-        entries += [entry for entry in _in_pages(part.path) if (entry.part, entry.offset) not in listed]
+        entries += [entry for entry in part.entries() if (entry.part, entry.offset) not in listed]
     return sorted(entries, key=lambda entry: entry.frame)
-
-
-def _in_pages(path: Path) -> list[FrameEntry]:
-    """What the pages of a file say of their frames, as far as the chain goes; the first page has no room for it."""
-    try:
-        pages = TiffPages(path)
-    except (ImageFileError, ValueError, OSError):
-        return []
-    try:
-        found = [parse_entry(pages.description(number).encode()) for number in range(1, pages.directories)]
-    finally:
-        pages.close()
-    return [entry for entry in found if entry is not None]
 
 
 def _layout_of(path: Path) -> PageLayout | None:
@@ -152,17 +184,3 @@ def _layout_of(path: Path) -> PageLayout | None:
         return PageLayout(pages.shape, pages.dtype.newbyteorder("="), None, is_big)
     finally:
         pages.close()
-
-
-def _close_part(part: _Part, layer: str, manifest: Manifest, sound: list[FrameEntry]) -> None:
-    if not sound:
-        if part.layout is None:  # not even a first page; a file that has pages stays, whatever is known of them
-            part.path.unlink()
-        return
-    if part.layout is None:
-        return
-    layout = replace(part.layout, object_pixel_m=manifest.object_pixel_m)
-    file = PageFile.reopen(part.path, layout, ome_text(manifest, layer, layout, 0))
-    for entry in sound:
-        file.adopt(entry.offset, entry.line().rstrip())
-    file.close(ome_text(manifest, layer, layout, len(sound), sound))

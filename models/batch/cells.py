@@ -11,8 +11,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 from qpi_live.camera.files.recording import open_recording
-from qpi_live.camera.files.writers.ome_zarr import ARRAY
-from qpi_live.camera.files.writers.recorded_layer import part_name
+from qpi_live.camera.files.writers.layer_names import ARRAY, part_name
 from qpi_live.camera.whole_file import whole_file
 from qpi_live.models.analysis.cells import CELL_COLUMNS, measure_cells
 from qpi_live.models.analysis.label_image import numbered

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.camera.files.writers.layer_names import part_name
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.ome_text import ome_text
 from qpi_live.camera.files.writers.ome_zarr import create_ome_zarr, write_shard
 from qpi_live.camera.files.writers.page_file import PageFile, PageLayout
-from qpi_live.camera.files.writers.recorded_layer import part_name
 from qpi_live.camera.whole_file import drop_unfinished, whole_file
 from qpi_live.models.batch.job import Job
 

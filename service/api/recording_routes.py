@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from qpi_live.service.api.routes import AtStation, AtStations, problems
 from qpi_live.service.api.schemas import Account
@@ -17,6 +18,7 @@ from qpi_live.service.recording.errors import (
     RecordingRefused,
     RecordingTaken,
 )
+from qpi_live.service.recording.folder_zip import zip_of
 from qpi_live.service.recording.wanted import Wanted, check_name
 from qpi_live.service.station import Station
 
@@ -166,9 +168,13 @@ def restore(station: AtStation, recording: Recording) -> OneRecording:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def file(station: AtStation, recording: Recording, file: File) -> FileResponse:
-    """One of the names in `files`."""
+def file(station: AtStation, recording: Recording, file: File) -> Response:
+    """One of the names in `files`; an OME-Zarr as a ZIP file, not compressed, that zarr and napari open as it is."""
     path = station.recordings.shelf.file(recording, file)
+    if path.is_dir():
+        name = quote(f"{recording} {file}")
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{name}"}
+        return StreamingResponse(zip_of(path), media_type="application/zip", headers=headers)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{recording} {file}")
 
 

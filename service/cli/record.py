@@ -23,7 +23,8 @@ def record(
         float | None, typer.Option(help="Wait for a trigger (Enter, or REST), and begin so many seconds before it.")
     ] = None,
     layers: Annotated[str, typer.Option(help="interferogram, phase, or both by a comma.")] = "interferogram",
-    file_mb: Annotated[int, typer.Option(help="Megabytes at which a file ends; 0: one BigTIFF.")] = 4000,
+    format_: Annotated[str, typer.Option("--format", help="ome-tiff or ome-zarr.")] = "ome-tiff",
+    file_mb: Annotated[int, typer.Option(help="Megabytes at which a TIFF ends; 0: one BigTIFF.")] = 4000,
     url: Annotated[str, typer.Option(help="The running service's address.")] = "http://127.0.0.1:8000",
     token: Annotated[str | None, typer.Option(envvar="QPI_TOKEN", help="The service's token, if it has one.")] = None,
 ) -> None:
@@ -46,7 +47,7 @@ def record(
     }
     given: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
     with one_clear_line(), PhaseClient(url, token=token) as client:
-        begun = client.record(name, layers=layers.replace(" ", "").split(","), file_mb=file_mb, **given)
+        begun = client.record(name, layers=layers.replace(" ", "").split(","), format=format_, file_mb=file_mb, **given)
         name = begun["name"]
         signal.signal(signal.SIGINT, _interrupt)
         try:

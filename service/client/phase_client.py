@@ -98,7 +98,7 @@ class PhaseClient:
         Args:
             name: of the recording; the time where none is given.
             wanted: `frames`, `seconds`, `megabytes` (limits), `every_s` (time-lapse), `before_trigger_s`,
-                `layers` ("interferogram", "phase"), `file_mb`.
+                `layers` ("interferogram", "phase"), `format` ("ome-tiff", "ome-zarr"), `file_mb`.
 
         Raises:
             ServiceError: the name is taken, the disk is full, or see `ServiceError`.

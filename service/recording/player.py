@@ -15,8 +15,8 @@ from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.image_file import read_image
 from qpi_live.camera.files.recording import Recording, open_recording
 from qpi_live.camera.files.writers.frame_list import FrameEntry, read_entries
+from qpi_live.camera.files.writers.layer_names import list_name, parts_of
 from qpi_live.camera.files.writers.manifest import CALIBRATION, Manifest
-from qpi_live.camera.files.writers.recorded_layer import list_name, parts_of
 from qpi_live.camera.frame import Frame, as_pixels
 from qpi_live.camera.source import CameraIdentity
 from qpi_live.service.recording.errors import RecordingMissing, RecordingTaken

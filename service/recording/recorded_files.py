@@ -48,7 +48,7 @@ class RecordedFiles:
         self._folder, self._manifest, self._pipeline = folder, manifest, pipeline
         self._kept_free_bytes = kept_free_bytes
         self._layers: dict[str, RecordedLayer] = {
-            name: RecordedLayer(folder, name, manifest, wanted.most_file_bytes) for name in wanted.layers
+            name: RecordedLayer(folder, name, manifest, wanted.most_file_bytes, wanted.format) for name in wanted.layers
         }
         self._taken_as: tuple[object, ...] | None = None  # by the first frame
         self.broken: OSError | None = None

@@ -10,9 +10,9 @@ from threading import Lock
 from time import monotonic, sleep, time_ns
 
 import tifffile
+from qpi_live.camera.files.writers.layer_files import names_to_disk
 from qpi_live.camera.files.writers.lock import RecordingLock
 from qpi_live.camera.files.writers.manifest import CALIBRATION, RESERVE, RESERVE_BYTES, Manifest
-from qpi_live.camera.files.writers.recorded_layer import names_to_disk
 from qpi_live.camera.frame import Frame
 from qpi_live.service.line.pipeline import Pipeline
 from qpi_live.service.recording.errors import (

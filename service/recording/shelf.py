@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,9 @@ from time import time, time_ns
 
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.writers.frame_list import FrameEntry, parse_entry
+from qpi_live.camera.files.writers.layer_names import list_name
 from qpi_live.camera.files.writers.lock import is_written
 from qpi_live.camera.files.writers.manifest import Manifest, is_recording
-from qpi_live.camera.files.writers.recorded_layer import list_name
 from qpi_live.service.recording.errors import RecordingHasNoRoom, RecordingMissing, RecordingTaken
 from qpi_live.service.recording.status import Summary
 from qpi_live.service.recording.wanted import check_name
@@ -88,12 +89,13 @@ class Shelf:
         raise RecordingMissing(f"expected the name of a recording, got {name!r}")
 
     def file(self, name: str, file: str) -> Path:
-        """One of a recording's files.
+        """One of a recording's files, or the folder of an OME-Zarr that is downloaded as a ZIP file.
 
         Raises:
             RecordingMissing: there is none of that name.
         """
-        found = {path.name: path for path in _files(self.path(name))}
+        folder = self.path(name)
+        found = {path.name: path for path in _files(folder)} | {_zipped(image): image for image in _images(folder)}
         if file not in found:
             raise RecordingMissing(f"expected a file of {name!r}, one of {', '.join(found)}, got {file[:100]!r}")
         return found[file]
@@ -204,21 +206,37 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
+def _images(folder: Path) -> list[Path]:
+    """The folders of layers in OME-Zarr."""
+    return sorted(path for path in folder.glob("*.ome.zarr") if path.is_dir())
+
+
+def _within(images: Iterable[Path]) -> Iterator[Path]:
+    """The files in those."""
+    return (path for image in images for path in image.rglob("*") if path.is_file())
+
+
+def _zipped(image: Path) -> str:
+    """The name that a folder is downloaded under."""
+    return f"{image.name}.zip"
+
+
 def _shelved(folder: Path, files: list[Path]) -> Shelved:
     manifest = Manifest.read(folder)
     layer = manifest.layers[0]
     first, last = _ends(folder / list_name(layer))
     is_cut = manifest.ended_ns is None
+    images = _images(folder)
     return Shelved(
         name=folder.name,
         state=CUT_OFF if is_cut else manifest.state,
         sentence=f"{manifest.sentence} `qpi files --repair` closes it.".strip() if is_cut else manifest.sentence,
         layers=tuple(manifest.layers),
         frames=last.frame + 1 if last else 0,
-        bytes=sum(path.stat().st_size for path in files),
+        bytes=sum(path.stat().st_size for path in (*files, *_within(images))),
         started_ns=manifest.started_ns,
         length_s=max(0.0, (last.captured_ns - first.captured_ns) / 1e9) if first and last else 0.0,  # clocks are set
-        files=tuple(path.name for path in files),
+        files=(*(path.name for path in files), *(_zipped(image) for image in images)),
         engine=str(manifest.engine.get("name", "")),
         camera=str(manifest.camera.get("source", "")),
     )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from qpi_live.camera.files.writers.layer_names import Format
 
 RecordedLayerName = Literal["interferogram", "phase"]
 
@@ -64,11 +65,15 @@ class Wanted(BaseModel):
         description="wait for a trigger, and begin with the seconds before it; frames and seconds count from it on, "
         "and without either the recording ends with it",
     )
+    format: Format = Field(
+        default=Format.TIFF,
+        description="`ome-tiff`: pages that ImageJ opens; `ome-zarr`: OME-Zarr 0.5, a chunk a frame in shards",
+    )
     file_mb: int = Field(
         default=4000,
         ge=0,
         le=4000,
-        description="where a file ends and the next begins, in megabytes, so that every program opens it; 0: one "
+        description="where a TIFF ends and the next begins, in megabytes, so that every program opens it; 0: one "
         "BigTIFF",
     )
 

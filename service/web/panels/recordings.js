@@ -77,7 +77,7 @@ export class RecordingsPanel {
       return;
     }
     /** @type {Record<string, any>} */
-    const wanted = { name: $("record-name").value, layers: ["interferogram"] };
+    const wanted = { name: $("record-name").value, layers: ["interferogram"], format: $("record-format").value };
     if ($("record-phase").checked) wanted.layers.push("phase");
     for (const name of LIMITS) {
       const text = $(`record-${name}`).value.trim();

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import tifffile
+import zarr
+from qpi_live.camera.files.writers.layer_names import Format, format_of, zarr_name
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.camera.frame import Frame
@@ -50,11 +53,16 @@ def frame_of(number: int, shape: tuple[int, int] = (96, 128)) -> Frame:
 
 
 def record(
-    folder: Path, frames: int, most_file_bytes: int | None = 4 << 30, *, closes: bool = True
+    folder: Path,
+    frames: int,
+    most_file_bytes: int | None = 4 << 30,
+    *,
+    closes: bool = True,
+    kind: Format = Format.TIFF,
 ) -> list[np.ndarray]:
     """Record so many interferograms into `folder`, which is made; what was recorded."""
     manifest = manifest_of(folder)
-    layer = RecordedLayer(folder, "interferogram", manifest, most_file_bytes)
+    layer = RecordedLayer(folder, "interferogram", manifest, most_file_bytes, kind)
     taken = [frame_of(number) for number in range(frames)]
     for frame in taken:
         layer.append(frame, frame.pixels)
@@ -65,3 +73,14 @@ def record(
     else:
         layer.restate()
     return [frame.pixels for frame in taken]
+
+
+def images_of(folder: Path) -> np.ndarray:
+    """A recording's interferograms, as the programs read them that the formats are of: tifffile, or zarr."""
+    if format_of(folder, "interferogram") is Format.ZARR:
+        array = zarr.open_group(folder / zarr_name("interferogram"), mode="r")["0"]
+        assert isinstance(array, zarr.Array)
+        return np.asarray(array[...])
+    with tifffile.TiffFile(folder / "interferogram.ome.tif") as tiff:
+        assert tiff.series[0].shape[0] == len(tiff.pages)
+        return np.asarray(tiff.series[0].asarray())

@@ -12,7 +12,8 @@ import pytest
 import tifffile
 from qpi_live.camera.files.readers.ome import parse_ome
 from qpi_live.camera.files.recording import open_recording
-from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, parts_of
+from qpi_live.camera.files.writers.layer_names import parts_of
+from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 
 from tests.camera.files.recorded.recordings import frame_of, manifest_of, record
 

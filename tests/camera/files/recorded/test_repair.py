@@ -10,8 +10,9 @@ import tifffile
 from qpi_live.camera.files.recording import open_recording
 from qpi_live.camera.files.repair import check, repair
 from qpi_live.camera.files.writers.frame_list import read_entries
+from qpi_live.camera.files.writers.layer_names import parts_of
 from qpi_live.camera.files.writers.manifest import Manifest
-from qpi_live.camera.files.writers.recorded_layer import RecordedLayer, parts_of
+from qpi_live.camera.files.writers.recorded_layer import RecordedLayer
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
@@ -110,7 +111,7 @@ def test_repair_with_one_file_missing_keeps_every_frame_of_the_others_and_says_i
 def test_repair_beyond_9999_files_keeps_every_frame(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     layer = RecordedLayer(folder, "interferogram", manifest_of(folder), 110_000)
-    layer._part = 9_998  # as after so many files
+    layer._images._part = 9_998  # as after so many files
     frames = [frame_of(number) for number in range(12)]
     for frame in frames:
         layer.append(frame, frame.pixels)
