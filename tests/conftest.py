@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     elif hasattr(config, "workerinput"):  # several at once: no worker shall be left with the longest file at the end
         first = {item.path for item in slow}
         items.sort(key=lambda item: item.path not in first)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    # Once pymmcore-plus is imported, all libraries log all they do. pytest formats these lines, tens of thousands a
+    # minute, and raises where a library has made a mistake in one, as p4p and nbclient have.
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 def _is_slow(item: pytest.Item) -> bool:
