@@ -51,6 +51,9 @@ class BackgroundFit(Background):
     becomes flatter by it. The gain has to be more than extrapolation beyond the ground loses. Where the order may be
     1 at most, as beside a calibration frame, it rises from 0.
 
+    Attributes:
+        tried: the highest order that is tried; of order 1 also 2, to see whether the ground is bent.
+
     Args:
         shape: (H, W) in pixels.
         order: the highest total power of y and x, 0 … 6; 0 takes only the level off.
@@ -66,9 +69,9 @@ class BackgroundFit(Background):
         super().__init__(shape, order, threads)
         y, x = self.at
         self._all = terms_at(y, x, order)
-        tried = 2 if order == 1 else order
-        self._every_other = terms_at(y[::2], x[::2], tried)  # orders are tried on a quarter of the blocks
-        self._steps = step_terms_at(y, x, tried)
+        self.tried = 2 if order == 1 else order
+        self._every_other = terms_at(y[::2], x[::2], self.tried)  # orders are tried on a quarter of the blocks
+        self._steps = step_terms_at(y, x, self.tried)
         self._points = _spread_over(len(y[::2]), len(x[::2]))
 
     def _found(self, means_rad: Samples, lit: Lit | None) -> Aberration:

@@ -51,6 +51,12 @@ def grid_at(y: NDArray[np.float64], x: NDArray[np.float64], order: int) -> Grid:
     return Grid(powers_y.astype(np.float32), powers_x.astype(np.float32), i.copy(), j.copy())
 
 
+def legendre_at(at: NDArray[np.float64], order: int) -> Values:
+    """(order + 1, positions) float64: Legendre's P_0 … P_order."""
+    values: Values = np.polynomial.legendre.legvander(at, order).T
+    return values
+
+
 def terms_at(y: NDArray[np.float64], x: NDArray[np.float64], order: int) -> Samples:
     """(terms, rows · columns) float32: Legendre's P_i(y) P_j(x), i + j ≤ order, at all positions `y` by `x`.
 
@@ -58,7 +64,7 @@ def terms_at(y: NDArray[np.float64], x: NDArray[np.float64], order: int) -> Samp
     `as_matrix` has the coefficients of the powers.
     """
     i, j = exponents(order)
-    of_y, of_x = (np.polynomial.legendre.legvander(at, order).T for at in (y, x))
+    of_y, of_x = (legendre_at(at, order) for at in (y, x))
     values: Samples = (of_y[i][:, :, None] * of_x[j][:, None, :]).astype(np.float32)
     return values.reshape(len(i), -1)
 
@@ -85,13 +91,13 @@ def as_matrix(values: Values, order: int) -> NDArray[np.float64]:
     i, j = exponents(order)
     of_terms = np.zeros((order + 1, order + 1))
     of_terms[i[: len(values)], j[: len(values)]] = values
-    powers = _powers_of_legendre(order)
+    powers = powers_of_legendre(order)
     coefficients: NDArray[np.float64] = powers.T @ of_terms @ powers
     return coefficients
 
 
 @cache
-def _powers_of_legendre(order: int) -> NDArray[np.float64]:
+def powers_of_legendre(order: int) -> NDArray[np.float64]:
     """(order + 1, order + 1): row n has the coefficients of P_n."""
     rows = [np.polynomial.legendre.leg2poly(row) for row in np.eye(order + 1)]
     return np.array([np.pad(row, (0, order + 1 - len(row))) for row in rows])

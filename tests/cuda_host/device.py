@@ -52,6 +52,7 @@ class HostDevice:
         self.lock = RLock()
         self.launches: list[str] = []  # names of the kernels that were launched, captured ones once
         self.allocations = 0  # how often memory was allocated
+        self.uploaded_bytes = self.downloaded_bytes = 0
         self._memory: list[HostMemory] = []
         self._kernels: dict[tuple[Path, tuple[tuple[str, int], ...]], Mapping[str, Kernel]] = {}
         self._fault: DeviceError | None = None

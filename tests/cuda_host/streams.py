@@ -94,12 +94,14 @@ class HostStream:
         assert isinstance(target, HostMemory)
         if not source.flags.c_contiguous or source.nbytes > target.nbytes:
             raise DeviceError(f"expected a C-contiguous array of at most {target.nbytes} bytes, got {source.nbytes}")
+        self.device.uploaded_bytes += source.nbytes
         self.enqueue(lambda: np.copyto(target.view()[: source.nbytes], source.reshape(-1).view(np.uint8)))
 
     def download(self, source: DeviceMemory, target: Array) -> None:
         assert isinstance(source, HostMemory)
         if not (target.flags.c_contiguous and target.flags.writeable) or target.nbytes > source.nbytes:
             raise DeviceError(f"expected a writeable array of at most {source.nbytes} bytes, got {target.nbytes}")
+        self.device.downloaded_bytes += target.nbytes
         self.enqueue(lambda: np.copyto(target.reshape(-1).view(np.uint8), source.view()[: target.nbytes]))
 
     def fill(self, target: DeviceMemory, byte: int) -> None:

@@ -1,5 +1,5 @@
-// What the background fit needs of each pixel; the fit itself is the host's (models/classical/background.py). The order
-// of the additions is the host's too, so that both fit the same numbers.
+// What the background fit needs of each pixel, and how it is taken off each; ground_fit.cu has the fit itself. The order of
+// the additions is the host's (models/classical/aberration.py), so that both fit the same numbers.
 #include "phase.cuh"
 
 constexpr int tile_columns = 256;
@@ -23,6 +23,39 @@ extern "C" __global__ void block_means(const float* phase_rad, float* means, int
         float total = 0;
         for (int x = threadIdx.x * block_x; x < (threadIdx.x + 1) * block_x; ++x) total += column_sums[x];
         means[blockIdx.y * means_across + mean] = total / static_cast<float>(block_y * block_x);
+    }
+}
+
+// Likewise over what is not masked, 0 where all is; and which means are `lit`: of at least half of their pixels.
+extern "C" __global__ void lit_block_means(const float* phase_rad, const unsigned char* mask, float* means,
+                                           unsigned char* lit, int block_y, int block_x, int means_across, int width) {
+    __shared__ float column_sums[tile_columns];
+    __shared__ int column_lit[tile_columns];
+    const int means_in_tile = tile_columns / block_x;
+    const int first_mean = blockIdx.x * means_in_tile;
+    const int column = first_mean * block_x + threadIdx.x;
+    float sum = 0;
+    int lit_px = 0;
+    if (column < means_across * block_x) {
+        for (int y = blockIdx.y * block_y; y < (blockIdx.y + 1) * block_y; ++y) {
+            const int pixel = y * width + column;
+            sum += mask[pixel] ? 0 : phase_rad[pixel];
+            lit_px += mask[pixel] ? 0 : 1;
+        }
+    }
+    column_sums[threadIdx.x] = sum;
+    column_lit[threadIdx.x] = lit_px;
+    __syncthreads();
+    const int mean = first_mean + threadIdx.x;
+    if (threadIdx.x < means_in_tile && mean < means_across) {
+        float total = 0;
+        int total_lit = 0;
+        for (int x = threadIdx.x * block_x; x < (threadIdx.x + 1) * block_x; ++x) {
+            total += column_sums[x];
+            total_lit += column_lit[x];
+        }
+        means[blockIdx.y * means_across + mean] = total / static_cast<float>(max(total_lit, 1));
+        lit[blockIdx.y * means_across + mean] = 2 * total_lit >= block_y * block_x;
     }
 }
 

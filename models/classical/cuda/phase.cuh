@@ -9,12 +9,15 @@ __device__ __forceinline__ int turns_between(float phase_rad, float next_phase_r
     return static_cast<int>(rintf((next_phase_rad - phase_rad) * per_turn));
 }
 
-// What is counted while a frame is unwrapped. The host reads it once, at the end.
+// What is counted while a frame is unwrapped, and what the host says of it.
 struct Counts {
     int residues;
-    int has_cuts;
-    int regions;  // between cuts; 0 where there are no cuts and nobody counted
+    int has_cuts, has_mask;
+    int bright_links;  // that cuts block
+    int regions;       // between cuts; 0 where there are no cuts and nobody counted
     int votes;
+    int has_disputed;            // whether a pixel is
+    int unused;
     unsigned long long largest;  // region: its pixels, then how far its root is from the last number
 };
 

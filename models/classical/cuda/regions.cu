@@ -152,9 +152,10 @@ extern "C" __global__ void link_rows(const float* wrapped_rad, const unsigned ch
     join(forest, row + start, row_below + start_below, turns[row + x] - step - turns[row_below + x]);
 }
 
-// A thread for each pixel; the last of a run hangs the run from its root, for good, and counts its pixels.
-extern "C" __global__ void measure_regions(const unsigned char* right, Counts* counts, const short* run_start,
-                                           Word* forest, int* region_pixels, int width) {
+// A thread for each pixel; the last of a run hangs the run from its root, for good, and counts its pixels. A run is wholly
+// within the mask, where pixels do not count, or outside of it.
+extern "C" __global__ void measure_regions(const unsigned char* right, const unsigned char* mask, Counts* counts,
+                                           const short* run_start, Word* forest, int* region_pixels, int width) {
     if (counts->has_cuts == 0) return;
     const int x = blockIdx.x * blockDim.x + threadIdx.x;
     if (x >= width) return;
@@ -163,7 +164,7 @@ extern "C" __global__ void measure_regions(const unsigned char* right, Counts* c
     const int start = run_start[row + x], run = row + start;
     const Link root = root_of(forest, run);
     *static_cast<volatile Word*>(forest + run) = word_of(root);
-    atomicAdd(&region_pixels[root.parent], x - start + 1);
+    if (counts->has_mask == 0 || !mask[run]) atomicAdd(&region_pixels[root.parent], x - start + 1);
     if (root.parent == run) atomicAdd(&counts->regions, 1);
 }
 
@@ -220,15 +221,19 @@ extern "C" __global__ void settle_regions(const int* roots, const int* turns_to_
     if (i < regions) region_turns[roots[i]] = turns_to_add[i];
 }
 
-// A thread for each pixel: the unwrapped phase of several regions, and which pixels are outside of the largest one.
-extern "C" __global__ void add_turns_of_regions(const float* wrapped_rad, const short* turns, const short* run_start,
-                                                const Word* forest, const int* region_turns, int largest,
-                                                float* phase_rad, unsigned char* disputed, int width) {
+// A thread for each pixel: the unwrapped phase of several regions, and which pixels are outside of the largest one and of
+// the mask.
+extern "C" __global__ void add_turns_of_regions(const float* wrapped_rad, const unsigned char* mask, Counts* counts,
+                                                const short* turns, const short* run_start, const Word* forest,
+                                                const int* region_turns, int largest, float* phase_rad,
+                                                unsigned char* disputed, int width) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x;
     if (x >= width) return;
     const int row = blockIdx.y * width;
     const Link root = read_link(forest, row + run_start[row + x]);
     const int all_turns = turns[row + x] + root.turns + region_turns[root.parent];
     phase_rad[row + x] = wrapped_rad[row + x] + two_pi * static_cast<float>(all_turns);
-    disputed[row + x] = root.parent != largest;
+    const bool is_disputed = root.parent != largest && (counts->has_mask == 0 || !mask[row + x]);
+    disputed[row + x] = is_disputed;
+    if (is_disputed) counts->has_disputed = 1;
 }

@@ -7,6 +7,7 @@ between them. So a cut takes no pixel away, and only what cuts enclose completel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -119,32 +120,66 @@ def place_cuts(
     """
     shape = wrapped_rad.shape
     bands = bands or RowBands(shape[0])
-    right, down = np.zeros(shape, np.int8), np.zeros(shape, np.int8)
     amplitude = np.ones(shape, np.float32) if amplitude is None else amplitude
-    typical = _typical(amplitude, mask)
+    every = sampled_every((shape[0], shape[1]))
+    typical = typical_amplitude(amplitude[::every, ::every], mask)
     left_out = np.zeros(shape, np.bool_) if mask is None else mask
-    are_cheapest = True
-    border = None
-    if mask is not None:
-        residues, border = residues_outside(residues, mask)
-    if len(residues):
+
+    def prices() -> NDArray[np.uint8]:
         price = np.empty((2, shape[0] + 1, shape[1] + 1), np.uint8)
         price[:, -1] = 0
         bands.run(_price_links, wrapped_rad, amplitude, np.float32(1 / typical), left_out, price)
-        if border is not None:
-            _open_border(border, price)
-        right, down, are_cheapest = balance(residues, price)
-    bright = bands.run(_block_links, right, down, amplitude, np.float32(typical) * _BRIGHT, left_out)
+        return price
+
+    flow = cheapest_flow(residues, mask, prices)
+    right, down, are_cheapest = flow or (*(np.zeros(shape, np.int8) for _ in range(2)), True)
+    bright = bands.run(_block_links, right, down, amplitude, bright_from(typical), left_out)
     return BranchCuts(right.view(np.uint8), down.view(np.uint8), sum(bright), are_cheapest)
 
 
-def _typical(amplitude: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> float:
-    """The median amplitude of what is not left out, from a sample; never zero."""
-    every = max(1, round((amplitude.size / _SAMPLES) ** 0.5))
-    sample = amplitude[::every, ::every]
-    if mask is not None and not mask[::every, ::every].all():
-        sample = sample[~mask[::every, ::every]]
+def cheapest_flow(
+    residues: NDArray[np.int32], mask: NDArray[np.bool_] | None, prices: Callable[[], NDArray[np.uint8]]
+) -> tuple[NDArray[np.int8], NDArray[np.int8], bool] | None:
+    """What `balance` gives for the residues of a frame, less those that the mask balances; None: there are no others.
+
+    Args:
+        residues: (n, 3) int32 (y, x, charge) in raster order, all that there are.
+        mask: (H, W) bool, True on pixels to leave out; None: none.
+        prices: gives (2, H + 1, W + 1) uint8, what blocking each link costs; the array is changed.
+    """
+    border = None
+    if mask is not None:
+        residues, border = residues_outside(residues, mask)
+    if len(residues) == 0:
+        return None
+    price = prices()
+    if border is not None:
+        _open_border(border, price)
+    return balance(residues, price)
+
+
+def sampled_every(shape: tuple[int, int]) -> int:
+    """Every how many pixels along either axis the amplitude is looked at, to tell what is typical."""
+    return max(1, round((shape[0] * shape[1] / _SAMPLES) ** 0.5))
+
+
+def typical_amplitude(sample: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> float:
+    """The median amplitude of what is not left out, from a sample; never zero.
+
+    Args:
+        sample: of every `sampled_every` pixels along both axes.
+        mask: (H, W) bool of the frame, True on pixels to leave out; None: none.
+    """
+    if mask is not None:
+        every = sampled_every((mask.shape[0], mask.shape[1]))
+        kept = ~mask[::every, ::every]
+        sample = sample[kept] if kept.any() else sample
     return max(float(np.median(sample)), float(np.finfo(np.float32).tiny))
+
+
+def bright_from(typical: float) -> np.float32:
+    """Above which amplitude a pixel is bright."""
+    return np.float32(typical) * _BRIGHT
 
 
 @numba.njit(nogil=True, cache=True)

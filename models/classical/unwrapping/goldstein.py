@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.unwrapping.branch_cuts import BranchCuts, find_residues, place_cuts, turns_between
+from qpi_live.models.classical.unwrapping.masked_residues import residues_beside
 from qpi_live.models.classical.unwrapping.regions import join_regions, link_runs
 from qpi_live.models.classical.unwrapping.separated_parts import level_parts
 
@@ -110,8 +111,7 @@ def integrate(
     phase = np.empty_like(wrapped_rad)
     bands.run(_add_run_turns, wrapped_rad, turns, runs.first_of_row, runs.start, runs.turns, phase)
     if mask is not None:
-        y, x = residues[:, 0], residues[:, 1]
-        residues = residues[~(mask[y, x] | mask[y, x + 1] | mask[y + 1, x] | mask[y + 1, x + 1])]
+        residues = residues_beside(residues, mask)
     return Unwrapped(phase, residues, disputed, cuts.bright_links)
 
 

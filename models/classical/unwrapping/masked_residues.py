@@ -10,6 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def residues_beside(residues: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Those of the residues, (n, 3) int32 (y, x, charge), that touch no pixel of the mask, (H, W) bool."""
+    y, x = residues[:, 0], residues[:, 1]
+    return residues[~(mask[y, x] | mask[y, x + 1] | mask[y + 1, x] | mask[y + 1, x + 1])]
+
+
 @numba.njit(nogil=True, cache=True)
 def residues_outside(
     residues: NDArray[np.int32], mask: NDArray[np.bool_]

@@ -14,6 +14,7 @@ from qpi_live.models.engines import classical_cuda
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
 from qpi_live.models.errors import EngineUnavailable, InferenceError
+from qpi_live.models.phase_frame import PhaseFrame
 from scipy.ndimage import gaussian_filter
 
 from tests.cuda_host.device import HostDevice
@@ -69,6 +70,84 @@ def test_round_field_is_masked_and_inverted_as_by_the_hosts_engine(engine: Class
     assert made.amplitude is not None
     assert hosts.amplitude is not None
     assert np.abs(made.amplitude - hosts.amplitude).max() < 1e-2
+
+
+def assert_same_as_the_host(engine: ClassicalCudaEngine, given: Frame) -> PhaseFrame:
+    made, hosts = (one.retrieve(given) for one in (engine, ClassicalEngine(EngineOptions(threads=2))))
+    seen = np.ones(given.shape, np.bool_)
+    for mask in (made.mask, hosts.mask):
+        seen &= True if mask is None else ~mask
+    assert (made.mask is None) == (hosts.mask is None)
+    assert np.mean(np.abs(made.phase_rad - hosts.phase_rad)[seen] > 1e-2) < 1e-3
+    assert (made.disputed_mask is None) == (hosts.disputed_mask is None)
+    assert made.quality.residues == pytest.approx(hosts.quality.residues, rel=0.05, abs=3)
+    assert made.quality.warning == hosts.quality.warning
+    return made
+
+
+def test_parts_that_a_wire_separates_are_levelled_as_by_the_hosts_engine(engine: ClassicalCudaEngine) -> None:
+    pixels = interferogram(bump())
+    pixels[:, 90:118] = np.random.default_rng(1).integers(10, 14, (SHAPE[0], 28))
+    made = assert_same_as_the_host(engine, frame(pixels))
+    assert made.mask is not None
+    assert made.disputed_mask is not None
+    assert not (made.disputed_mask & made.mask).any()
+
+
+def test_pixels_that_a_frame_misses_are_left_out_as_by_the_hosts_engine(engine: ClassicalCudaEngine) -> None:
+    missing = np.zeros(SHAPE, np.bool_)
+    missing[100:130, 140:200] = True
+    pixels = interferogram(bump())
+    pixels[missing] = 0
+    first = assert_same_as_the_host(engine, replace(frame(pixels), missing=missing))
+    missing = np.roll(missing, 40, axis=0)  # another mask in the next frame of the same stream
+    second = assert_same_as_the_host(engine, replace(frame(interferogram(bump())), missing=missing))
+    whole = assert_same_as_the_host(engine, frame(interferogram(bump())))
+    assert first.mask is not None
+    assert second.mask is not None
+    assert whole.mask is None
+
+
+def test_ground_that_a_person_named_is_heard(engine: ClassicalCudaEngine) -> None:
+    ground = np.zeros(SHAPE, np.bool_)
+    ground[:60, :120] = True
+    assert_same_as_the_host(engine, replace(frame(interferogram(bump())), ground=ground))
+
+
+def moved_bytes(given: Frame) -> tuple[int, int, PhaseFrame]:
+    """Bytes a pixel that go to the device and come back for a frame, once its stream is laid out."""
+    device = HostDevice()
+    engine = on_host(device)
+    engine.retrieve(given)
+    before = device.uploaded_bytes, device.downloaded_bytes
+    result = engine.retrieve(given)
+    up, down = device.uploaded_bytes - before[0], device.downloaded_bytes - before[1]
+    engine.close()
+    return up, down, result
+
+
+def test_usual_frame_goes_up_once_and_its_phase_and_amplitude_come_down_once() -> None:
+    up, down, _ = moved_bytes(frame(interferogram(bump())))
+    pixels = SHAPE[0] * SHAPE[1]
+    assert up == pixels
+    assert 8 * pixels < down < 9.5 * pixels  # and the amplitude's means over blocks of four pixels
+
+
+def test_frame_with_residues_moves_prices_and_links_instead_of_maps() -> None:
+    scattered = gaussian_filter(np.random.default_rng(0).normal(0, 1, SHAPE), 2.5) * 9
+    up, down, result = moved_bytes(frame(interferogram(scattered)))
+    pixels = SHAPE[0] * SHAPE[1]
+    assert result.quality.residues
+    assert up < 1.5 * pixels
+    assert down < 9.1 * pixels + (2.2 + 1) * pixels + 4 * 17_000  # prices, disputed, a sample
+
+
+def test_mask_goes_up_once_for_all_frames_that_have_it() -> None:
+    missing = np.zeros(SHAPE, np.bool_)
+    missing[:, :40] = True
+    up, _, result = moved_bytes(replace(frame(interferogram(bump())), missing=missing))
+    assert result.mask is not None
+    assert up < 1.5 * SHAPE[0] * SHAPE[1]
 
 
 @pytest.mark.parametrize("bit_depth", [8, 12])

@@ -46,7 +46,7 @@ def unwrapped_by(
     stream.synchronize()
     residues = unwrapper.counts.residues
     if cuts is not None:
-        unwrapper.take_cuts(stream, cuts)
+        unwrapper.take_cuts(stream, cuts.right, cuts.down)
         unwrapper.enqueue_integration(stream)
         unwrapper.enqueue_counts(stream)
     elif residues:
@@ -63,7 +63,7 @@ def unwrapped_by(
         stream.download(unwrapper.right, right)
         stream.download(unwrapper.down, down)
     stream.synchronize()
-    bright_links = unwrapper.bright_cut_links
+    bright_links = unwrapper.counts.bright_links
     unwrapper.free()
     return Answer(Unwrapped(phase, NO_RESIDUES, mask, bright_links), BranchCuts(right, down), residues)
 

@@ -19,4 +19,4 @@ def test_kernels_compile_for_the_architecture(source: Path, capability: tuple[in
 
 
 def test_kernels_are_all_looked_for() -> None:
-    assert len(SOURCES) == 4
+    assert len(SOURCES) == 5
