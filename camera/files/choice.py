@@ -147,6 +147,8 @@ def first_readable(stack: Stack, channel: int, tries: int = 16) -> Values:
             return stack.plane(frame, channel)
         except ImageFileError as error:
             failure = error
+    if stack.frames == 0 and stack.promised:
+        stack.plane(0, channel)  # raises, and says what is missing of it
     raise failure
 
 

@@ -21,6 +21,13 @@ from qpi_live.camera.files.bounded_file import BoundedFile
 from qpi_live.camera.files.contents import Contents, Facts, Stack, Values, optics_of, rate_of, whole_frames
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.flat_file import frame_axes
+from qpi_live.camera.files.readers.hdf5_elsewhere import (
+    file_of,
+    is_linked,
+    open_with_neighbours,
+    read_bytes,
+    what_to_ask,
+)
 from qpi_live.camera.files.readers.hdf5_presence import check_filters, check_presence
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -41,13 +48,20 @@ def open_hdf5(path: Path) -> Contents:
     file = _open(path)
     try:
         found = _look_through(file)
+        if any(is_linked(file, name) for name in found.lost) or any(
+            dataset.is_virtual or dataset.external for dataset in found.datasets.values()
+        ):
+            file.close()
+            file = open_with_neighbours(path)
+            found = _look_through(file)
         stacks = [*_numbered(path, file, found), *_whole(path, file, found)]
         lost = len(found.lost)
         if not stacks:
-            also = f", and {lost} that cannot be read; is the file truncated?" if lost else ""
+            also = f", and {lost} that cannot be read; {what_to_ask(file, found.lost[0])}" if lost else ""
             raise ImageFileError(f"expected datasets of frames, got {_listed(found.datasets)}{also}")
         if lost:
-            sentence = f"{lost} of the file's objects cannot be read ({found.lost[0]}); is it truncated?"
+            question = what_to_ask(file, found.lost[0])
+            sentence = f"{lost} of the file's objects cannot be read ({found.lost[0]}); {question}"
             stacks = [replace(stack, remark=sentence) for stack in stacks]
         return Contents("HDF5", tuple(stacks), (path,), file.close)
     except BaseException:
@@ -275,6 +289,8 @@ def _frame(path: Path, dataset_of: Any, where: tuple[int, ...] | None) -> Values
         dataset = dataset_of()
         check_filters(dataset)
         check_presence(path, dataset, where or ())
+        if dataset.external:
+            return read_bytes(file_of(path, dataset), dataset, where or ())
         return np.asarray(dataset[()] if where is None else dataset[where])
     except ImageFileError:
         raise

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from qpi_live.camera.files.bounded_file import size_of
 from qpi_live.camera.files.image_bounds import ImageFileError
+from qpi_live.camera.files.readers.hdf5_elsewhere import check_sources, file_of
 
 _OFTEN_FOREIGN = {32008: "bitshuffle", 32004: "LZ4", 32001: "Blosc", 32026: "Blosc2", 32015: "zstd", 32013: "ZFP"}
 
@@ -46,10 +47,9 @@ def check_presence(path: Path, dataset: h5py.Dataset, where: tuple[int, ...]) ->
     Raises:
         ImageFileError: a part is missing.
     """
+    path = file_of(path, dataset)
     if dataset.is_virtual:
-        for source in dataset.virtual_sources():
-            if source.file_name != "." and not (path.parent / source.file_name).is_file():
-                raise ImageFileError(f"expected {source.file_name} beside the file, which holds its frames, got none")
+        check_sources(path, dataset, where, check_presence)
         return
     if dataset.external:
         for name, offset, size in dataset.external:

@@ -91,6 +91,9 @@ def _plain_stack(pages: TiffPages) -> Stack:
     count = len(channels)
     facts = _imagej_facts(pages) if pages.is_imagej else Facts()
     is_cut = pages.is_cut and pages.promised <= pages.frames
+    remarks = ["The file is truncated: more frames were announced."] if is_cut else []
+    if pages.others:
+        remarks.append(f"Left out, being of another size or type than the first: {pages.others} of its pages.")
     return Stack(
         name="",
         shape=pages.shape,
@@ -101,7 +104,7 @@ def _plain_stack(pages: TiffPages) -> Stack:
         facts=facts,
         promised=-(-pages.promised // count),
         title="page {}".format if count == 1 else "frame {}".format,
-        remark="The file is truncated: more frames were announced." if is_cut else "",
+        remark=" ".join(remarks),
     )
 
 

@@ -69,6 +69,7 @@ class TiffPages:
         dtype: of the stored values.
         promised: frames that the file says it has.
         is_cut: whether another page was announced and is not there.
+        others: pages of another size or type, which are no frames; thumbnails and levels of a pyramid not counted.
 
     Raises:
         ImageFileError: no page can be read.
@@ -82,6 +83,7 @@ class TiffPages:
         whole = [page for page in chain.pages if not page.is_reduced] or list(chain.pages)
         # Thumbnails, labels and levels of a pyramid are pages too; frames are like the first.
         self._pages = [page for page in whole if page.layout == whole[0].layout]
+        self.others = len(whole) - len(self._pages)
         self._all_pages = chain.pages
         self.tiff = tifffile.TiffFile(path)
         first = self._load(self._pages[0])
