@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable
 from concurrent.futures import CancelledError as EncodingCancelled
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -21,6 +22,7 @@ from qpi_live.service.line.state import State
 from qpi_live.service.station import Station
 from qpi_live.service.stations import Stations, UnknownCamera
 from qpi_live.service.viewing.audience import AudienceFull, Choice, Listener, choose
+from qpi_live.service.viewing.doorbell import doorbell
 from qpi_live.service.viewing.layers import NotShown
 from qpi_live.service.viewing.rate_limit import RateLimit
 from qpi_live.service.viewing.worker import WorkerClosed
@@ -41,17 +43,13 @@ async def stream(websocket: WebSocket, stations: Stations) -> None:
     """Serve one client until it leaves, gets stuck, or the service stops."""
     loop, arrived = asyncio.get_running_loop(), asyncio.Event()
 
-    def wake() -> None:
-        with suppress(RuntimeError):  # the loop may be closed already while the last frame comes in
-            loop.call_soon_threadsafe(arrived.set)
-
     try:
         wanted: dict[str, object] = dict(websocket.query_params)
         wanted.pop("camera", None)
         station = stations.at(websocket.query_params.get("camera"))
         choice = choose(wanted, Choice(), station.camera_shape)
         address = f"{websocket.client.host}:{websocket.client.port}" if websocket.client else "unknown"
-        listener = station.audience.join(address, choice, wake)
+        listener = station.audience.join(address, choice, partial(doorbell.ring, loop, arrived))
     except (ValueError, UnknownCamera, AudienceFull) as error:
         status = next(status for kind, status in _REFUSED.items() if isinstance(error, kind))
         with suppress(WebSocketDisconnect):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
+
+from qpi_live.service.viewing.doorbell import doorbell
 
 Result = TypeVar("Result")
 
@@ -77,12 +78,7 @@ async def until_done(future: Future[Result]) -> None:
     if future.done():
         return
     loop, done = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake(_: Future[Result]) -> None:
-        with suppress(RuntimeError):  # the loop may be closed by then
-            loop.call_soon_threadsafe(done.set)
-
-    future.add_done_callback(wake)
+    future.add_done_callback(lambda _: doorbell.ring(loop, done))
     await done.wait()
 
 
