@@ -66,7 +66,7 @@ class NasPRNet(nn.Module):
     def _fused(self, level: int, features: dict[str, Tensor]) -> Tensor:
         """T′_l, eq. 5. Bilinear resizing is linear: what comes from one resolution is summed first and resized once."""
         size = features[f"E{level}"].shape[-2:]
-        sums: dict[tuple[int, ...], Tensor] = {}
+        sums: dict[int, Tensor] = {}
         for connection in self.connections:
             if connection.target != level:
                 continue
@@ -74,7 +74,18 @@ class NasPRNet(nn.Module):
             if not connection.is_from_decoder and connection.source_level < level:
                 feature = resize(feature, size)
             term = self.fuse[connection.name](feature)
-            key = tuple(term.shape[-2:])
-            sums[key] = sums[key] + term if key in sums else term
+            stride = _stride_of_term(connection)
+            sums[stride] = sums[stride] + term if stride in sums else term
         resized = [resize(feature, size) for feature in sums.values()]
         return sum(resized[1:], start=resized[0])
+
+
+def _stride_of_term(connection: Connection) -> int:
+    """One pixel of a connection's term in pixels of the interferogram; 0 for the ground feature's, whose size is fixed.
+
+    Known without a frame. A term's size would do as well, but is a symbol while a network is exported for any size.
+    """
+    if connection.source == "G":
+        return 0
+    level = connection.source_level
+    return LEVEL_STRIDES[(level if connection.is_from_decoder else max(level, connection.target)) - 1]

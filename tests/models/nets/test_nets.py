@@ -146,3 +146,13 @@ def test_supernet_clamp_brings_weights_back_into_zero_to_one() -> None:
         net.weights[:2] = torch.tensor([-0.3, 1.7])
     net.clamp_weights()
     assert net.weights[:2].tolist() == [0, 1]
+
+
+def test_network_for_frames_of_any_size_is_captured_at_the_exporters_first_attempt() -> None:
+    """By the quick way, which follows no Python; its second attempt takes twice as long, of a minute or more."""
+    net = NasPRNet([Connection.named("E1_D1"), Connection.named("E2_D1")]).eval()
+    sides = {2: 16 * torch.export.Dim("rows", min=3, max=64), 3: 16 * torch.export.Dim("columns", min=3, max=64)}
+    program = torch.export.export(net, (torch.zeros(1, 1, 48, 64),), dynamic_shapes=(sides,), strict=False)
+    for shape in ((48, 64), (96, 80)):
+        image = torch.rand(1, 1, *shape)
+        torch.testing.assert_close(program.module()(image), net(image))
