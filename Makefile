@@ -23,7 +23,7 @@ WITH_OTHERS := build/integrations
 # A window needs a screen; `xvfb-run` makes one where there is none.
 SCREEN := $(if $(DISPLAY),,$(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x1000x24"))
 
-.PHONY: setup serve check check-page quick test test-integrations docs test-gpu bench bench-gpu virtual-camera clean
+.PHONY: setup serve check check-page kernels quick test test-integrations docs test-gpu bench bench-gpu virtual-camera clean
 
 # Each stamp stands for one set of installed extras; it is older than pyproject.toml when those have changed.
 $(BIN)/.serve: pyproject.toml constraints.txt
@@ -78,10 +78,13 @@ check: $(BIN)/.check
 quick: $(BIN)/.test
 	$(BIN)/pytest --quick -x --numprocesses auto --dist loadfile
 
-test: $(BIN)/.test
+test: kernels
 	@tests/ensure_chromium.sh
-	$(BIN)/python docker/precompile.py
 	$(PYTEST) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# Numba's functions, compiled once, so that no test waits for them; done before, it takes some seconds.
+kernels: $(BIN)/.test
+	$(BIN)/python docker/precompile.py
 
 # napari and others with their real packages, in an environment of its own.
 test-integrations: $(WITH_OTHERS)/.stamp

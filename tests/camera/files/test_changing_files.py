@@ -21,6 +21,7 @@ from qpi_live.camera.source import Camera, CameraOptions
 
 from tests.camera.files.written.stack import frames
 from tests.camera.files.written.table import WRITERS
+from tests.soak import at_length
 
 FULL_SPEED = CameraOptions(frame_rate_hz=0)
 ONCE = CameraOptions(frame_rate_hz=0, loop=False)
@@ -357,8 +358,11 @@ def test_replay_of_a_file_that_is_overwritten_truncated_grown_and_deleted_in_tur
 
 
 @pytest.mark.slow
-def test_replay_of_four_files_each_disturbed_five_hundred_times_never_ends(tmp_path: Path) -> None:
+def test_replay_of_four_files_each_disturbed_a_hundred_times_and_five_hundred_at_length_never_ends(
+    tmp_path: Path,
+) -> None:
+    times = at_length(100, 500)
     files = [tmp_path / name for name in ("stack.npy", "stack.tif", "imagej.tif", "stack.h5")]
     with ThreadPoolExecutor(len(files)) as pool:  # at once, as most of the time is waiting for frames
-        came = list(pool.map(lambda path: play_disturbed(path, 500, 0.06), files))
-    assert min(came) > 500
+        came = list(pool.map(lambda path: play_disturbed(path, times, 0.06), files))
+    assert min(came) > times

@@ -236,36 +236,21 @@ def rtx() -> CompilerLibrary:
 def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The shipped network and its size; until there is one, a NAS-PRNet of two connections with random weights."""
     if SHIPPED.is_file():
-        return SHIPPED, "1024"
+        return SHIPPED, "256"
     pytest.importorskip("torch", reason="no network ships, and making one needs torch: pip install 'qpi-live[train]'")
     pytest.importorskip("onnxscript", reason="no network ships, and exporting one needs onnxscript")
     return random_nas_prnet(tmp_path_factory.mktemp("network") / "nasprnet.onnx"), "96x128"
 
 
 def random_nas_prnet(path: Path) -> Path:
-    import torch
     from qpi_live.models.artifacts.agreement import Probe
     from qpi_live.models.export.onnx_file import export
-    from qpi_live.models.nets.connections import Connection
-    from qpi_live.models.training.checkpoint import Checkpoint, NetSpec, RunRecord, TrainedOn
-    from qpi_live.models.training.pairs import Origin
+
+    from tests.models.random_checkpoint import random_checkpoint
 
     pairs = [simulate_pair(BENCH, "nominal", seed) for seed in (1, 2)]
-    torch.manual_seed(0)
-    spec = NetSpec("nasprnet", (Connection.named("E1_D1"), Connection.named("E2_D1")))
-    net = spec.build()
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():  # statistics of one frame, so that the phase is a picture and not a constant
-        net(torch.from_numpy(pairs[0].pixels.copy())[None, None] / 255)
-    checkpoint = Checkpoint(
-        spec,
-        net.state_dict(),
-        best_psnr_db=1.0,
-        record=RunRecord(data=TrainedOn(bit_depth=8, origin=Origin(instrument=BENCH))),
-    )
-    export(checkpoint, path, [Probe(pair.pixels, pair.phase_rad) for pair in pairs], shape=BENCH.shape)
+    probes = [Probe(pair.pixels, pair.phase_rad) for pair in pairs]
+    export(random_checkpoint(pairs[0].pixels), path, probes, shape=BENCH.shape)
     return path
 
 

@@ -13,6 +13,7 @@ from qpi_live.service.station import Station
 
 from tests.fakes import FakeCamera, TunableFakeEngine
 from tests.service.stations import Bench, Serving, until
+from tests.soak import at_length
 
 OPENAPI = "/api/v1/openapi.json"
 
@@ -147,7 +148,7 @@ def test_openapi_tried_out_at_random_is_true_and_never_a_server_error(
     for found in schemathesis.openapi.from_url(url + OPENAPI).get_all_operations():
 
         @settings(
-            max_examples=20,
+            max_examples=at_length(10, 200),
             deadline=None,
             derandomize=True,
             database=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,17 +20,22 @@ from tests.models.small_network import BENCH, small_network, written
 FEW = ["--frames", "1", "--processes", "1"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of networks in which `good` is in force and `bad`, which is worse, is not."""
-    folder = tmp_path / "networks"
+    beside = tmp_path_factory.mktemp("made")
     for name, brightness in (("good", 0.0), ("bad", 3.0)):
-        assert (
-            qpi("add", written(tmp_path, small_network(brightness=brightness), f"{name}.onnx"), folder).exit_code == 0
-        )
-    done = qpi("promote", "good", folder, "--force", *FEW)
+        network = written(beside, small_network(brightness=brightness), f"{name}.onnx")
+        assert qpi("add", network, beside / "networks").exit_code == 0
+    done = qpi("promote", "good", beside / "networks", "--force", *FEW)
     assert done.exit_code == 0, done.output
-    return folder
+    return beside / "networks"
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of `made` of the test's own."""
+    return shutil.copytree(made, tmp_path / "networks")
 
 
 def qpi(command: str, what: object, folder: Path, *options: str) -> Result:

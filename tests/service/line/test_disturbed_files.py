@@ -18,6 +18,7 @@ from qpi_live.service.client import PhaseClient
 
 from tests.fakes import fringes
 from tests.service.served import Service, free_port
+from tests.soak import MINUTES
 
 NAMES = ("stack.npy", "stack.tif", "imagej.tif", "stack.h5")
 WITHIN_S = 30.0
@@ -59,8 +60,7 @@ def disturb(path: Path, step: int) -> None:
         other.rename(path)
 
 
-# A quarter of a minute in every run; `QPI_SOAK_MINUTES=10` before a release.
-SOAK_S = 60 * float(os.environ.get("QPI_SOAK_MINUTES", "0.25"))
+SOAK_S = 60 * (MINUTES or 0.25)
 
 
 @pytest.mark.timeout(300 + SOAK_S)
