@@ -16,6 +16,8 @@ from packaging.version import Version
 from qpi_live.service.cli.main import app
 from typer.testing import CliRunner
 
+from tests.hostile import ASK_CLIENT, make_hostile, read_a_frame, run_beside
+
 ROOT = Path(__file__).parents[1]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 _TAG = "v9.8.7"
@@ -148,3 +150,40 @@ def test_sdist_holds_what_the_wheel_is_made_of_and_no_tests(built: Path) -> None
     with tarfile.open(sdist) as file:
         tops = {name.split("/")[1] for name in file.getnames() if "/" in name}
     assert tops == _OURS | _BESIDE | {"qpi_live", "qpi_live.egg-info"}
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path) -> Path:
+    """A folder with the wheel's files as an installation has them; what it depends on comes from the environment."""
+    (wheel,) = built.glob("*.whl")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(built / "site"),
+        str(wheel),
+    ]
+    subprocess.run(command, check=True)
+    return built / "site"
+
+
+@pytest.mark.slow
+def test_installed_wheel_beside_files_of_the_same_names_imports_its_own(installed: Path, tmp_path: Path) -> None:
+    done = run_beside(make_hostile(tmp_path), ASK_CLIENT, PYTHONPATH=str(installed))
+    assert (done.returncode, done.stderr) == (0, "")
+    module, file = done.stdout.split()
+    assert module.startswith("qpi_live.")
+    assert Path(file) == installed / "qpi_live" / "__init__.py"  # not the checkout's
+
+
+@pytest.mark.slow
+def test_capture_process_of_an_installed_wheel_beside_files_of_the_same_names_opens_the_camera(
+    installed: Path, tmp_path: Path, virtual_producer: Path
+) -> None:
+    done = run_beside(make_hostile(tmp_path), read_a_frame(virtual_producer), PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(")
