@@ -41,7 +41,7 @@ async def focus(
     if metric not in METRICS:
         raise HTTPException(422, f"expected a metric among {', '.join(METRICS)}, got {metric!r}")
     try:
-        found, depth_um = await station.focus_requests.run(
+        found, depth_um, remark = await station.focus_requests.run(
             lambda: find_focus(newest.phase, range_um, metric, sample, chosen)
         )
     except ValueError as error:
@@ -53,4 +53,5 @@ async def focus(
         scanned_um=found.scanned_um.tolist(),
         sharpness=found.sharpness.tolist(),
         depth_of_field_um=depth_um,
+        remark=remark,
     )

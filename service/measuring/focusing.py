@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from qpi_live.camera.frame import Pixels
 from qpi_live.models.analysis.autofocus import Focus, Sample, around, autofocus
 from qpi_live.models.analysis.refocus import depth_of_field_um, field_of
 from qpi_live.models.analysis.regions import Region
@@ -9,13 +11,14 @@ from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.phase_frame import PhaseFrame
 
 _STEPS = 30
+_SATURATED = 1e-3  # share of the pixels that was seen to move the focus by more than the depth of field
 _MIDDLE_PX = 640  # of a large frame or region, the part that is looked at: the whole would take seconds
 
 
 def find_focus(
     phase: PhaseFrame, range_um: float, metric: str, sample: Sample, region: Region | None
-) -> tuple[Focus, float | None]:
-    """The focus of a frame or of a region, of the middle of a large one; and the depth of field in µm, if known.
+) -> tuple[Focus, float | None, str]:
+    """The focus of a frame or of a region, of the middle of a large one; the depth of field in µm, if known; a remark.
 
     Raises:
         ValueError: the optics are not known, or the region lies outside of the frame.
@@ -36,7 +39,18 @@ def find_focus(
     depth_um = None
     if aperture is not None and scale.wavelength_um is not None:
         depth_um = depth_of_field_um(aperture, scale.wavelength_um, index)
-    return found, depth_um
+    return found, depth_um, _remark(phase.frame.pixels[rows, columns], phase.frame.bit_depth)
+
+
+def _remark(pixels: Pixels, bit_depth: int) -> str:
+    """Why the focus may be off, in a sentence; "" where nothing says so."""
+    share = float(np.count_nonzero(pixels >= (1 << bit_depth) - 1)) / pixels.size
+    if share < _SATURATED:
+        return ""
+    return (
+        f"{100 * share:.2g} % of the pixels are saturated: where cells focus the light, some of it is lost, and the "
+        "focus found may be off by micrometres. Lower the exposure."
+    )
 
 
 def _middle(begin: int, end: int) -> tuple[int, int]:

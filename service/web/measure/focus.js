@@ -31,7 +31,7 @@ export class FocusPanel {
       const depth = found.depth_of_field_um ? `; depth of field ${fixed(found.depth_of_field_um, 1)} µm` : "";
       $("focus-answer").textContent = found.at_edge
         ? "The sharpest is at the end of what was searched; the focus may lie beyond."
-        : `Sharpest ${fixed(found.distance_um, 1)} µm away${depth}.`;
+        : `Sharpest ${fixed(found.distance_um, 1)} µm away${depth}. ${found.remark}`;
     } catch (error) {
       $("focus-answer").textContent = error.message;
     }

@@ -47,3 +47,45 @@ def test_autofocus_of_a_frame_of_any_size_finds_its_focus(metric: str, size: int
         for defocus_um, phase in _frames(size)
     ]
     assert np.median(off_um) < depth_um / 2, off_um
+
+
+@cache
+def _dim_frames() -> list[tuple[float, PhaseFrame]]:
+    """Frames exposed so that the light that cells focus fits in: a colony, a few thin cells, thick ones."""
+    engine, made = open_engine("goldstein", EngineOptions(threads=1)), []
+    dim = replace(_INSTRUMENT, shape=(384, 384), beam=replace(_INSTRUMENT.beam, level=_INSTRUMENT.beam.level / 3))
+    specimens = (
+        ColonySpecimen(cells=11, cell_px=75, peak_rad=4),
+        ColonySpecimen(cells=4, cell_px=60, peak_rad=2.5),
+        ColonySpecimen(cells=8, cell_px=90, peak_rad=7),
+    )
+    for number, (specimen, defocus_um) in enumerate(zip(specimens * 2, (7.0, -9.0, 2.5, -9.0, 7.0, 7.0), strict=True)):
+        blurred = replace(dim, defocus_m=defocus_um * 1e-6)
+        pixels = ColonyScene(ForwardModel(blurred), specimen, 10 + number, 1).pixels(0)
+        frame = Frame(pixels, blurred.sensor.bit_depth, number, 0, 0, source=str(number), optics=blurred.optics)
+        made.append((defocus_um, engine.retrieve(frame)))
+    return made
+
+
+@pytest.mark.parametrize("metric", ["variance", "gradient", "edge_sparsity"])  # the spectrum wants more cells
+def test_autofocus_is_within_a_quarter_of_the_depth_of_field(metric: str) -> None:
+    optics = _INSTRUMENT.optics
+    assert optics.wavelength_m is not None
+    assert optics.numerical_aperture is not None
+    depth_um = depth_of_field_um(optics.numerical_aperture, optics.wavelength_m * 1e6)
+    off_um = [
+        abs(find_focus(phase, 30.0, metric, "phase", None)[0].distance_um + defocus_um)
+        for defocus_um, phase in _dim_frames()
+    ]
+    assert max(off_um) < depth_um / 4, off_um
+
+
+def test_autofocus_of_a_saturated_frame_says_that_it_may_be_off() -> None:
+    engine = open_engine("goldstein", EngineOptions(threads=1))
+    bright = replace(_INSTRUMENT, shape=(256, 256), defocus_m=7e-6)
+    scene = ColonyScene(ForwardModel(bright), ColonySpecimen(cells=4, cell_px=75, peak_rad=5), 3, 1)
+    frame = Frame(scene.pixels(0), bright.sensor.bit_depth, 0, 0, 0, optics=bright.optics)
+    *_, remark = find_focus(engine.retrieve(frame), 30.0, "edge_sparsity", "phase", None)
+    assert "saturated" in remark
+    *_, of_dim = find_focus(_dim_frames()[0][1], 30.0, "edge_sparsity", "phase", None)
+    assert of_dim == ""
