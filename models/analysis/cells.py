@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.models.analysis.mass_doubt import UNCERTAIN, background_doubt_rad
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.analysis.segmentation import CellSettings, Segmentation, segment
 from qpi_live.models.analysis.shape_sums import sum_shapes
@@ -55,7 +56,9 @@ CELL_COLUMNS: dict[str, str] = {
     "mean_phase_rad": "mean over the cell, from the background's level",
     "max_phase_rad": "the largest",
     "integrated_phase_rad_px": "sum over the cell's pixels",
-    "integrated_phase_error_rad_px": "standard error of that sum, from the background's noise",
+    "integrated_phase_error_rad_px": "standard error of that sum: what the background is off around the cell",
+    "integrated_phase_noise_rad_px": "the part of it that changes from frame to frame",
+    "uncertain": "whether that error is above 5 % of the sum; see the background",
     "cut": "whether the frame's edge cuts it",
     "y_um": "the same in µm",
     "x_um": "the same in µm",
@@ -65,7 +68,7 @@ CELL_COLUMNS: dict[str, str] = {
     "max_opd_nm": "the largest",
     "optical_volume_fl": "∫ OPD dA, in fL = µm³",
     "dry_mass_pg": "λ/(2πα) · ΔA · Σφ (Barer 1952)",
-    "dry_mass_error_pg": "standard error, from the background's noise; α's own is not in it",
+    "dry_mass_error_pg": "standard error: what the background is off around the cell; α's own is not in it",
     "dry_mass_density_pg_um2": "dry mass over area",
     "alpha_um3_per_pg": "α that dry mass was computed with",
 }
@@ -123,7 +126,11 @@ def measure_labels(
     # Neighbouring pixels err alike: the noise was measured on means over blocks, and adds up block by block. The level
     # is known from the whole background, far better than that.
     blocks = n / found.block_px**2
-    error = found.noise_rad * n / np.sqrt(np.maximum(blocks / _ALIKE_BLOCKS, 1))
+    noise = found.noise_rad * n / np.sqrt(np.maximum(blocks / _ALIKE_BLOCKS, 1))
+    doubt = noise
+    if found.ground_rest_rad is not None:
+        doubt = n * background_doubt_rad(found.ground_rest_rad, y, x, n, found.block_px)
+    error = np.where(np.isfinite(doubt), np.hypot(doubt, noise), np.abs(phase))  # no ground at all: nothing is known
     columns: dict[str, Column] = {
         "label": np.arange(1, found.count + 1),
         "y_px": y,
@@ -137,6 +144,8 @@ def measure_labels(
         "max_phase_rad": sums.highest.astype(np.float64),
         "integrated_phase_rad_px": phase.copy(),
         "integrated_phase_error_rad_px": error,
+        "integrated_phase_noise_rad_px": noise,
+        "uncertain": error > UNCERTAIN * np.abs(phase),
         "cut": sums.cut,
     }
     columns |= _physical(columns, scale)

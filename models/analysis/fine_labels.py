@@ -53,7 +53,7 @@ def _label_rows(
     of_span, is_inner = np.empty(columns, np.uint16), np.empty(columns, np.bool_)
     spans = 0
     sums = np.zeros(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
-    limit, nothing = threshold_rad * np.float32(9), np.uint16(0)
+    limit = threshold_rad * np.float32(9)
     for y in range(first_row, last_row):
         if y == first_row or (y % edge == 0 and y // edge < rows):
             spans = _spans_of(coarse, min(y // edge, rows - 1), edge, width, starts, ends, of_span, is_inner)
@@ -64,15 +64,30 @@ def _label_rows(
             if is_inner[i]:
                 row[starts[i] : ends[i]] = label
             else:
-                for x in range(max(starts[i] - 1, 0), min(ends[i] + 1, width)):
-                    sums[x + 1] = above[x] + here[x] + below[x]
+                first, last = max(starts[i] - 1, 0), min(ends[i] + 1, width)
+                _add_up(sums[first + 1 : last + 1], above[first:last], here[first:last], below[first:last])
                 sums[0], sums[width + 1] = sums[1], sums[width]
-                for x in range(starts[i], ends[i]):
-                    row[x] = label if sums[x] + sums[x + 1] + sums[x + 2] > limit else nothing
+                _mark(row[starts[i] : ends[i]], sums[starts[i] : ends[i] + 2], label, limit)
         if is_masked:
+            hidden = mask[y]
             for x in range(width):
-                if mask[y, x]:
-                    row[x] = 0
+                row[x] = np.uint16(0) if hidden[x] else row[x]
+
+
+# As loops of their own over slices, so that they vectorise.
+@numba.njit(nogil=True, cache=True)
+def _add_up(
+    sums: NDArray[np.float32], above: NDArray[np.float32], here: NDArray[np.float32], below: NDArray[np.float32]
+) -> None:
+    for x in range(sums.size):
+        sums[x] = above[x] + here[x] + below[x]
+
+
+@numba.njit(nogil=True, cache=True)
+def _mark(row: NDArray[np.uint16], sums: NDArray[np.float32], label: np.uint16, limit: np.float32) -> None:
+    """Label where the sum of three neighbouring sums passes the limit; `sums` begins one before `row`."""
+    for x in range(row.size):
+        row[x] = label if sums[x] + sums[x + 1] + sums[x + 2] > limit else np.uint16(0)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -89,19 +104,22 @@ def _spans_of(
     """Stretches of a row of blocks that belong to one cell, in pixels; inner ones are surely cell. Their count."""
     rows, columns = coarse.shape
     count = 0
+    is_near, is_deep = np.zeros(columns, np.bool_), np.ones(columns, np.bool_)  # of three, and of five rows
+    for v in range(max(row - 1, 0), min(row + 2, rows)):
+        is_near |= coarse[v] != 0
+    # Smoothing has widened the blocks by two: only those farther in are surely cell.
+    for v in range(max(row - 2, 0), min(row + 3, rows)):
+        is_deep &= coarse[v] != 0
     for column in range(columns):
         mine = coarse[row, column]
-        inner = mine != 0
-        if mine == 0:
+        inner = False
+        if mine:
+            inner = bool(is_deep[max(column - 2, 0) : column + 3].all())
+        elif is_near[max(column - 1, 0) : column + 2].any():
             for v in range(max(row - 1, 0), min(row + 2, rows)):
                 for u in range(max(column - 1, 0), min(column + 2, columns)):
                     if mine == 0:
                         mine = coarse[v, u]
-        else:
-            # Smoothing has widened the blocks by two: only those farther in are surely cell.
-            for v in range(max(row - 2, 0), min(row + 3, rows)):
-                for u in range(max(column - 2, 0), min(column + 3, columns)):
-                    inner = inner and coarse[v, u] != 0
         if mine == 0:
             continue
         end = width if column == columns - 1 else (column + 1) * edge

@@ -58,50 +58,81 @@ def _means_of_blocks(
     Blocks that are masked whole take the value of the one before, so that nothing there stands out.
     """
     shape = values.shape[0] // edge, values.shape[1] // edge
-    means, dark = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
-    # With a mask in one go: what a block takes from the one before must not depend on the number of threads.
-    RowBands(shape[0], 1 if is_masked else threads).run(_block_means, values, mask, is_masked, edge, means, dark)
-    return means, dark
+    means, dark = np.empty(shape, np.float32), np.zeros(shape, np.bool_)
+    bands = RowBands(shape[0], threads)
+    if not is_masked:
+        bands.run(_block_means, values, edge, means)
+        return means, dark
+    counts = np.empty(shape, np.int32)
+    bands.run(_masked_block_means, values, mask, edge, means, counts)
+    _fill_empty(means, counts)
+    return means, 2 * counts < edge * edge
 
 
 @numba.njit(nogil=True, cache=True)
 def _block_means(
+    first_row: int, last_row: int, values: NDArray[np.float32], edge: int, means: NDArray[np.float32]
+) -> None:
+    """Some rows of `_means_of_blocks` without a mask."""
+    columns = means.shape[1]
+    width = columns * edge
+    sums = np.empty(width, np.float32)
+    each = np.float32(1 / (edge * edge))
+    for row in range(first_row, last_row):
+        sums[:] = values[row * edge, :width]
+        for y in range(row * edge + 1, (row + 1) * edge):
+            line = values[y]
+            for x in range(width):
+                sums[x] += line[x]
+        mean = means[row]
+        for column in range(columns):
+            total = np.float32(0)
+            for x in range(edge):
+                total += sums[column * edge + x]
+            mean[column] = total * each
+
+
+@numba.njit(nogil=True, cache=True)
+def _masked_block_means(
     first_row: int,
     last_row: int,
     values: NDArray[np.float32],
     mask: NDArray[np.bool_],
-    is_masked: bool,
     edge: int,
     means: NDArray[np.float32],
-    dark: NDArray[np.bool_],
+    counts: NDArray[np.int32],
 ) -> None:
-    """Some rows of `_means_of_blocks`."""
+    """Some rows of `_means_of_blocks` and of how many pixels were seen; a block without any has no mean yet."""
     columns = means.shape[1]
-    last = np.float32(0)
-    sums = np.empty(columns, np.float32)
+    width = columns * edge
+    sums, seen = np.empty(width, np.float32), np.empty(width, np.int32)
     for row in range(first_row, last_row):
-        if not is_masked:
-            sums[:] = 0
-            for y in range(row * edge, (row + 1) * edge):
-                for column in range(columns):
-                    total = np.float32(0)
-                    for x in range(column * edge, (column + 1) * edge):
-                        total += values[y, x]
-                    sums[column] += total
-            for column in range(columns):
-                means[row, column] = sums[column] / np.float32(edge * edge)
-            continue
+        sums[:] = 0
+        seen[:] = 0
+        for y in range(row * edge, (row + 1) * edge):
+            line, hidden = values[y], mask[y]
+            for x in range(width):
+                sums[x] += np.float32(0) if hidden[x] else line[x]
+                seen[x] += 0 if hidden[x] else 1
         for column in range(columns):
-            total, seen = np.float32(0), 0
-            for y in range(row * edge, (row + 1) * edge):
-                for x in range(column * edge, (column + 1) * edge):
-                    if not mask[y, x]:
-                        total += values[y, x]
-                        seen += 1
-            dark[row, column] = 2 * seen < edge * edge
-            if seen:
-                last = total / np.float32(seen)
-            means[row, column] = last
+            total, count = np.float32(0), 0
+            for x in range(edge):
+                total += sums[column * edge + x]
+                count += seen[column * edge + x]
+            counts[row, column] = count
+            means[row, column] = total / np.float32(max(count, 1))
+
+
+@numba.njit(nogil=True, cache=True)
+def _fill_empty(means: NDArray[np.float32], counts: NDArray[np.int32]) -> None:
+    """Let blocks of which nothing was seen be as the one before, in place."""
+    last = np.float32(0)
+    for row in range(means.shape[0]):
+        for column in range(means.shape[1]):
+            if counts[row, column]:
+                last = means[row, column]
+            else:
+                means[row, column] = last
 
 
 @numba.njit(nogil=True, cache=True)

@@ -16,6 +16,8 @@ from qpi_live.models.analysis.basins import depth_px, root_of, split_hills
 from qpi_live.models.analysis.fine_labels import labels_of_pixels
 from qpi_live.models.analysis.ground import find_ground
 from qpi_live.models.analysis.landscape import landscape_of
+from qpi_live.models.analysis.mass_doubt import ground_rest
+from qpi_live.models.classical.bands import begun
 
 _MOST_CELLS = 65_535
 _STANDS_OUT = 2.0  # times the threshold: a cell's least height at its highest point
@@ -65,6 +67,7 @@ class Segmentation:
         threshold_rad: the height over the level at which cells begin.
         block_px: edge of the blocks on which the cells were told apart, in pixels.
         coarse_labels: (H // block, W // block) int32, the same labels on blocks.
+        ground_rest_rad: of the same shape, float32, what the ground is off the level, NaN on cells; None: not known.
     """
 
     labels: NDArray[np.uint16]
@@ -74,6 +77,7 @@ class Segmentation:
     threshold_rad: float
     block_px: int
     coarse_labels: NDArray[np.int32]
+    ground_rest_rad: NDArray[np.float32] | None = None
 
 
 def segment(
@@ -102,6 +106,7 @@ def segment(
         if layer is not None and layer.shape != phase_rad.shape:
             raise ValueError(f"expected a {name} of the phase's shape {phase_rad.shape}, got {layer.shape}")
     ground, smooth, dark, block_px = landscape_of(phase_rad, mask, background, threads)
+    fine_ground = begun(threads, lambda: find_ground(_means_of_nine(phase_rad, 2 * block_px)))
     rise = ground.noise_rad * settings.noises if settings.threshold_rad is None else settings.threshold_rad
     is_hill = (smooth > ground.level_rad + rise) & ~dark
     least = max(1, round(settings.least_px / block_px**2))
@@ -111,12 +116,13 @@ def segment(
     # What nowhere stands out, or is a thread, is the background's waviness, a fringe or the rim of a mask.
     is_cell = _stand_out(basins, height, depth, np.float32(_STANDS_OUT * rise), np.float32(sqrt(least / pi) / 2))
     count = _number(basins, is_cell, least, settings.clear_border)
-    fine = find_ground(_means_of_nine(phase_rad, 2 * block_px))
+    fine = fine_ground()
     limit = max(ground.level_rad + rise, ground.level_rad + settings.noises * min(fine.noise_rad, 3 * ground.noise_rad))
     if settings.threshold_rad is not None:
         limit = ground.level_rad + rise
     labels = labels_of_pixels(phase_rad, basins, block_px, limit, mask, threads)
-    return Segmentation(labels, count, ground.level_rad, ground.noise_rad, rise, block_px, basins)
+    rest = ground_rest(smooth, dark, basins, ground.level_rad, rise)
+    return Segmentation(labels, count, ground.level_rad, ground.noise_rad, rise, block_px, basins, rest)
 
 
 def level_between_cells(

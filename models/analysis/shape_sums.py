@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qpi_live.models.classical.bands import RowBands
 
 _MOMENTS = 9
-_STRETCH = 32  # pixels that are looked at together: most lie in the middle of a cell or of the background
+_STRETCH = 16  # pixels that are looked at together: most lie in the middle of a cell or of the background
 
 
 class ShapeSums(NamedTuple):

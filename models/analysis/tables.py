@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 import numpy as np
+from qpi_live.models.analysis.mass_doubt import UNCERTAIN
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.analysis.tracking import Event, Track
 
@@ -124,11 +125,14 @@ def _declare_features(model: Xml.Element, scale: Scale) -> None:
         ("RADIUS", "Radius", "LENGTH"),
         ("VISIBILITY", "Visibility", "NONE"),
         ("PHASE", "Integrated phase (rad px)", "NONE"),
+        ("PHASE_ERROR", "Its standard error (rad px)", "NONE"),
+        ("UNCERTAIN", "Error above 5 %", "NONE"),
     ]
     if scale.pg_per_rad_px is not None:
         declared.append(("DRY_MASS", f"Dry mass (pg, alpha {scale.alpha_um3_per_pg} um3/pg)", "NONE"))
+        declared.append(("DRY_MASS_ERROR", "Its standard error (pg)", "NONE"))
     for feature, name, dimension in declared:
-        is_int = str(feature in ("FRAME", "VISIBILITY")).lower()
+        is_int = str(feature in ("FRAME", "VISIBILITY", "UNCERTAIN")).lower()
         Xml.SubElement(
             spots, "Feature", feature=feature, name=name, shortname=name[:12], dimension=dimension, isint=is_int
         )
@@ -146,7 +150,7 @@ def _write_spots(
     spots = Xml.SubElement(model, "AllSpots", nspots=str(sum(len(found) for found in by_frame.values())))
     for frame in sorted(by_frame):
         of_frame = Xml.SubElement(spots, "SpotsInFrame", frame=str(frame))
-        for spot, track, (_, time_s, y, x, area, phase, _error) in by_frame[frame]:
+        for spot, track, (_, time_s, y, x, area, phase, _, error) in by_frame[frame]:
             described = {
                 "ID": str(spot),
                 "name": f"cell {track.id}",
@@ -159,9 +163,12 @@ def _write_spots(
                 "POSITION_T": repr(float(time_s if is_timed else frame)),
                 "RADIUS": repr(float(sqrt(area / pi) * pixel)),
                 "PHASE": repr(float(phase)),
+                "PHASE_ERROR": repr(float(error)),
+                "UNCERTAIN": str(int(error > UNCERTAIN * abs(phase))),
             }
             if scale.pg_per_rad_px is not None:
                 described["DRY_MASS"] = repr(float(phase * scale.pg_per_rad_px))
+                described["DRY_MASS_ERROR"] = repr(float(error * scale.pg_per_rad_px))
             Xml.SubElement(of_frame, "Spot", described)
 
 

@@ -27,7 +27,16 @@ _SUM_TOLERANCE = 0.3  # parts and whole weigh the same to within this share
 _LOG_LIMIT = 1.5
 
 
-HISTORY = ("frame", "time_s", "y_px", "x_px", "area_px", "integrated_phase_rad_px", "integrated_phase_error_rad_px")
+HISTORY = (
+    "frame",
+    "time_s",
+    "y_px",
+    "x_px",
+    "area_px",
+    "integrated_phase_rad_px",
+    "integrated_phase_noise_rad_px",
+    "integrated_phase_error_rad_px",
+)
 """What is kept of a cell in each frame."""
 
 
@@ -80,7 +89,7 @@ class Track:
 
     @property
     def history(self) -> NDArray[np.float64]:
-        """(n, 7) a row for each frame in which it was seen: see `HISTORY`."""
+        """(n, 8) a row for each frame in which it was seen: see `HISTORY`."""
         return np.array(self._points).reshape(-1, len(HISTORY))
 
     def note(self, point: tuple[float, ...]) -> None:
@@ -146,7 +155,8 @@ class Tracker:
             self._tracks = [track for track in self._tracks if track.since_s < time_s or track.parent]
         columns = cells.columns
         y, x, area = columns["y_px"], columns["x_px"], columns["area_px"]
-        phase, error = columns["integrated_phase_rad_px"], columns["integrated_phase_error_rad_px"]
+        phase, noise = columns["integrated_phase_rad_px"], columns["integrated_phase_noise_rad_px"]
+        error = columns["integrated_phase_error_rad_px"]
         ids = np.zeros(len(cells), np.int64)
         taken, found = self._assigned(y, x, area, phase)
         before = {self._tracks[t].id: self._tracks[t].phase for t in taken}
@@ -161,7 +171,7 @@ class Tracker:
         for c in range(len(cells)):
             if c not in of_cell:
                 of_cell[c] = self._begin(c, cells, of_cell, before, time_s)
-        for c, point in enumerate(zip(*(one.tolist() for one in (y, x, area, phase, error)), strict=True)):
+        for c, point in enumerate(zip(*(one.tolist() for one in (y, x, area, phase, noise, error)), strict=True)):
             of_cell[c].note((frame, time_s, *point))
             ids[c] = of_cell[c].id
         for track in () if is_again else lost:

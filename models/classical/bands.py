@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from qpi_live.camera.cores import available_cores
+
+Result = TypeVar("Result")
 
 
 class RowBands:
@@ -33,6 +35,14 @@ class RowBands:
         pending = [_threads().submit(kernel, *band, *arguments) for band in others]
         answer = kernel(*last, *arguments)  # this thread works too
         return [future.result() for future in pending] + [answer]
+
+
+def begun(threads: int | None, call: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
+    """What gives the answer of `call(*arguments)`, which another thread works out meanwhile, where there is one."""
+    if max(1, threads or available_cores()) == 1:
+        answer = call(*arguments)
+        return lambda: answer
+    return _threads().submit(call, *arguments).result
 
 
 @cache

@@ -299,7 +299,7 @@ def cell(
         merged=list(track.merged),
         time_s=(rows[:, 1] - track.since_s).tolist(),
         mass=(rows[:, 5] * (to_pg or 1)).tolist(),
-        mass_error=(rows[:, 6] * (to_pg or 1)).tolist(),
+        mass_error=(rows[:, 7] * (to_pg or 1)).tolist(),
         unit="rad px" if to_pg is None else "pg",
         growth_per_h=grown.rate_per_s * 3600 if grown else None,
         growth_error_per_h=grown.rate_error_per_s * 3600 if grown else None,

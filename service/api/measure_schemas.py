@@ -163,3 +163,4 @@ class FocusAnswer(BaseModel):
     scanned_um: list[float]
     sharpness: list[float]
     depth_of_field_um: float | None
+    remark: str = Field(description="why it may be off, for people; empty where nothing says so")

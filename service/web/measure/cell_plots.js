@@ -5,7 +5,7 @@ import { axis, ink, plot } from "../panels/plots.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 
 const COUNT = "count"; // in place of a figure: how many cells there are of each value
-const HIDDEN = ["label", "parent", "merged", "cut", "alpha_um3_per_pg"];
+const HIDDEN = ["label", "parent", "merged", "cut", "uncertain", "alpha_um3_per_pg"];
 const WANTED = [
   ["dry_mass_pg", "integrated_phase_rad_px"],
   ["area_um2", "area_px"],

@@ -14,6 +14,7 @@ const MORE_FILES = { "table.parquet": "Parquet", "labels.zarr.zip": "Labels (Zar
 const COLUMNS = [
   ["id", "Id", 0],
   ["dry_mass_pg", "Mass (pg)", 1, "integrated_phase_rad_px", "Σφ (rad px)"],
+  ["dry_mass_error_pg", "± (pg)", 1, "integrated_phase_error_rad_px", "± (rad px)"],
   ["area_um2", "Area (µm²)", 1, "area_px", "Area (px)"],
   ["dry_mass_density_pg_um2", "pg/µm²", 3, "mean_phase_rad", "Mean (rad)"],
   ["circularity", "Circ.", 2],
@@ -102,7 +103,10 @@ export class CellsPanel {
 
   show() {
     const { count, confluence, frame, cells, files } = this.answer;
-    $("cells-count").textContent = `${count} cells, ${fixed(100 * confluence, 1)} % covered, ${fixed(frame.took_ms, 0)} ms`;
+    const doubtful = cells.filter(({ uncertain }) => uncertain).length;
+    const doubt = doubtful ? `, ${doubtful} of uncertain mass` : "";
+    $("cells-count").textContent =
+      `${count} cells, ${fixed(100 * confluence, 1)} % covered, ${fixed(frame.took_ms, 0)} ms${doubt}`;
     $("cells-missing").hidden = frame.missing.length === 0;
     $("cells-missing").textContent = `Enter ${frame.missing.join(" and ")} under Camera, Change the optics, for µm² and pg.`;
     if (!$("cells-files").hasChildNodes()) $("cells-files").append(...files.filter((name) => MORE_FILES[name]).map(link));
@@ -141,6 +145,8 @@ export class CellsPanel {
     line.dataset.id = cell.id;
     line.tabIndex = 0;
     line.ariaSelected = String(cell.id === this.selected);
+    line.classList.toggle("doubtful", cell.uncertain);
+    line.title = cell.uncertain ? "The background around this cell is in doubt: its mass may be off by more than 5 %." : "";
     while (line.cells.length < columns.length) line.insertCell();
     columns.forEach(([name, , digits], i) => {
       const text = name === "id" ? String(cell.id) : fixed(cell[name], digits);
