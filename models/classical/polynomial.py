@@ -53,8 +53,7 @@ def grid_at(y: NDArray[np.float64], x: NDArray[np.float64], order: int) -> Grid:
 
 def legendre_at(at: NDArray[np.float64], order: int) -> Values:
     """(order + 1, positions) float64: Legendre's P_0 … P_order."""
-    values: Values = np.polynomial.legendre.legvander(at, order).T
-    return values
+    return np.polynomial.legendre.legvander(at, order).T.astype(np.float64, copy=False)
 
 
 def terms_at(y: NDArray[np.float64], x: NDArray[np.float64], order: int) -> Samples:

@@ -263,10 +263,13 @@ class CudaUnwrapper:
     def _block(self, stream: Stream, right_and_down: tuple[Array, ...]) -> None:
         """Block the links of pixels where these are not 0; they are on their way to the device when this returns."""
         places = [np.flatnonzero(links.view(np.bool_)) for links in right_and_down]
-        links = np.concatenate([2 * pixel + leads_down for leads_down, pixel in enumerate(places)] or [[]])
+        links = np.array([], np.uint32)
+        if places:
+            links = np.concatenate([2 * pixel + leads_down for leads_down, pixel in enumerate(places)]).astype(
+                np.uint32
+            )
         if len(links) == 0:
             return
-        links = links.astype(np.uint32)
         stream.upload(links, self._links)
         of_frame = (self.amplitude, self.mask, self._bright_from, self.right, self.down, self._counts, self._width)
         self._set.launch(stream, "block_links", self._links, np.int32(len(links)), *of_frame)

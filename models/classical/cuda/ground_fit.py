@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from qpi_live.camera.device import Device, DeviceMemory, Stream
+from qpi_live.camera.device import Device, DeviceMemory, KernelArgument, Stream
 from qpi_live.models.classical.aberration import Aberration
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.cuda.kernel_set import KernelSet
@@ -49,17 +49,18 @@ class CudaGroundFit:
         self.coefficients = allocate(_GROUND.itemsize)
         self._ground_here = device.page_locked((1,), _GROUND)
         legendre = powers_of_legendre(fit.order)
-        self._tables = tuple(allocate(table.nbytes) for table in tables)
+        self._at_y, self._at_x = (allocate(table.nbytes) for table in tables)
         self._legendre = allocate(legendre.nbytes)
-        for table, memory in zip((*tables, legendre), (*self._tables, self._legendre), strict=True):
-            stream.upload(table, memory)
+        stream.upload(tables[0], self._at_y)
+        stream.upload(tables[1], self._at_x)
+        stream.upload(legendre, self._legendre)
         stream.synchronize()
 
     def enqueue(self, stream: Stream, means: DeviceMemory, lit: DeviceMemory) -> None:
         """Fit to `means`, (rows, columns) float32 in rad, of the blocks where `lit`, likewise uint8, is not 0."""
         launch, trials = self._set.launch, self._trials
-        shared = (lit, *self._tables, *self._sizes)
-        memory = (self._memory, self._each)
+        shared: tuple[KernelArgument, ...] = (lit, self._at_y, self._at_x, *self._sizes)
+        memory: tuple[KernelArgument, ...] = (self._memory, self._each)
         launch(stream, "lay_ground", means, *shared, *memory, self._level_means, trials)
         launch(stream, "try_orders", self._level_means, *shared, *memory, trials)
         launch(stream, "fit_ground", self._level_means, *shared, self._legendre, *memory, trials, self.coefficients)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 
 import numba
 import numpy as np
@@ -132,7 +133,7 @@ def place_cuts(
         return price
 
     flow = cheapest_flow(residues, mask, prices)
-    right, down, are_cheapest = flow or (*(np.zeros(shape, np.int8) for _ in range(2)), True)
+    right, down, are_cheapest = flow or (np.zeros(shape, np.int8), np.zeros(shape, np.int8), True)
     bright = bands.run(_block_links, right, down, amplitude, bright_from(typical), left_out)
     return BranchCuts(right.view(np.uint8), down.view(np.uint8), sum(bright), are_cheapest)
 
@@ -160,7 +161,7 @@ def cheapest_flow(
 
 def sampled_every(shape: tuple[int, int]) -> int:
     """Every how many pixels along either axis the amplitude is looked at, to tell what is typical."""
-    return max(1, round((shape[0] * shape[1] / _SAMPLES) ** 0.5))
+    return max(1, round(sqrt(shape[0] * shape[1] / _SAMPLES)))
 
 
 def typical_amplitude(sample: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> float:
