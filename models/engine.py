@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame
+from qpi_live.camera.gpu.cuda_device import why_no_driver
 from qpi_live.camera.optics import Optics
 from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.phase_frame import EngineIdentity, PhaseFrame
@@ -207,6 +208,19 @@ def why_not_here(name: str, *, may_be_file: bool = False) -> str | None:
     if file.suffix == _COMPILED:
         return f"expected a compiled network at {file}, got no such file; build one: qpi compile MODEL.onnx -o {file}"
     return f"expected a network at {file}, got no such file; `qpi export` writes one"
+
+
+def why_not_at_once(name: str) -> str | None:
+    """Why `name`, or the compiled network in the file of that name, cannot be opened here, told in milliseconds.
+
+    As `why_not_here`, or there is no driver for the GPU that it needs. None: it may open.
+    """
+    why_not = why_not_here(name, may_be_file=True)
+    if why_not is None and Path(name).suffix == _COMPILED and (why_none := why_no_driver()):
+        return f"{Path(name).name} needs a GPU: {why_none}"
+    if why_not is None and name == "goldstein-cuda" and (why_none := why_no_driver()):
+        return f"expected a GPU for the engine {name}, got none: {why_none}"
+    return why_not
 
 
 def open_engine(name: str, options: EngineOptions, *, may_be_file: bool = False) -> PhaseEngine:

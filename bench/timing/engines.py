@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 
-from qpi_live.camera.device import DeviceUnavailable
-from qpi_live.camera.gpu.cuda_device import open_device
-from qpi_live.models.engine import EngineOptions, PhaseEngine, open_engine
-from qpi_live.models.engine import why_not_here as why_none_to_serve
+from qpi_live.models.engine import EngineOptions, PhaseEngine, open_engine, why_not_at_once
 from qpi_live.models.errors import EngineUnavailable
 
 _TORCH = "torch:"
@@ -33,16 +29,8 @@ def open_to_time(name: str, options: EngineOptions) -> PhaseEngine:
 
 
 def why_not_here(name: str) -> str | None:
-    """Why there is no such engine here, if that can be told at once: see `models.engine.why_not_here`, or no GPU."""
-    if name.startswith(_TORCH):
-        return None
-    why_not = why_none_to_serve(name, may_be_file=True)
-    if why_not is None and Path(name).suffix == ".trt":
-        try:
-            open_device()
-        except DeviceUnavailable as error:
-            return f"{name} needs a GPU: {error}"
-    return why_not
+    """Why there is no such engine here, if that can be told at once: see `models.engine.why_not_at_once`."""
+    return None if name.startswith(_TORCH) else why_not_at_once(name)
 
 
 def network_of(name: str) -> str:

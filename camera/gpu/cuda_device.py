@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
@@ -48,6 +50,18 @@ def open_device() -> Device:
         DeviceUnavailable: no GPU, no driver, or no binding of it; the text says which, and what to do.
     """
     return _one.open()
+
+
+def why_no_driver() -> str | None:
+    """Why no GPU can be had in this process, as far as the driver's library tells without starting it; None: it may be.
+
+    Takes milliseconds, and whoever forks afterwards may still use the GPU.
+    """
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return "expected an NVIDIA GPU that works, got: no driver; `nvidia-smi` must list it"
+    return None
 
 
 def _open_first() -> Device:
