@@ -12,6 +12,7 @@ from collections.abc import Awaitable
 from concurrent.futures import CancelledError as EncodingCancelled
 from contextlib import suppress
 from functools import partial
+from time import time_ns
 from typing import Any
 
 import anyio
@@ -108,9 +109,12 @@ class _Viewer:
             if not limit.admits(loop.time(), choice.max_fps):
                 account.dropped("rate limit")
                 continue
+            began_ns = time_ns()
             messages = await self._encode(live, choice)
             if messages and (ending := await self._send(messages, choice.credit)):
                 return ending
+            if messages:
+                self._station.audience.note_sent(self._listener, live.sequence, choice, began_ns)
 
     async def _newest(self) -> LiveFrame:
         """The newest frame, now in flight; where its layers take a worker that is busy, the newest by then."""

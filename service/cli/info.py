@@ -23,6 +23,7 @@ _EXTRAS = {
     "micromanager": ("pymmcore_plus", "cameras of Micro-Manager (mmcore:CONFIG.cfg)"),
     "files": ("zarr", "OME-Zarr, and HDF5 with foreign filters"),
     "video": ("av", "AVI, MP4, MOV and MKV"),
+    "telemetry": ("opentelemetry.sdk", "traces and metrics by OTLP, where OTEL_… asks for them"),
     "train": ("torch", "search, pruning and training of networks"),
     "peers": ("skimage", "peers to measure against"),
 }

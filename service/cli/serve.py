@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import socket
 import sys
@@ -10,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 from time import sleep
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from fastapi import FastAPI
 from qpi_live.camera.errors import CameraError
 from qpi_live.models.errors import EngineError
 from qpi_live.service.api.app import build_app
@@ -22,10 +25,16 @@ from qpi_live.service.opening import open_stations
 from qpi_live.service.settings import Settings
 from qpi_live.service.settings_file import SettingsError, unknown_variables
 from qpi_live.service.station import Station
+from qpi_live.service.stations import Stations
+from qpi_live.service.telemetry.wanted import wanted
 from rich.console import Console
 from rich.markup import escape
 
+if TYPE_CHECKING:
+    from qpi_live.service.telemetry.telemetry import Telemetry
+
 _TOKEN_BYTES = 16
+_LAST_TELEMETRY_S = 1.0
 _ELSEWHERE = ("192.0.2.1", 9)  # RFC 5737: an address for documentation; nothing is ever sent there
 _log = logging.getLogger(__name__)
 
@@ -55,14 +64,42 @@ def serve_station(settings: Settings) -> None:
     if settings.is_for_others and settings.token is None:
         _say("Warning:", "whoever reaches this machine sees and controls the microscope (--no-token)")
     print(f"Live phase at {link(settings, sockets[0].getsockname()[1])} (stop with Ctrl+C)", flush=True)
-    server = make_server(build_app(stations), settings.log_level == "debug")
+    app = build_app(stations)
+    telemetry = _telemetry(app, stations)
+    server = make_server(app, settings.log_level == "debug")
     refused: list[str] = []
     for station in stations.all:
         Thread(target=_stop_if_it_cannot_start, args=(station, server, refused), daemon=True).start()
     server.run(sockets=sockets)
+    if telemetry is not None:
+        telemetry.stop(_LAST_TELEMETRY_S)
     for sentence in refused:
         _say("Cannot serve:", sentence)
     leave(2 if refused else 0)
+
+
+def _telemetry(app: FastAPI, stations: Stations) -> Telemetry | None:
+    """Started, where the environment asks for it; what keeps it from starting keeps no frame from anybody."""
+    asked = wanted(os.environ)
+    for sentence in asked.refused:
+        _log.warning(sentence)
+    if not asked:
+        return None
+    try:
+        from qpi_live.service.telemetry.requests import RequestTraces
+        from qpi_live.service.telemetry.telemetry import Telemetry
+
+        telemetry = Telemetry(stations, asked)
+    except ImportError as error:
+        _log.warning("no telemetry, though OTEL_… asks for it: %s; pip install 'qpi-live[telemetry]'", error)
+        return None
+    except Exception as error:  # a variable that the SDK cannot read
+        _log.warning("no telemetry, though OTEL_… asks for it: %s", error)
+        return None
+    if telemetry.tracer is not None:
+        app.add_middleware(RequestTraces, tracer=telemetry.tracer)
+    telemetry.start()
+    return telemetry
 
 
 def with_token(settings: Settings) -> Settings:

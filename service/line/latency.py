@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 WINDOW_S = 30.0
 _MOST_SAMPLES = 8192
-_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.1, 0.2, 0.5, 1.0, 5.0)
+BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class LatencyBook:
             "qpi_stage_seconds",
             "Time a stage took for one frame.",
             ["stage"],
-            buckets=_BUCKETS_S,
+            buckets=BUCKETS_S,
             registry=registry,
         )
 

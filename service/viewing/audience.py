@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from math import isfinite
 from threading import Lock
+from time import time_ns
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from qpi_live.camera.account import AccountSnapshot
@@ -98,8 +99,25 @@ class Listener:
     mailbox: Mailbox[LiveFrame]
 
 
+@dataclass(frozen=True, slots=True)
+class SentFrame:
+    """A note of a frame that a client was sent: in which layers, and from when to when, in ns of Unix time."""
+
+    sequence: int
+    client: str
+    layers: tuple[str, ...]
+    began_ns: int
+    ended_ns: int
+
+
 class Audience:
-    """The stream's clients. Safe to use from any thread."""
+    """The stream's clients. Safe to use from any thread.
+
+    Attributes:
+        on_sent: called with a note of each frame that was sent, in the event loop: it must return at once.
+    """
+
+    on_sent: Callable[[SentFrame], None] | None = None
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -130,6 +148,13 @@ class Audience:
             del self._listeners[listener.name]
             self._ended[reason] += 1
             self._departed = add_accounts(self._departed, listener.mailbox.account.snapshot())
+
+    def note_sent(self, listener: Listener, sequence: int, choice: Choice, began_ns: int) -> None:
+        """Tell whoever wants to know that `listener` has just been sent a frame, begun at `began_ns` of Unix time."""
+        on_sent = self.on_sent
+        if on_sent is not None:
+            layers = tuple(layer.value for layer in choice.layers)
+            on_sent(SentFrame(sequence, listener.name.partition("#")[0], layers, began_ns, time_ns()))
 
     def present(self) -> list[Listener]:
         """Who watches now."""
