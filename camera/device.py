@@ -1,7 +1,7 @@
 """The `Device` protocol: memory, streams, events and kernels for the GPU line. No driver is imported here.
 
 `camera.gpu.cuda_device` opens a CUDA device, which NVIDIA's own binding drives, or PyCUDA. The tests run the same line
-on a device that executes the kernels' own source on the host, and the binding on a stand-in for the driver.
+on a device that executes the kernels' own source on the host. They run the binding on a stand-in for the driver.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ FRAME_MESSAGE = "<cIIqq?Q?Q"
 """FRAME, session, slot, captured_ns, captured_monotonic_ns; then whether there is a device id, the id, and the same for
 the device's time stamp. GenTL has both as unsigned 64-bit integers.
 
-SETTINGS and a JSON object go ahead of the first frame that they hold for, so that nothing of them is sent per frame and
+SETTINGS and a JSON object go ahead of the first frame that they hold for. So nothing of them is sent per frame, and
 none can be taken for another's. LOST and a sentence is the last message of a stream.
 """
 

@@ -27,9 +27,8 @@ class FrameIds:
     """Follows the ids of one stream, which count up by one until they wrap (after 65535 comes 1 in GigE Vision 1.x).
 
     A missing id is held back for a while before it counts, since the frame may come late or be known as incomplete.
-    An id that steps back to where no frame is missing, or forward by more than the camera can have exposed, is a
-    counter that started again: nothing is known to be lost then. `losses` only ever grows, and counts every missing
-    frame once.
+    A counter may start again: its id steps back to where no frame is missing, or forward by more than the camera can
+    have exposed. Nothing is known to be lost then. `losses` only ever grows, and counts every missing frame once.
 
     Args:
         highest_rate_hz: frames a second that the camera can expose at most; may be changed under way.

@@ -1,7 +1,7 @@
 """Ground on two levels: on either side of a step, as of an etched target or the edge of a film.
 
-A polynomial that is fitted to one of them must be extrapolated over the other, and one that is fitted to both bends
-around the step. Put on one level they are one ground.
+A polynomial that is fitted to one of them must be extrapolated over the other. One that is fitted to both bends around
+the step. Put on one level they are one ground.
 """
 
 from __future__ import annotations

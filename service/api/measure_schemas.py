@@ -54,8 +54,8 @@ class RegionModel(BaseModel):
     points: list[tuple[_Coordinate, _Coordinate]] = Field(
         min_length=2,
         max_length=1000,
-        description="two opposite corners of a rectangle or of the box around an ellipse, three or more corners of a "
-        "polygon, two or more points of a line",
+        description="two opposite corners of a rectangle, or of the box around an ellipse; three or more corners of a "
+        "polygon; two or more points of a line",
     )
     role: Role = Field(
         default=Role.MEASURE,

@@ -6,7 +6,9 @@ import re
 from importlib.resources import files
 
 import pytest
+from qpi_live.camera.files.writers.layer_names import Format
 from qpi_live.camera.words import Word
+from qpi_live.models.analysis.autofocus import METRICS
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.api.schemas import EngineAnswer, NewSideband, Ready, Stats
 from qpi_live.service.line.state import State
@@ -39,6 +41,23 @@ def test_page_offers_every_sideband_and_only_layers_that_there_are() -> None:
     assert on_the_page("sideband") == set(Sideband)
     assert on_the_page("layer")
     assert on_the_page("layer") <= set(Layer)
+
+
+@pytest.mark.parametrize(
+    ("select", "words"), [("focus-metric", set(METRICS)), ("record-format", {str(kind) for kind in Format})]
+)
+def test_page_offers_every_word_of_a_list(select: str, words: set[str]) -> None:
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    found = re.search(rf'<select id="{select}".*?</select>', html, flags=re.DOTALL)
+    assert found is not None
+    assert set(re.findall(r'<option value="([^"]+)"', found[0])) == words
+
+
+def test_page_knows_only_states_that_there_are() -> None:
+    code = (PAGE / "liveness.js").read_text(encoding="utf-8")
+    named = set(re.findall(r'name(?:: | [!=]== )"([^"]+)"', code))
+    assert {"live", "waiting"} <= named
+    assert named <= set(State)
 
 
 def test_page_colours_only_states_that_there_are() -> None:
