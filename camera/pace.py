@@ -7,9 +7,13 @@ from time import monotonic, sleep
 
 from qpi_live.camera.errors import CameraTimeout
 
+_BUFFERED_S = 0.05  # at hundreds of frames a second a reader is late by several whenever the system does something else
+
 
 class Pace:
-    """Keeps a frame rate. A reader that falls behind by more than a frame is not sent a burst to catch up.
+    """Keeps a frame rate. A reader that is late by a little catches up, as a driver's buffers let it.
+
+    One that falls behind by more than a frame and 50 ms is not sent a burst.
 
     Args:
         frame_rate_hz: frames per second; 0 means that every frame is due at once.
@@ -43,5 +47,5 @@ class Pace:
             raise CameraTimeout(f"The next frame is due in {ahead_s - timeout_s:.2f} s.")
         if ahead_s > 0:
             self._sleep_s(ahead_s)
-        late_by_a_frame = ahead_s < -self._period_s
-        self._due_s = (now_s if late_by_a_frame else self._due_s) + self._period_s
+        is_behind = ahead_s < -max(self._period_s, _BUFFERED_S)
+        self._due_s = (now_s if is_behind else self._due_s) + self._period_s

@@ -38,6 +38,15 @@ def test_pace_of_a_reader_that_is_a_little_late_keeps_the_mean_rate(clock: HandT
     assert [_wait_and_note(pace, clock) for _ in range(2)] == [100.35, 100.5]
 
 
+def test_pace_of_a_reader_that_is_late_by_several_short_periods_keeps_the_mean_rate(clock: HandTurnedClock) -> None:
+    pace = Pace(500.0, clock, clock.sleep)
+    pace.wait(1.0)
+    clock.now_s += 0.03
+    for _ in range(100):
+        pace.wait(1.0)
+    assert clock.now_s == pytest.approx(100.2)
+
+
 def test_pace_of_a_reader_that_stalled_sends_no_burst(clock: HandTurnedClock) -> None:
     pace = Pace(4.0, clock, clock.sleep)
     pace.wait(1.0)
