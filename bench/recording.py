@@ -241,7 +241,7 @@ def left_in(folder: Path, fringes: np.ndarray, killed_ns: int, fps: float) -> Le
 
 def _kill_all(place: Path, kills: int, size: int, fps: float, engine: str, kind: Format) -> dict[str, Any]:
     chance = random.Random(0)
-    left = []
+    left: list[Left] = []
     while len(left) < kills:
         one = kill_once(place, size, fps, engine, 1.5 + 2 * chance.random(), kind)
         console.print(f"kill {len(left) + 1}: {one}")
