@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -14,10 +16,18 @@ class BoundSession:
     Args:
         session: with one input, (H, W) grey values, and one output, (H, W) float32.
         device: where its provider works, as ONNX Runtime names it: `cuda` or `cpu`.
+        another: opens another session of the network, for frames of another size; None: one does for all sizes, as it
+            keeps no graph.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, device: str) -> None:
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        device: str,
+        another: Callable[[], onnxruntime.InferenceSession] | None = None,
+    ) -> None:
         self._session = session
+        self._another = another
         self._device = device
         self._taken = session.get_inputs()[0].name
         self._given = session.get_outputs()[0].name
@@ -33,6 +43,8 @@ class BoundSession:
         return phase_rad
 
     def _lay_out(self, pixels: Pixels) -> None:
+        if self._laid_out is not None and self._another is not None:
+            self._session = self._another()
         values = onnxruntime.OrtValue
         self._grey = values.ortvalue_from_numpy(np.ascontiguousarray(pixels), self._device, 0)
         self._phase = values.ortvalue_from_shape_and_type(pixels.shape, np.float32, self._device, 0)

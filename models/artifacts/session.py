@@ -12,7 +12,7 @@ CPU = ("CPUExecutionProvider",)
 
 
 def open_session(
-    network: Path | bytes, providers: Sequence[str] = CPU, threads: int | None = None
+    network: Path | bytes, providers: Sequence[str] = CPU, threads: int | None = None, *, graph: bool = False
 ) -> onnxruntime.InferenceSession:
     """A session for the network in a file or in memory; ONNX Runtime's own exceptions pass through.
 
@@ -20,6 +20,8 @@ def open_session(
         network: an `.onnx` file, or its bytes.
         providers: execution providers, the preferred one first.
         threads: threads within an operator; None: one for each core.
+        graph: let a GPU's provider record what it enqueues as a CUDA graph in its first runs, and launch that from then
+            on: of one size, with its memory where it was. A provider that cannot makes no session.
     """
     options = onnxruntime.SessionOptions()
     # Threads that wait for work by spinning take the cores from the rest of the line: on two cores a frame's
@@ -30,22 +32,25 @@ def open_session(
     if threads:
         options.intra_op_num_threads = threads
     given = network if isinstance(network, bytes) else str(network)
-    asked = [(name, provider_options(name)) for name in providers]
+    asked = [(name, provider_options(name, graph=graph)) for name in providers]
     return onnxruntime.InferenceSession(given, options, providers=asked)
 
 
-def provider_options(name: str) -> dict[str, str]:
+def provider_options(name: str, *, graph: bool = False) -> dict[str, str]:
     """What an execution provider is asked for beside its own defaults.
 
     TensorRT's takes a minute to build a network, which is kept for the next start. CUDA's chooses each convolution's
-    algorithm by trying all, once.
+    algorithm by trying all, once. Either makes a CUDA graph of it where `graph` is asked for.
     """
     if name == "TensorrtExecutionProvider":
+        recorded = {"trt_cuda_graph_enable": "True"} if graph else {}
         kept = Path(platformdirs.user_cache_dir("qpi-live")) / "tensorrt"
         try:
             kept.mkdir(parents=True, exist_ok=True)
         except OSError:
-            return {}
+            return recorded
         caches = {"trt_engine_cache_enable": "True", "trt_timing_cache_enable": "True"}
-        return caches | {"trt_engine_cache_path": str(kept), "trt_timing_cache_path": str(kept)}
-    return {"cudnn_conv_algo_search": "EXHAUSTIVE"} if name == "CUDAExecutionProvider" else {}
+        return recorded | caches | {"trt_engine_cache_path": str(kept), "trt_timing_cache_path": str(kept)}
+    if name == "CUDAExecutionProvider":
+        return {"cudnn_conv_algo_search": "EXHAUSTIVE"} | ({"enable_cuda_graph": "1"} if graph else {})
+    return {}

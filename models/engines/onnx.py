@@ -34,8 +34,9 @@ _log = logging.getLogger(__name__)
 class OnnxEngine:
     """`PhaseEngine` that runs a network written by `qpi export`; scaling is inside the graph.
 
-    On a GPU the frame's and the phase's memory there is bound once for a size, and TensorRT's builds are kept for the
-    next start. Where the GPU cannot be had, the next best provider runs it, and `identity.detail["fallback"]` says so.
+    On a GPU the frame's and the phase's memory there is bound once for a size, the work on it is a CUDA graph where the
+    provider makes one (`identity.detail["cuda_graph"]`: true, or why not), and TensorRT's builds are kept for the next
+    start. Where the GPU cannot be had, the next best provider runs it, and `identity.detail["fallback"]` says so.
 
     Each frame's carrier is compared with the one the network was trained for. Where they differ the phase carries a
     warning: a network shows a confident picture of anything.
@@ -54,7 +55,9 @@ class OnnxEngine:
             raise EngineUnavailable(options.network_refusal)
         path = path or options.network
         self._path = path or (SHIPPED if providers[0] != _ON_CPU else SHIPPED_INT8)
-        self._session = _open(self._path, providers, options.threads)
+        self._providers, self._threads = providers, options.threads
+        self._graph: bool | str = providers[0] != _ON_CPU
+        self._session = self._opened()
         self._fallback: str | None = None
         # The list of providers is what ONNX Runtime was built with; only a session knows what works here.
         works = self._session.get_providers()[0]
@@ -67,11 +70,11 @@ class OnnxEngine:
             _log.warning("%s", self._fallback)
             if works == _ON_CPU and path is None:
                 self._path = SHIPPED_INT8
-                self._session = _open(self._path, [_ON_CPU], options.threads)
+                self._providers, self._graph = [_ON_CPU], False
+                self._session = self._opened()
         self.network = NetworkCard.in_metadata(self._session.get_modelmeta().custom_metadata_map)
         self._input = self._session.get_inputs()[0].name
-        on_gpu = self._session.get_providers()[0] != _ON_CPU
-        self._bound = BoundSession(self._session, "cuda") if on_gpu else None
+        self._bound = self._bind() if self._session.get_providers()[0] != _ON_CPU else None
 
     @property
     def path(self) -> Path:
@@ -85,9 +88,10 @@ class OnnxEngine:
         provider = _plain(self._session.get_providers()[0]).lower()
         runtime = f"onnxruntime {onnxruntime.__version__}"
         identity = network.engine_identity(provider, self._path.name, network.precision, runtime)
-        if self._fallback is None:
-            return identity
-        return replace(identity, detail={**identity.detail, "fallback": self._fallback})
+        said: dict[str, str | bool] = {} if self._fallback is None else {"fallback": self._fallback}
+        if self._bound is not None:
+            said["cuda_graph"] = self._graph
+        return replace(identity, detail={**identity.detail, **said}) if said else identity
 
     def warm_up(self, shape: tuple[int, int], bit_depth: int) -> None:
         """Run once over a blank frame, so that memory and kernels are laid out.
@@ -125,22 +129,49 @@ class OnnxEngine:
     def close(self) -> None:
         """Nothing to let go of before the engine itself goes."""
 
+    def _opened(self) -> onnxruntime.InferenceSession:
+        if self._graph is True:
+            try:
+                return _open(self._path, self._providers, self._threads, graph=True)
+            except EngineUnavailable as error:
+                self._graph = f"refused: {error}"
+        session = _open(self._path, self._providers, self._threads)
+        if isinstance(self._graph, str):  # where that opens, the graph was to blame
+            _log.warning("the network runs without a CUDA graph: %s", self._graph)
+        return session
+
+    def _bind(self) -> BoundSession:
+        return BoundSession(self._session, "cuda", self._opened if self._graph is True else None)
+
+    def _run_bound(self, bound: BoundSession, pixels: Pixels) -> NDArray[np.float32]:
+        try:
+            return bound.run(pixels)
+        except Exception as error:
+            if self._graph is not True:
+                raise
+            self._graph = f"refused: {error}"  # which a provider may find out only when it records
+        self._session = self._opened()
+        self._bound = self._bind()
+        return self._bound.run(pixels)
+
     def _run(self, pixels: Pixels) -> NDArray[np.float32]:
         try:
             if self._bound is not None:
-                return self._bound.run(pixels)
+                return self._run_bound(self._bound, pixels)
             (phase_rad,) = self._session.run(None, {self._input: pixels})
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise InferenceError("network failed", f"the network failed on this frame: {error}") from error
         return np.ascontiguousarray(phase_rad, dtype=np.float32)
 
 
-def _open(path: Path, providers: Sequence[str], threads: int | None) -> onnxruntime.InferenceSession:
+def _open(
+    path: Path, providers: Sequence[str], threads: int | None, *, graph: bool = False
+) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise EngineUnavailable(f"expected a network at {path}, got no such file; `qpi export` writes one")
     content = intact(path)
     try:
-        return open_session(content, providers, threads)
+        return open_session(content, providers, threads, graph=graph)
     except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
         raise EngineUnavailable(f"expected an ONNX network at {path}, got: {error}") from error
 

@@ -34,3 +34,30 @@ def test_tensorrts_builds_are_kept_in_the_users_cache(tmp_path: Path, monkeypatc
     assert Path(options["trt_engine_cache_path"]).is_relative_to(tmp_path)
     assert options["trt_engine_cache_enable"] == "True"
     assert provider_options("CPUExecutionProvider") == {}
+
+
+def test_graph_is_an_option_of_the_providers_that_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with_graph = {
+        name: provider_options(f"{name}ExecutionProvider", graph=True) for name in ("CUDA", "Tensorrt", "CPU")
+    }
+    assert with_graph["CUDA"]["enable_cuda_graph"] == "1"
+    assert with_graph["Tensorrt"]["trt_cuda_graph_enable"] == "True"
+    assert with_graph["CPU"] == {}
+    for name in with_graph:
+        assert not any("graph" in option for option in provider_options(f"{name}ExecutionProvider"))
+
+
+def test_memory_stays_where_it_is_for_frames_of_one_size_as_a_graph_needs_it(tmp_path: Path) -> None:
+    opened = []
+
+    def another() -> object:
+        opened.append(1)
+        return open_session(written(tmp_path, small_network(8)))
+
+    bound, places = BoundSession(open_session(written(tmp_path, small_network(8))), "cpu", another), []
+    for shape in ((96, 128), (96, 128), (96, 128), (64, 64), (64, 64)):
+        bound.run(np.zeros(shape, np.uint8))
+        places.append((bound._grey.data_ptr(), bound._phase.data_ptr()))
+    assert len(set(places[:3])) == len(set(places[3:])) == 1
+    assert len(opened) == 1  # for the second size

@@ -1,5 +1,6 @@
 """The network that ships, in both precisions, on frames of its instrument that it never saw."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -11,6 +12,7 @@ from qpi_live.bench.frames import recorded_windows
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.artifacts.bound_session import BoundSession
+from qpi_live.models.artifacts.session import open_session
 from qpi_live.models.engine import EngineOptions
 from qpi_live.models.engines import onnx
 from qpi_live.models.engines.classical import ClassicalEngine
@@ -74,22 +76,77 @@ def test_network_on_a_runtime_built_for_a_gpu_that_is_not_there_runs_on_the_cpu_
     assert str(engine.identity.detail["fallback"]).startswith(sentence)  # so that statistics and the page have it
 
 
-def test_network_whose_best_provider_is_not_there_says_which_runs_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A session of ONNX Runtime's own that says it works through CUDA, where TensorRT was asked for first."""
+class OnCuda(onnxruntime.InferenceSession):
+    """A session of ONNX Runtime's own that says it works through CUDA."""
 
-    class OnCuda(onnxruntime.InferenceSession):
-        def get_providers(self) -> list[str]:
-            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    frame = Frame(simulate_pair(Instrument.from_file(INSTRUMENT), "nominal", 0).pixels[:256, :256].copy(), 8, 0, 0, 0)
-    expected = OnnxEngine(EngineOptions(threads=1), SHIPPED).retrieve(frame).phase_rad
-    built_for = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_for)
+
+BUILT_FOR_GPUS = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.fixture
+def on_cuda(monkeypatch: pytest.MonkeyPatch) -> Frame:
+    """All engines from now on believe that a GPU runs them; and a frame."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: BUILT_FOR_GPUS)
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
-    monkeypatch.setattr(onnx, "BoundSession", lambda session, device: BoundSession(session, "cpu"))
+    monkeypatch.setattr(onnx, "BoundSession", lambda session, _, another: BoundSession(session, "cpu", another))
+    return Frame(np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8), 8, 0, 0, 0)
+
+
+def plain_phase(frame: Frame) -> np.ndarray:
+    phase_rad: np.ndarray = open_session(SHIPPED).run(None, {"interferogram": frame.pixels})[0]
+    return phase_rad
+
+
+def test_network_whose_best_provider_is_not_there_says_which_runs_it(
+    on_cuda: Frame, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TensorRT was asked for first."""
     engine = OnnxEngine(EngineOptions(threads=1), SHIPPED)
     assert engine.identity.device == "cuda"
     assert "the network runs on CUDA: ONNX Runtime was built for Tensorrt and CUDA" in caplog.text
-    np.testing.assert_array_equal(engine.retrieve(frame).phase_rad, expected)
+    np.testing.assert_allclose(engine.retrieve(on_cuda).phase_rad, plain_phase(on_cuda), atol=1e-4)
+
+
+def test_graph_is_asked_of_each_gpu_provider_and_said(on_cuda: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(onnx, "open_session", lambda *given, graph: (asked.append(graph), open_session(*given))[1])
+    engine = OnnxEngine(EngineOptions(threads=1), SHIPPED)
+    engine.retrieve(on_cuda)
+    engine.retrieve(on_cuda)
+    assert engine.identity.detail["cuda_graph"] is True
+    assert asked == [True]
+    smaller = replace(on_cuda, pixels=on_cuda.pixels[:128, :160].copy())
+    np.testing.assert_allclose(engine.retrieve(smaller).phase_rad, plain_phase(smaller), atol=1e-4)
+    assert asked == [True, True]  # a graph is of one size: another size has a session of its own
+
+
+def test_provider_that_refuses_a_graph_runs_without_one_and_says_so(
+    on_cuda: Frame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse_graph(*given: object, graph: bool) -> onnxruntime.InferenceSession:
+        if graph:
+            raise RuntimeError("not all nodes are on the CUDA provider")
+        return open_session(*given)
+
+    monkeypatch.setattr(onnx, "open_session", refuse_graph)
+    engine = OnnxEngine(EngineOptions(threads=1), SHIPPED)
+    np.testing.assert_allclose(engine.retrieve(on_cuda).phase_rad, plain_phase(on_cuda), atol=1e-4)
+    assert "not all nodes are on the CUDA provider" in str(engine.identity.detail["cuda_graph"])
+    assert "runs without a CUDA graph" in caplog.text
+
+
+def test_graph_that_fails_when_it_is_recorded_costs_no_frame(on_cuda: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recording(BoundSession):
+        def run(self, pixels: np.ndarray) -> np.ndarray:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    def bound(session: onnxruntime.InferenceSession, _: str, another: object) -> BoundSession:
+        return (BoundSession if another is None else Recording)(session, "cpu", another)
+
+    monkeypatch.setattr(onnx, "BoundSession", bound)
+    engine = OnnxEngine(EngineOptions(threads=1), SHIPPED)
+    np.testing.assert_allclose(engine.retrieve(on_cuda).phase_rad, plain_phase(on_cuda), atol=1e-4)
+    assert "stream is capturing" in str(engine.identity.detail["cuda_graph"])
