@@ -84,6 +84,34 @@ def test_log_of_steps_that_say_too_much_stays_below_what_comes_back(tmp_path: Pa
     assert "the end" in (tmp_path / "log.txt").read_text()[-200:]
 
 
+def test_step_that_prints_without_end_fills_neither_disk_nor_log(tmp_path: Path) -> None:
+    flood = "import os\nwhile True: os.write(1, b'x' * 65536)"
+    outcome = step(tmp_path, flood, limit_s=1.5)
+    assert outcome.outcome == "out of time"
+    assert (tmp_path / "log.txt").stat().st_size < 14 << 20
+    assert "bytes are left out" in (tmp_path / "log.txt").read_text()
+    assert step(tmp_path, "print('{\"a\": 1}')").result == {"a": 1}
+    assert (tmp_path / "log.txt").stat().st_size < 14 << 20
+
+
+def test_step_that_is_killed_is_failed_and_the_next_goes_on(tmp_path: Path) -> None:
+    killed = step(tmp_path, "import os, signal; print('so far', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+    assert (killed.outcome, killed.code, killed.said) == ("failed", -9, "so far")
+    assert step(tmp_path, "print('{\"a\": 1}')").outcome == "done"
+
+
+def test_step_that_leaves_a_process_with_its_output_open_holds_nobody_up(tmp_path: Path) -> None:
+    left = "import os, subprocess, sys; subprocess.Popen(['sleep', '12'], start_new_session=True); print('{\"a\": 1}')"
+    began = monotonic()
+    assert step(tmp_path, left).result == {"a": 1}
+    assert monotonic() - began < 10
+
+
+def test_results_that_cannot_be_written_end_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "gone" / "results.json", [])
+    assert "is older than what is printed here" in capsys.readouterr().out
+
+
 def test_plan_fits_its_time_and_its_files_are_there(tmp_path: Path) -> None:
     planned = steps(tmp_path, tmp_path, tmp_path, 1024, 1000)
     assert sum(one.limit_s or 0 for one in planned) < BUDGET_S  # so that something is left to train in
