@@ -236,7 +236,7 @@ def test_service_whose_collector_is_not_there_says_so_once_serves_and_stops(
     service.start()
     assert service.process is not None
     service.process.terminate()
-    assert service.process.wait(10) == 0
+    assert service.process.wait(60) == 0
     said = capfd.readouterr().err
     assert said.count("traces do not arrive") == 1, said
     assert "Max retries" not in said
