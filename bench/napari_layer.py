@@ -4,9 +4,9 @@
     python bench/napari_layer.py --size 512 --seconds 60 --json result.json
 
 A service of simulated frames at a set rate feeds a napari window that is drawn for real. On a virtual screen
-(`xvfb-run`) the CPU does that, which the service shares. Beside the rate stands the most that this window reaches with
-frames that are there already, without a service. Memory is the program's own, after a tenth of the time and at the end.
-The last line is the whole result as JSON.
+(`xvfb-run`) the CPU does that, which the service shares. Beside the rate stand the most that this window reaches with
+frames that are there already, without a service, and what a bare vispy canvas of that size does. Memory is the
+program's own, after a tenth of the time and at the end. The last line is the whole result as JSON.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from qpi_live.bench.stream.service import serving
 from qpi_live.service.client import PhaseClient, ReceivedFrame
 from rich.table import Table
 
-_ALONE = 60  # frames that are drawn without a service
+_ALONE = 40  # frames that are drawn without a service
 _WINDOW = (900, 700)
+_CANVAS = (560, 560)  # what of the window is the picture
 
 
 def main(
@@ -40,11 +41,17 @@ def main(
 
     viewer = Viewer()
     viewer.window.resize(*_WINDOW)
-    alone = _alone(viewer, size)
+    alone, bare = _alone(viewer, size), _bare(size)
     with serving("goldstein", size, fps) as url, PhaseClient(url) as client:
         live = _live(viewer, client, seconds)
     viewer.close()
-    result: dict[str, Any] = {"size": size, "camera_fps": fps, "fps_without_a_service": alone, **live}
+    result: dict[str, Any] = {
+        "size": size,
+        "camera_fps": fps,
+        "fps_without_a_service": alone,
+        "bare_canvas_fps": bare,
+        **live,
+    }
     table = Table("live layer", f"{size} × {size} px")
     for name, value in result.items():
         table.add_row(name, f"{value:.1f}")
@@ -56,8 +63,7 @@ def _alone(viewer: Any, size: int) -> float:
     """Frames per second of the same window without receiving any."""
     from qtpy.QtWidgets import QApplication  # noqa: PLC0415
 
-    random = np.random.default_rng(0)
-    frames = [random.random((size, size), np.float32) for _ in range(4)]
+    frames = _frames(size)
     layer = viewer.add_image(frames[0], contrast_limits=(0.0, 1.0))
     for number in range(2 * _ALONE):
         if number == _ALONE:
@@ -67,6 +73,32 @@ def _alone(viewer: Any, size: int) -> float:
     rate = _ALONE / (perf_counter() - began)
     viewer.layers.clear()
     return rate
+
+
+def _bare(size: int) -> float:
+    """Frames per second of nothing but a canvas that draws the same texture: the rasteriser's own bound."""
+    from qtpy.QtWidgets import QApplication  # noqa: PLC0415
+    from vispy.scene import SceneCanvas, visuals  # noqa: PLC0415
+
+    frames = _frames(size)
+    canvas = SceneCanvas(size=_CANVAS, show=True)
+    view = canvas.central_widget.add_view(camera="panzoom")
+    picture = visuals.Image(frames[0], parent=view.scene, clim=(0.0, 1.0), cmap="viridis", texture_format="auto")
+    view.camera.set_range()
+    for number in range(2 * _ALONE):
+        if number == _ALONE:
+            began = perf_counter()
+        picture.set_data(frames[number % len(frames)])
+        canvas.update()
+        QApplication.processEvents()
+    rate = _ALONE / (perf_counter() - began)
+    canvas.close()
+    return rate
+
+
+def _frames(size: int) -> list[Any]:
+    random = np.random.default_rng(0)
+    return [random.random((size, size), np.float32) for _ in range(4)]
 
 
 def _live(viewer: Any, client: PhaseClient, seconds: float) -> dict[str, float]:

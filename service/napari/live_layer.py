@@ -56,6 +56,7 @@ class LiveLayer(QObject):
         self._stop, self._taken = Event(), Event()
         self._thread = Thread(target=self._receive, name=f"qpi-live {wanted}", daemon=True)
         self._announced = 0.0
+        self._units: tuple[str, ...] = ()
         self.layer: Any = None
         self._came.connect(self._show)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -110,25 +111,31 @@ class LiveLayer(QObject):
         values = frame.values
         if self.layer is None:
             self.layer = self._found_layer() or self._new_layer(frame, values)
-        scale, units = plane_scale(frame.header.object_pixel_m)
-        if tuple(self.layer.scale) != scale:
-            self.layer.scale = scale
-        if tuple(map(str, self.layer.units)) != units:
-            self.layer.units = units
+        self._place(frame.header.object_pixel_m)
         self._replace(values)
         self.layer.metadata = _metadata(frame, self._wanted)
         self.shown.emit(frame)
         self._taken.set()  # the next one travels while this one is painted
 
+    def _place(self, object_pixel_m: float | None) -> None:
+        scale, units = plane_scale(object_pixel_m)
+        if tuple(self.layer.scale) != scale:
+            self.layer.scale = scale
+        if self._units != units:  # napari's are slow to read
+            self.layer.units = self._units = units
+
     def _replace(self, values: NDArray[Any]) -> None:
         """Another array, never written into: whoever took the one before still has that frame."""
-        now = monotonic()
-        # Histograms and napari's own sliders, which work their ranges out anew each time, hear of it a few times a
-        # second. The picture is drawn each time.
-        is_news = values.shape != self.layer.data.shape or now - self._announced > _ANNOUNCED_S
-        with nullcontext() if is_news else self.layer.events.data.blocker():
-            self.layer.data = values
-        self._announced = now if is_news else self._announced
+        layer, now = self.layer, monotonic()
+        if values.shape != layer.data.shape or now - self._announced > _ANNOUNCED_S:
+            self._announced = now
+            layer.data = values
+            return
+        # Thumbnail, histograms, sliders and extents, which are worked out anew each time, change a few times a second.
+        # The picture is drawn each time.
+        with layer.events.data.blocker(), getattr(layer, "_block_refresh", nullcontext)():
+            layer.data = values
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
 
     def _found_layer(self) -> Any:
         """The layer that an earlier start has left."""

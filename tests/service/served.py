@@ -28,6 +28,7 @@ class Service:
     options: tuple[str, ...]
     state: Path
     process: subprocess.Popen[bytes] | None = None
+    token: str = ""
 
     @property
     def url(self) -> str:
@@ -62,7 +63,8 @@ class Service:
 
     def _has_a_frame(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/v1/frames/latest").status_code == 200
+            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            return httpx.get(f"{self.url}/api/v1/frames/latest", headers=headers).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -14,7 +14,7 @@ import pytest
 from qpi_live import PhaseClient, ReceivedFrame
 from tests.service.napari.conftest import SIZE
 from tests.service.napari.window import until
-from tests.service.served import Service
+from tests.service.served import Service, free_port
 
 
 @pytest.fixture
@@ -114,6 +114,50 @@ def test_live_layer_whose_layer_the_service_lacks_says_why(viewer: Any, client: 
     live.start()
     until(lambda: said, "a sentence")
     assert said[0].startswith("layer: ")
+
+
+def test_two_windows_show_the_same_service_each_at_its_own_pace(viewer: Any, client: PhaseClient) -> None:
+    import napari
+
+    other = napari.Viewer(show=False)
+    live, _ = watch(viewer, client, 2)
+    beside, seen = watch(other, client, 3, "interferogram", max_fps=5.0)
+    assert [layer.name for layer in viewer.layers] == ["phase (rad), live"]
+    assert [layer.name for layer in other.layers] == ["interferogram (grey value), live"]
+    beside.stop()
+    assert beside.wait(10)
+    other.close()
+    before = live.layer.data
+    until(lambda: live.layer.data is not before, "frames in the window that is left")
+    live.stop()
+    assert live.wait(10)
+    assert len(seen) >= 3
+
+
+def test_live_layer_of_a_camera_among_several_goes_on_when_its_service_was_started_anew(
+    viewer: Any, tmp_path: Path
+) -> None:
+    cameras = ("--camera", "simulated", "--camera", "replay:glioblastoma")
+    options = (*cameras, "--engine", "goldstein", "--size", "128", "--fps", "20", "--token", "let-me-in-please")
+    service = Service(free_port(), options, tmp_path, token="let-me-in-please")
+    service.start()
+    try:
+        link = f"{service.url}/?token=let-me-in-please"
+        with PhaseClient(link) as asking:
+            names = [camera["name"] for camera in asking.cameras()]
+        with PhaseClient(link, camera=names[1]) as client:
+            live, shown = watch(viewer, client, 3)
+            assert client.latest().header.object_pixel_m is None  # unlike the simulated camera's
+            assert [str(unit) for unit in live.layer.units] == ["pixel", "pixel"]
+            service.stop()
+            shown.clear()
+            service.start()
+            until(lambda: len(shown) >= 2, "frames of the service that was started anew")
+            assert len(viewer.layers) == 1
+            live.stop()
+            assert live.wait(10)
+    finally:
+        service.stop()
 
 
 def test_script_of_the_documentation_shows_live_phase(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
