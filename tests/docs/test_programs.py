@@ -101,6 +101,32 @@ def test_javascript_of_the_page_prints_frames(address: str, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_triton_of_the_page_writes_a_repository(tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    commands = program("sh", tmp_path, ".sh", "", naming="--triton")
+    # Of this environment, whichever is activated.
+    (tmp_path / "qpi").write_text(
+        f"#!{sys.executable}\nfrom qpi_live.service.cli.entry import main\nmain()\n", encoding="utf-8"
+    )
+    (tmp_path / "qpi").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = ["sh", "-e", commands]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'backend: "onnxruntime"' in done.stdout
+    assert (tmp_path / "repository" / "nasprnet" / "1" / "model.onnx").is_file()
+
+
+def test_start_on_windows_is_the_one_that_is_run_elsewhere() -> None:
+    blocks = re.findall(r"((?:^    \S.*\n)+)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    elsewhere = next(block for block in blocks if "python -m venv" in block)
+    on_windows = next(block for block in blocks if "py -m venv" in block)
+    assert (
+        on_windows.replace("\\", "/").replace(".venv/Scripts/", ".venv/bin/").replace("py -m", "python -m") == elsewhere
+    )
+
+
+@pytest.mark.slow
 def test_matlab_of_the_page_reads_phase_in_octave(address: str, tmp_path: Path) -> None:
     octave = needed("octave-cli", "GNU Octave: apt-get install octave")
     said = printed([octave, "--no-gui", program("matlab", tmp_path, ".m", address)], tmp_path)
