@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from time import monotonic_ns
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.capture.link import ProcessLink
-from qpi_live.camera.capture.sessions import FormatT, GreyFormat, Sessions
+from qpi_live.camera.capture.reopening import Reopening
+from qpi_live.camera.capture.sessions import FormatT, Sessions
 from qpi_live.camera.capture.slots import SlotLayout
-from qpi_live.camera.capture.wanted import WantedSettings
 from qpi_live.camera.errors import CameraError, CameraLost, CameraTimeout, CameraUnavailable
 from qpi_live.camera.features import Feature, FeatureValue
 from qpi_live.camera.frame import Frame
@@ -22,28 +22,6 @@ from qpi_live.camera.window import SensorWindow, WindowChange
 
 _HUNG_NS = 5_000_000_000
 _STOP_S = 2.0  # for requests under way; the line waits 5 s for its camera to stop
-
-
-OpenedFormatT_co = TypeVar("OpenedFormatT_co", bound=GreyFormat, covariant=True)
-
-
-class Reopening(Protocol[OpenedFormatT_co]):
-    """The way to one camera, and to the same one again after a stop or a loss. One thread at a time uses it."""
-
-    @property
-    def wanted(self) -> WantedSettings:
-        """What is set on the camera whenever it is opened."""
-
-    def open(self) -> tuple[ProcessLink, CameraIdentity, OpenedFormatT_co]:
-        """A link to the camera, set up, and what it is and sends now.
-
-        Raises:
-            CameraUnavailable: it is not there, in use, not grey, or does not take the settings.
-            CameraLost: it does not answer.
-        """
-
-    def describe(self, link: ProcessLink) -> tuple[CameraIdentity, OpenedFormatT_co]:
-        """What the open camera is and sends now."""
 
 
 class DrivenCamera(Generic[FormatT]):

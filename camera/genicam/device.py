@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 from genicam import gentl
 from harvesters.core import Callback, ImageAcquirer
+from qpi_live.camera.capture.loading import load_settings
 from qpi_live.camera.errors import CameraLost, CameraUnavailable, FeatureMissing, FeatureRefused
 from qpi_live.camera.features import CameraListing, Feature, FeatureValue
 from qpi_live.camera.frame import SENSOR_WINDOW
@@ -142,24 +143,8 @@ class GentlDevice:
             self._reset_offset("OffsetY")
         for name in settings if leave_refused else ():  # the camera may have kept what was set before
             self._tell_besides(name)
-        left: dict[str, str] = {}
-        for name in [name for name, value in settings.items() if not self._try(name, value)]:
-            try:
-                self.set(name, settings[name])
-            except (FeatureMissing, FeatureRefused) as error:
-                if not leave_refused:
-                    raise
-                if isinstance(error, FeatureMissing) or self.nodes.feature(name).writable:
-                    left[name] = str(error)
-        return left
-
-    def _try(self, name: str, value: FeatureValue) -> bool:
-        try:
-            if self.nodes.feature(name).value != value:
-                self.set(name, value)
-        except (FeatureMissing, FeatureRefused):
-            return False
-        return True
+        left = load_settings(self, settings, leave_refused)
+        return {name: why for name, why in left.items() if not self.nodes.has(name) or self.feature(name).writable}
 
     def _tell_besides(self, name: str) -> None:
         if name not in (*_ALWAYS_TOLD, *self._was_set):

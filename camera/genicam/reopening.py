@@ -1,9 +1,9 @@
-"""Opens one camera, and the same one again after a stop or a loss, with what was set on it."""
+"""The way to one GenICam camera: its producer, and from the first time on its serial number."""
 
 from __future__ import annotations
 
 from qpi_live.camera.capture.link import ProcessLink
-from qpi_live.camera.capture.wanted import WantedSettings
+from qpi_live.camera.capture.reopening import Reopening
 from qpi_live.camera.features import CameraListing
 from qpi_live.camera.genicam.capture_link import CameraFacts, CaptureLink
 from qpi_live.camera.genicam.pixel_format import FORMATS_BY_NAME, PixelFormat
@@ -11,71 +11,43 @@ from qpi_live.camera.genicam.producers import producer_with, producers_for, spli
 from qpi_live.camera.source import CameraIdentity, CameraOptions
 
 
-class GenicamReopening:
-    """The way to a camera. One thread at a time uses it.
+class GenicamReopening(Reopening[PixelFormat]):
+    """See `Reopening`.
 
     Args:
         address: as `GenicamCamera` takes it, without `gentl:`.
         options: size, rate, optics and settings file.
-
-    Attributes:
-        wanted: what is set on the camera whenever it is opened.
 
     Raises:
         CameraUnavailable: there is no such producer, or the settings file cannot be read.
     """
 
     def __init__(self, address: str, options: CameraOptions) -> None:
-        path, serial = split_address(address)
-        self._source = f"gentl:{address}"
+        path, self._serial = split_address(address)
         self._producers = producers_for(path)
-        self._serial = serial
-        self._options = options
-        self._listing: CameraListing
-        self._was_open = False
-        self.wanted = WantedSettings(options)
+        self._producer = ""  # the one that is tried
+        super().__init__(f"gentl:{address}", options)
 
-    def open(self) -> tuple[CaptureLink, CameraIdentity, PixelFormat]:
-        """A link to the camera, set up, and what it is and sends now.
+    def new_link(self) -> CaptureLink:
+        """See `Reopening.new_link`; which producer has the camera is found out first, by processes of their own."""
+        self._producer = producer_with(self._producers, self._serial)
+        return CaptureLink()
 
-        Raises:
-            CameraUnavailable: it is not there, in use, not grey, or does not take the settings.
-            CameraLost: it does not answer.
-        """
-        producer = producer_with(self._producers, self._serial)
-        link = CaptureLink()
-        try:
-            self._listing = link.ask("open", producer, self._serial)
-            self.wanted.set_up(link, was_open=self._was_open)
-            self._producers = [producer]
-            self._serial = self._listing.serial or self._serial  # from now on this camera and no other
-            identity, pixel_format = self.describe(link)
-        except BaseException:
-            link.close()
-            link.drop_connections()
-            raise
-        self._was_open = True
-        return link, identity, pixel_format
+    def find(self, link: ProcessLink) -> CameraListing:
+        """See `Reopening.find`."""
+        listing: CameraListing = link.ask("open", self._producer, self._serial)
+        return listing
+
+    def keep(self, listing: CameraListing) -> None:
+        """See `Reopening.keep`."""
+        self._producers = [self._producer]
+        self._serial = listing.serial or self._serial
 
     def describe(self, link: ProcessLink) -> tuple[CameraIdentity, PixelFormat]:
-        """What the open camera is and sends now."""
+        """See `Reopening.describe`."""
         facts: CameraFacts = link.ask("facts")
         pixel_format = FORMATS_BY_NAME[facts.pixel_format].of_depth(facts.bit_depth)
-        binning = _binning_in(facts)
-        identity = CameraIdentity(
-            source=self._source,
-            vendor=self._listing.vendor,
-            model=self._listing.model,
-            serial=self._listing.serial,
-            shape=facts.shape,
-            bit_depth=pixel_format.bit_depth,
-            frame_rate_hz=facts.frame_rate_hz,
-            optics=self._options.optics.over(None, binning),
-            settings=facts.settings,
-            remark=self.wanted.remark,
-            binning=binning,
-        )
-        return identity, pixel_format
+        return self.identity(facts, pixel_format, _binning_in(facts), rate_hz=facts.frame_rate_hz), pixel_format
 
 
 def _binning_in(facts: CameraFacts) -> tuple[int, int]:

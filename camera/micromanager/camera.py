@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from qpi_live.camera.capture.camera import DrivenCamera
 from qpi_live.camera.capture.link import ProcessLink
-from qpi_live.camera.capture.wanted import WantedSettings
+from qpi_live.camera.capture.reopening import Reopening
 from qpi_live.camera.features import CameraListing
 from qpi_live.camera.micromanager.link import REASONS, CameraFacts, GreyPixels, MicroManagerLink
 from qpi_live.camera.optics import Optics
@@ -40,50 +40,29 @@ class MicroManagerCamera(DrivenCamera[GreyPixels]):
         return cls(_Reopening(address, options), REASONS)
 
 
-class _Reopening:
-    """The way to a camera of a configuration, and to the same one again. One thread at a time uses it."""
+class _Reopening(Reopening[GreyPixels]):
+    """To a camera of a configuration; see `Reopening`."""
 
     def __init__(self, address: str, options: CameraOptions) -> None:
-        self._source = f"mmcore:{address}"
+        super().__init__(f"mmcore:{address}", options)
         configuration, _, self._label = address.partition("#")
         self._configuration = configuration or DEMONSTRATION
-        self._options = options
-        self._listing: CameraListing
-        self._was_open = False
-        self.wanted = WantedSettings(options)
 
-    def open(self) -> tuple[ProcessLink, CameraIdentity, GreyPixels]:
-        """See `Reopening.open`."""
-        link = MicroManagerLink()
-        try:
-            self._listing = link.ask("open", self._configuration, self._label)
-            self.wanted.set_up(link, was_open=self._was_open)
-            identity, pixels = self.describe(link)
-        except BaseException:
-            link.close()
-            link.drop_connections()
-            raise
-        self._was_open = True
-        return link, identity, pixels
+    def new_link(self) -> MicroManagerLink:
+        """See `Reopening.new_link`."""
+        return MicroManagerLink()
+
+    def find(self, link: ProcessLink) -> CameraListing:
+        """See `Reopening.find`."""
+        listing: CameraListing = link.ask("open", self._configuration, self._label)
+        return listing
 
     def describe(self, link: ProcessLink) -> tuple[CameraIdentity, GreyPixels]:
         """See `Reopening.describe`."""
         facts: CameraFacts = link.ask("facts")
         binning = int(facts.settings["BinningVertical"]), int(facts.settings["BinningHorizontal"])
-        identity = CameraIdentity(
-            source=self._source,
-            vendor=self._listing.vendor,
-            model=self._listing.model,
-            serial=self._listing.serial,
-            shape=facts.shape,
-            bit_depth=facts.bit_depth,
-            frame_rate_hz=None,
-            optics=self._options.optics.over(self._known(facts), binning),
-            settings=facts.settings,
-            remark=self.wanted.remark,
-            binning=binning,
-        )
-        return identity, GreyPixels(facts.bit_depth)
+        pixels = GreyPixels(facts.bit_depth)
+        return self.identity(facts, pixels, binning, known=self._known(facts)), pixels
 
     def _known(self, facts: CameraFacts) -> Optics | None:
         """What the configuration says of the optics; nothing where the user says how large a pixel is."""

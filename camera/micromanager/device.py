@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pymmcore_plus import DeviceType, find_micromanager
 from pymmcore_plus.experimental.unicore import UniMMCore
+from qpi_live.camera.capture.loading import load_settings
 from qpi_live.camera.capture.window import change_window, read_window
-from qpi_live.camera.errors import CameraLost, CameraUnavailable, FeatureMissing, FeatureRefused
+from qpi_live.camera.errors import CameraLost, CameraUnavailable, FeatureRefused
 from qpi_live.camera.features import CameraListing, Feature, FeatureValue
 from qpi_live.camera.frame import SENSOR_WINDOW
 from qpi_live.camera.micromanager.link import CameraFacts
@@ -123,27 +124,8 @@ class MicroManagerDevice:
         return feature
 
     def load(self, settings: Mapping[str, FeatureValue], leave_refused: bool = False) -> dict[str, str]:
-        """Set all that differ, in order; one that is refused is tried again after the others it may depend on.
-
-        Args:
-            settings: by name, in the order to set them.
-            leave_refused: whether what the camera does not take stays as the camera has it.
-
-        Returns:
-            Why each setting that was left was refused, by name.
-
-        Raises:
-            FeatureMissing, FeatureRefused: by one of them; some of the others are set.
-        """
-        left: dict[str, str] = {}
-        for name in [name for name, value in settings.items() if not self._try(name, value)]:
-            try:
-                self.set(name, settings[name])
-            except (FeatureMissing, FeatureRefused) as error:
-                if not leave_refused:
-                    raise
-                left[name] = str(error)
-        return left
+        """See `load_settings`."""
+        return load_settings(self, settings, leave_refused)
 
     def fit_window(self, shape: tuple[int, int]) -> None:
         """Read out the middle of the sensor, (H, W) or as much of it as there is; a camera that cannot sends all."""
@@ -227,14 +209,6 @@ class MicroManagerDevice:
             with suppress(FeatureRefused):
                 self.properties.set("PixelFormat", grey[0] if grey and now not in grey else now)
         return tuple(grey)
-
-    def _try(self, name: str, value: FeatureValue) -> bool:
-        try:
-            if self.properties.feature(name).value != value:
-                self.set(name, value)
-        except (FeatureMissing, FeatureRefused):
-            return False
-        return True
 
 
 def _why_not(configuration: str, error: Exception) -> str:
