@@ -77,12 +77,14 @@ class CudaBackground:
 
     def __init__(self, device: Device, background: Background, stream: Stream) -> None:
         self._background = background
+        self._fit: CudaGroundFit | None = None
         self._means = CudaBlockMeans(device, background.shape, background.block_px)
         self._set = KernelSet(device, ("background.cu",), {"subtract_polynomial": each_row(background.shape[0])})
         self._coefficients_here = device.page_locked((background.order + 1,) * 2, np.dtype(np.float64))
         try:
             self._coefficients = self._set.allocate(self._coefficients_here.nbytes)
-            self._fit = CudaGroundFit(device, background, stream) if isinstance(background, BackgroundFit) else None
+            if isinstance(background, BackgroundFit):
+                self._fit = CudaGroundFit(device, background, stream)
         except BaseException:
             self.free()
             raise

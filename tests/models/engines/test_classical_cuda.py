@@ -9,16 +9,21 @@ import pytest
 import qpi_live.camera
 from qpi_live.camera.device import Device, DeviceError, DeviceOutOfMemory, DeviceUnavailable
 from qpi_live.camera.frame import Frame, OnDevice
+from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.cuda.chain import CudaChain
+from qpi_live.models.classical.takeda import TakedaRetriever
 from qpi_live.models.engine import DeviceEngine, EngineOptions, TunableEngine, open_engine
 from qpi_live.models.engines import classical_cuda
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
+from qpi_live.models.engines.warm_up_frames import CARRIER
 from qpi_live.models.errors import EngineUnavailable, InferenceError
 from qpi_live.models.phase_frame import PhaseFrame
 from scipy.ndimage import gaussian_filter
 
 from tests.cuda_host.device import HostDevice
 from tests.cuda_host.kernels import needs_compiler
+from tests.cuda_host.memory import HostMemory
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
 INSIDE = (slice(16, -16), slice(16, -16))
@@ -320,6 +325,47 @@ def test_device_without_room_refuses_at_warm_up_and_fails_frames_with_its_reason
     assert device.allocated_bytes == 0
     small = engine.retrieve(frame(interferogram(bump((64, 64)))))
     assert small.phase_rad.shape == (64, 64)
+
+
+def test_device_that_is_full_at_any_of_the_allocations_gives_all_back() -> None:
+    class Filling(HostDevice):
+        def allocate(self, nbytes: int) -> HostMemory:
+            if self.allocations >= self.most:
+                raise DeviceOutOfMemory("expected free device memory, got none")
+            return super().allocate(nbytes)
+
+    needs_compiler()
+    device, shape = Filling(), (64, 64)
+    plan, background = TakedaRetriever(shape, CARRIER, threads=1), BackgroundFit(shape)
+    for failures in range(100):
+        device.allocations, device.most = 0, failures
+        try:
+            chain = CudaChain(device, plan, background)
+            break
+        except DeviceOutOfMemory:
+            left_bytes = device.allocated_bytes
+        assert left_bytes == 0
+    assert failures > 30
+    chain.free()
+    assert device.allocated_bytes == 0
+
+
+@pytest.mark.parametrize("kernel", ["block_means", "lay_ground", "fit_ground", "subtract_polynomial"])
+def test_device_that_is_lost_while_the_background_is_fitted_is_opened_again(kernel: str) -> None:
+    needs_compiler()
+    opened: list[HostDevice] = []
+
+    def open_another() -> Device:
+        opened.append(HostDevice())
+        return opened[-1]
+
+    engine = ClassicalCudaEngine(EngineOptions(threads=2), open_device=open_another)
+    given = frame(interferogram(bump((96, 100))))
+    expected = engine.retrieve(given).phase_rad
+    opened[0].lose_at_launch(kernel)
+    with pytest.raises(InferenceError):
+        engine.retrieve(given)
+    assert np.array_equal(engine.retrieve(given).phase_rad, expected)
 
 
 def test_fault_that_passes_costs_one_frame() -> None:
