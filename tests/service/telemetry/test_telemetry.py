@@ -196,6 +196,7 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
+@pytest.mark.slow
 def test_service_sends_traces_and_metrics_as_the_documentation_says(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -225,6 +226,7 @@ def test_service_sends_traces_and_metrics_as_the_documentation_says(
     assert {"queue_wait", "retrieval", "total"} <= stages
 
 
+@pytest.mark.slow
 def test_service_whose_collector_is_not_there_says_so_once_serves_and_stops(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
