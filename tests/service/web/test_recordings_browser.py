@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from playwright.sync_api import Browser, Page, expect
 
+from tests.camera.files.recorded.recordings import images_of
 from tests.fakes import fringes
 from tests.service.web.live_page import Service, free_port, open_page
 
@@ -51,7 +52,7 @@ def test_page_records_shows_plays_deletes_and_brings_back(page: Page, tmp_path: 
     with tifffile.TiffFile(tmp_path / "kept" / "by hand" / "interferogram.ome.tif") as tiff:
         frames = tiff.series[0].shape[0]
     assert frames > 10
-    page.wait_for_function("document.querySelector('#recordings-list img').naturalWidth > 0")
+    expect(item.locator("img")).not_to_have_js_property("naturalWidth", 0)
 
     item.get_by_text("Play").click()
     expect(page.locator("#player")).to_be_visible()
@@ -76,6 +77,17 @@ def test_page_records_shows_plays_deletes_and_brings_back(page: Page, tmp_path: 
     expect(item).to_have_count(0)
     page.click("#record-undo")
     expect(item).to_have_count(1)
+
+
+def test_page_records_to_the_format_that_is_chosen(page: Page, tmp_path: Path) -> None:
+    page.locator("#recordings summary").first.click()
+    page.fill("#record-name", "as zarr")
+    page.fill("#record-frames", "3")
+    page.select_option("#record-format", "ome-zarr")
+    page.click("#record")
+    expect(page.locator("#record-status")).to_have_text(re.compile(r"as zarr: 3 frames.* 0 lost"))
+    expect(page.locator("#recordings-list li b")).to_have_text("as zarr")
+    assert len(images_of(tmp_path / "kept" / "as zarr")) == 3
 
 
 def test_page_says_why_a_recording_is_refused(page: Page) -> None:
