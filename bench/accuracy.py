@@ -38,7 +38,7 @@ from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.block_map import EDGE, BlockMap
 from qpi_live.models.classical.carrier import Carrier
-from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions, PhaseEngine, TunableEngine, open_engine
+from qpi_live.models.engine import CHOSEN, LEARNED, POLYNOMIAL, EngineOptions, PhaseEngine, TunableEngine, open_engine
 from qpi_live.models.errors import EngineError, InferenceError
 from qpi_live.models.metrics import PHASE_RANGE_RAD, psnr_db, rms_rad, ssim, without_level
 from qpi_live.models.sideband import Sideband
@@ -83,7 +83,7 @@ def main(
     json: JsonFile = None,
 ) -> None:
     """Judge engines on simulated interferograms whose true phase is known, and on a real hologram."""
-    names, backgrounds = engine or ["goldstein"], background or [POLYNOMIAL, LEARNED]
+    names, backgrounds = engine or ["goldstein"], background or [CHOSEN, POLYNOMIAL, LEARNED]
     measured = Instrument.from_file(instrument)
     results: dict[str, dict[str, Any]] = {}
     for name in condition or TABLED:

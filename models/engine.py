@@ -134,7 +134,7 @@ class TrainedEngine(PhaseEngine, Protocol):
         """What it was trained for."""
 
 
-POLYNOMIAL, LEARNED = "polynomial", "learned"
+CHOSEN, POLYNOMIAL, LEARNED = "auto", "polynomial", "learned"
 """The backgrounds that can be asked for by name."""
 
 
@@ -149,8 +149,9 @@ class EngineOptions:
         background_order: highest total order of the polynomial background fit, 0 … 6; 0 takes only the level off; None:
             4, and 1 beside a calibration frame, for the tilt by which the instrument has drifted since.
         threads: CPU threads an engine may use; None: all cores it is allowed.
-        background: what finds the instrument's phase under the sample: `polynomial`, `learned`, or the path of another
-            learned background that `qpi export` wrote.
+        background: what finds the instrument's phase under the sample: `polynomial`, `learned`, the path of another
+            learned background that `qpi export` wrote, or `auto`: the polynomial, and the learned one where that finds
+            no ground.
         blend: let the network of the fused engine take noise off the measured phase.
         is_live: frames follow closely on each other, and none may wait for long: what changes slowly is followed from
             frame to frame. Where it is not, each phase depends on its own frame alone, and comes out the same again.
@@ -165,7 +166,7 @@ class EngineOptions:
     sideband: Sideband = Sideband.AUTO
     background_order: int | None = None
     threads: int | None = None
-    background: str = POLYNOMIAL
+    background: str = CHOSEN
     blend: bool = False
     is_live: bool = False
     network: Path | None = None

@@ -17,7 +17,7 @@ from pydantic_settings import (
 from qpi_live.camera.optics import Optics, StatedOptics
 from qpi_live.camera.source import CAMERA_KINDS, CameraOptions
 from qpi_live.models.artifacts.promotions import FOLDER, Kind, Promotions
-from qpi_live.models.engine import POLYNOMIAL, EngineOptions
+from qpi_live.models.engine import CHOSEN, EngineOptions
 from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.names import EVERYWHERE, host_name, is_loopback, origin, published_host
@@ -109,9 +109,9 @@ class Settings(BaseSettings):
         description="highest order of the background polynomial taken off; unset: 4, or 1 beside a calibration frame",
     )
     background: str = Field(
-        default=POLYNOMIAL,
-        description="what finds the instrument's phase under the sample: polynomial, learned, or the file of a learned "
-        "one",
+        default=CHOSEN,
+        description="what finds the instrument's phase under the sample: polynomial, learned, the file of a learned "
+        "one, or auto: the polynomial, and the learned one where cells leave that no ground",
     )
     blend: bool = Field(default=False, description="let the network of the fused engine take noise off the phase")
     networks: Path = Field(

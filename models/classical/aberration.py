@@ -27,6 +27,7 @@ class Aberration:
         spread_rad: the range over which the flattest quarter of the ground scatters about it.
         doubt_rad: by how much it is likely to be off, RMS over the frame; None where that is not known.
         is_bent: whether the ground is bent, though only a tilt was to be taken off.
+        is_learned: whether a network told ground from objects.
     """
 
     coefficients: NDArray[np.float64]
@@ -34,6 +35,7 @@ class Aberration:
     spread_rad: float
     doubt_rad: float | None = None
     is_bent: bool = False
+    is_learned: bool = False
 
     @property
     def tilt_rad(self) -> tuple[float, float]:
@@ -90,6 +92,10 @@ class Background(ABC):
             InferenceError: `network failed`, of those that ask one.
         """
         return _on_ground(self._found(means_rad, lit), means_rad, self.at, ground)
+
+    def alone(self) -> Background:
+        """What finds the background of a frame by itself, without regard to the frames before and without a trace."""
+        return self
 
     def remove(
         self,

@@ -14,7 +14,7 @@ from qpi_live.camera.frame import Frame, StreamKey
 from qpi_live.models.classical.aberration import subtract_polynomial
 from qpi_live.models.classical.bands import RowBands
 from qpi_live.models.classical.block_map import BlockMap
-from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions
+from qpi_live.models.engine import CHOSEN, LEARNED, POLYNOMIAL, EngineOptions
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.fusion.anchor import Anchor, Map, Mapped, Values
 from qpi_live.models.engines.fusion.network_picture import Looked, look_at
@@ -85,7 +85,7 @@ class FusedEngine:
     """
 
     def __init__(self, options: EngineOptions) -> None:
-        background = LEARNED if options.background == POLYNOMIAL else options.background
+        background = LEARNED if options.background in (CHOSEN, POLYNOMIAL) else options.background
         self._measured = ClassicalEngine(replace(options, background=background))
         self._network = OnnxEngine(options)
         self._sees_all = self._network.identity.device != _CPU

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qpi_live.models.artifacts.background_network import BackgroundNetwork
 from qpi_live.models.classical.aberration import Aberration, Background
 from qpi_live.models.classical.block_map import EDGE, BlockMap
-from qpi_live.models.engine import LEARNED, POLYNOMIAL, EngineOptions
+from qpi_live.models.engine import CHOSEN, LEARNED, POLYNOMIAL, EngineOptions
 from qpi_live.models.errors import EngineUnavailable
 
 _FINER = 2  # blocks of pixels along each side of one of the map's, so that odd frames are cut up evenly
@@ -55,17 +55,18 @@ class LearnedBackground(Background):
         log_weight, sample_rad = self._network.judge(flat, valid)
         settled = grid.settle(flat - sample_rad, log_weight, valid)
         values += settled.values
-        return Aberration(grid.matrix(values), self.order, grid.spread(means, values, valid), settled.doubt_rad)
+        spread_rad = grid.spread(means, values, valid)
+        return Aberration(grid.matrix(values), self.order, spread_rad, settled.doubt_rad, is_learned=True)
 
 
 def network_for(options: EngineOptions) -> BackgroundNetwork | None:
-    """The network for `options.background`; None where a polynomial is fitted.
+    """The network for `options.background`; None where a polynomial is fitted, at first or always.
 
     Raises:
         EngineUnavailable: there is no such background.
     """
     background = options.background
-    if background == POLYNOMIAL:
+    if background in (CHOSEN, POLYNOMIAL):
         return None
     if background == LEARNED:
         if options.learned_refusal:
@@ -73,7 +74,7 @@ def network_for(options: EngineOptions) -> BackgroundNetwork | None:
         return BackgroundNetwork() if options.learned is None else BackgroundNetwork(options.learned)
     if not background.endswith(".onnx"):
         raise EngineUnavailable(
-            f"expected a background among {POLYNOMIAL}, {LEARNED} or the path of a learned one (.onnx), "
+            f"expected a background among {CHOSEN}, {POLYNOMIAL}, {LEARNED} or the path of a learned one (.onnx), "
             f"got {background!r}"
         )
     return BackgroundNetwork(Path(background))

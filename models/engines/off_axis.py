@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from time import perf_counter
 
 from qpi_live.camera.frame import Frame
+from qpi_live.models.artifacts.background_network import BackgroundNetwork
 from qpi_live.models.classical.aberration import Background
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.classical.band_peak import BandPeak
@@ -17,8 +20,9 @@ from qpi_live.models.classical.carrier import Carrier, find_carrier
 from qpi_live.models.classical.chain import Chain, FringesDoubted
 from qpi_live.models.classical.takeda import TakedaRetriever, band_radius
 from qpi_live.models.classical.unwrapping import goldstein
-from qpi_live.models.engine import EngineOptions
+from qpi_live.models.engine import CHOSEN, LEARNED, POLYNOMIAL, EngineOptions
 from qpi_live.models.engines.calibration import bound_to, check_carrier, check_sample_free, why_it_rests
+from qpi_live.models.engines.chosen_background import ChosenBackground
 from qpi_live.models.engines.fringe_watch import FringeWatch, between, moved
 from qpi_live.models.engines.learned_background import LearnedBackground, network_for
 from qpi_live.models.engines.phase_quality import phase_quality
@@ -36,6 +40,7 @@ _ADJUSTING_S = 5.0  # how long whoever adjusts the engine waits for the frame at
 # frame, or a carrier that was given, only as far as it must.
 _SAME_CARRIER, _SAME_CARRIER_BESIDE = 0.1, 0.7
 _ORDER, _ORDER_BESIDE_CALIBRATION = 4, 1
+_log = logging.getLogger(__name__)
 _BYTES_PER_PX = 80  # 52 measured at 2048², with the spectrum kept
 
 
@@ -51,6 +56,8 @@ class OffAxisEngine(ABC):
         options: see `EngineOptions`.
     """
 
+    _asks_network = False  # whether its chain leaves it to the background to look at whole frames
+
     def __init__(self, options: EngineOptions) -> None:
         try:
             self._sideband = Sideband(options.sideband)
@@ -58,6 +65,9 @@ class OffAxisEngine(ABC):
             raise EngineUnavailable(f"sideband: {error}") from error
         self._options = options
         self._network = network_for(options)
+        self._asked_network: BackgroundNetwork | None = None
+        self._is_network_missing = False
+        self._is_learned = False
         self._lock = Lock()
         self._calibration: Frame | None = None
         self._signs = Signs()
@@ -87,6 +97,7 @@ class OffAxisEngine(ABC):
             detail |= {
                 "sideband_taken": str(Sideband.UPPER if carrier.is_upper else Sideband.LOWER),
                 "is_sign_known": stream.is_sign_known,
+                "background_taken": LEARNED if self._is_learned else POLYNOMIAL,
                 "carrier_fy_cycles_per_px": carrier.fy,
                 "carrier_fx_cycles_per_px": carrier.fx,
                 "carrier_period_px": carrier.period_px,
@@ -144,6 +155,7 @@ class OffAxisEngine(ABC):
                 stream = self._stream = self._settle_sign(stream, frame, sign)
                 if sign < 0:
                     inverted = stream.invert(frame)
+            self._is_learned = inverted.aberration.is_learned
             return PhaseFrame(
                 inverted.phase_rad,
                 frame,
@@ -298,9 +310,23 @@ class OffAxisEngine(ABC):
         """What takes off the instrument's phase, or what a calibration frame has left of it."""
         order, threads = self._background_order(calibration), self._options.threads
         if self._network is None or order == 0:
-            return BackgroundFit(shape, order, threads)
+            fit = BackgroundFit(shape, order, threads)
+            if self._options.background != CHOSEN or order == 0 or not self._asks_network:
+                return fit
+            return ChosenBackground(fit, partial(self._learned, shape, order), self._options.is_live, threads)
         learned = LearnedBackground(self._network, shape, order, threads)
         return TrackedBackground(learned, threads) if self._options.is_live else learned
+
+    def _learned(self, shape: tuple[int, int], order: int) -> LearnedBackground | None:
+        """The learned background, of which `auto` does without where it cannot be had."""
+        if self._asked_network is None and not self._is_network_missing:
+            try:
+                self._asked_network = network_for(replace(self._options, background=LEARNED))
+            except EngineUnavailable as error:
+                _log.warning("background: a polynomial alone: %s", error)
+                self._is_network_missing = True
+        network = self._asked_network
+        return None if network is None else LearnedBackground(network, shape, order, self._options.threads)
 
     def _calibration_for(self, frame: Frame) -> Frame | None:
         """The calibration frame, unless it rests."""

@@ -59,7 +59,7 @@ class Stream:
         doubt_rad = inverted.aberration.doubt_rad
         if doubt_rad is not None:
             # In crowded cells a learned background finds the ground, but is lost in their negative: it has seen none.
-            other_rad = self.background.remove(-inverted.phase_rad, inverted.mask).doubt_rad
+            other_rad = self.background.alone().remove(-inverted.phase_rad, inverted.mask).doubt_rad
             if other_rad is not None and max(doubt_rad, other_rad) > max(_LOST_RAD, _LOST * min(doubt_rad, other_rad)):
                 return 1 if doubt_rad < other_rad else -1
         return sign_of_objects(inverted.phase_rad, inverted.mask, _RINGING / self.retriever.radius, inverted.amplitude)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from time import perf_counter
 
@@ -48,6 +48,10 @@ class TrackedBackground(Background):
         self._look: _Look | None = None
         self._rests_until = 0.0
 
+    def alone(self) -> Background:
+        """See `Background.alone`."""
+        return self._learned
+
     def _found(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None) -> Aberration:
         now, anchor = perf_counter(), self._anchor
         mapped = Mapped(*self._map.means(means_rad, lit))
@@ -62,7 +66,7 @@ class TrackedBackground(Background):
             kept = means_rad.copy(), None if lit is None else lit.copy()
             self._look = _Look(followed, _looker().submit(self._learned.fit, *kept), now)
         newest = self._newest
-        return Aberration(self._map.matrix(followed), newest.order, newest.spread_rad, newest.doubt_rad)
+        return replace(newest, coefficients=self._map.matrix(followed))
 
     def _take_look(self, now: float) -> None:
         look = self._look

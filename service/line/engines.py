@@ -9,6 +9,7 @@ from threading import Lock
 
 from qpi_live.camera.frame import Frame
 from qpi_live.models.engine import (
+    CHOSEN,
     LEARNED,
     EngineOptions,
     PhaseEngine,
@@ -211,7 +212,7 @@ def _networks(options: EngineOptions) -> _Networks:
 
 def _uses(name: str, background: str, before: _Networks, now: _Networks) -> bool:
     """Whether the engine called `name` uses one of the networks that changed."""
-    uses_learned = name == _FUSED or (background == LEARNED and name != _NETWORK)
+    uses_learned = name == _FUSED or (background in (CHOSEN, LEARNED) and name != _NETWORK)
     return (before[0] != now[0] and name in (_NETWORK, _FUSED, _AUTO)) or (before[1] != now[1] and uses_learned)
 
 

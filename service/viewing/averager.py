@@ -226,6 +226,6 @@ class Averager:
 def _series_of(live: LiveFrame) -> Hashable:
     """What frames must have in common to be averaged or compared."""
     frame, engine = live.frame, live.phase.engine
-    made_by = engine.name, engine.detail.get("sideband_taken"), engine.detail.get("background")
+    made_by = engine.name, *map(engine.detail.get, ("sideband_taken", "background", "background_taken"))
     window = frame.shape, tuple(sorted(frame.sensor_window.items())), frame.origin_px
     return frame.source or live.camera.source, window, made_by
