@@ -28,12 +28,32 @@ _QUIET = (
 
 # What takes seconds before the first assertion: compilers, browsers, processes, training.
 _SLOW_FIXTURES = {"virtual_producer", "viky_producer", "browser", "service", "device", "pairs", "trained", "searched"}
-_SLOW_ROOMS = ("tests/bench/", "tests/docker/", "tests/examples/", "tests/models/classical/cuda/", "tests/service/web/")
-_SLOW_FILES = ("test_network_chain.py", "test_compilation.py", "test_shipped_network.py", "test_process.py")
+_SLOW_ROOMS = (
+    "tests/bench/",
+    "tests/docker/",
+    "tests/examples/",
+    "tests/models/batch/",
+    "tests/models/classical/cuda/",
+    "tests/models/export/",
+    "tests/models/nets/",  # torch, which takes longer to import than most rooms take to test
+    "tests/models/promotion/",
+    "tests/models/training/",
+    "tests/service/web/",
+)
+_SLOW_FILES = ("test_shipped_network.py",)
+_STARTERS = ("subprocess", "Service")
+"""What a module of tests has that starts processes."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="only tests that build, start and train nothing")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--quick"):
+        return None
+    path = collection_path.relative_to(config.rootpath).as_posix() if collection_path != config.rootpath else ""
+    return True if f"{path}/".startswith(_SLOW_ROOMS) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,7 +77,10 @@ def _is_slow(item: pytest.Item) -> bool:
     names = set(getattr(item, "fixturenames", ()))
     marked = any(item.get_closest_marker(name) for name in ("slow", "browser", "gpu"))
     path = item.nodeid.partition("::")[0]
-    return bool(marked or names & _SLOW_FIXTURES or path.startswith(_SLOW_ROOMS) or path.endswith(_SLOW_FILES))
+    starts = any(hasattr(getattr(item, "module", None), name) for name in _STARTERS)
+    return bool(
+        marked or starts or names & _SLOW_FIXTURES or path.startswith(_SLOW_ROOMS) or path.endswith(_SLOW_FILES)
+    )
 
 
 @pytest.fixture(scope="session")
