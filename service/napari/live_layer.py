@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -131,11 +131,10 @@ class LiveLayer(QObject):
             self._announced = now
             layer.data = values
             return
-        # Thumbnail, histograms, sliders and extents, which are worked out anew each time, change a few times a second.
-        # The picture is drawn each time.
-        with layer.events.data.blocker(), getattr(layer, "_block_refresh", nullcontext)():
+        # The thumbnail in the list, histograms and sliders, which work out their ranges anew each time, hear of it a
+        # few times a second. The picture is drawn each time.
+        with layer.events.data.blocker(), layer.events.thumbnail.blocker():
             layer.data = values
-        layer.refresh(thumbnail=False, extent=False, highlight=False)
 
     def _found_layer(self) -> Any:
         """The layer that an earlier start has left."""
