@@ -1,8 +1,9 @@
 #!/bin/sh
 # Train the shipped network on with the minutes that are left on a GPU: bench/train_on_gpu.sh OUT MINUTES [PAIRS]
 #
-# A third of the time makes pairs (on all cores), half of it trains. OUT gets training.csv, a row an epoch, trained.pt
-# and, if time is left and ONNX Runtime agrees with torch, trained.onnx. PAIRS is how many to train on, else as many as the cores make in time.
+# A third of the time makes pairs (on all cores), half of it trains. OUT gets training.csv, a row an epoch, and, if time is
+# left and ONNX Runtime agrees with torch, trained.onnx; else the checkpoint in parts that come back where files may have
+# 16 MiB: cat OUT/trained.pt.* > trained.pt. PAIRS is how many to train on, else as many as the cores make in time.
 set -eu
 
 out=$1 minutes=$2
@@ -20,6 +21,7 @@ qpi train "$work/pairs" "$work/run" --connections "$root/models/weights/nasprnet
     --start "$root/models/weights/nasprnet.onnx" --freeze-batch-norm-from 0 --crop 256 --batch 8 \
     --minutes "$(awk "BEGIN { print $minutes / 2 }")"
 cp "$work/run/log.csv" "$out/training.csv"
-cp "$work/run/best.pt" "$out/trained.pt" # exporting takes minutes, which may not be left
+split --bytes=15m "$work/run/best.pt" "$out/trained.pt." # exporting takes minutes, which may not be left
 qpi export "$work/run/best.pt" "$out/trained.onnx" --data "$work/pairs" --probes 2
+rm "$out"/trained.pt.* # the network says all, in a third of the room
 tail -1 "$out/training.csv"

@@ -87,11 +87,11 @@ def _print_sizes(root: Path, wheels: Path) -> None:
         "log.txt",
         "timeline.json",
         "training.csv",
-        "trained.pt",
         "trained.onnx",
         "trained.onnx.sha256",
     )
     print(f"out: {', '.join(names)}: {len(names)} of {_MOST_OUT_FILES} files of {_MOST_OUT_EACH // _MIB} MiB")
+    print("     or, where there was no time to export, trained.pt.aa … trained.pt.ad in the place of the last two")
 
 
 if __name__ == "__main__":
