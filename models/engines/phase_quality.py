@@ -38,12 +38,12 @@ def phase_quality(frame: Frame, inverted: Inverted, stream: Stream) -> PhaseQual
         background_order=inverted.aberration.order,
         calibration_tilt_rad=hypot(*inverted.aberration.tilt_rad) if stream.is_calibrated else None,
         background_doubt_rad=inverted.aberration.doubt_rad,
-        warning=_warning(frame, inverted, disputed_pixels) or _resting(stream),
+        warning=_of_unwrapping(frame, inverted, disputed_pixels) or _resting(stream) or _of_background(inverted),
     )
     return fringe_quality(frame, stream.retriever, inverted, quality, stream.watch.news)
 
 
-def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
+def _of_unwrapping(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
     height, width = frame.shape
     residues, bright = inverted.residues, inverted.bright_cut_links
     if bright > _MOST_BRIGHT_CUTS * (height * width) ** 0.5:
@@ -61,6 +61,10 @@ def _warning(frame: Frame, inverted: Inverted, disputed: int) -> str | None:
             f"Branch cuts or the mask part {disputed} pixels from the rest of the frame: their multiple of 2π is only "
             "the likeliest one."
         )
+    return None
+
+
+def _of_background(inverted: Inverted) -> str | None:
     if inverted.aberration.is_bent:
         return (
             "The background is bent, and only its tilt was taken off: take a new calibration frame, or allow a higher "

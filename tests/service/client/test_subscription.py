@@ -136,7 +136,8 @@ def test_client_is_told_the_line_s_status(served: Served) -> None:
     with PhaseClient(url) as client, closing(client.frames(on_status=told.append)) as frames:
         next(frames)
         assert client.status is told[-1]
-    assert (told[0].state, told[0].epoch, told[0].engine, told[0].camera) == ("live", 1, "fake", "fake")
+    assert told[0].state in ("live", "waiting")  # the camera gives one frame, and then no more
+    assert (told[0].epoch, told[0].engine, told[0].camera) == (1, "fake", "fake")
 
 
 def test_client_that_reconnects_outlives_cuts_and_refusals(served: Served) -> None:
