@@ -19,7 +19,7 @@ from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.engines.learned_background import LearnedBackground
 from qpi_live.models.engines.tracked_background import TrackedBackground
 
-# Where the polynomial found the ground, over half of the frame lies near it: 0.52 and more on 16 real holograms and 12
+# Where the polynomial found the ground, over half of the frame lies near it: 0.52 and more on 15 real holograms and 12
 # simulated cultures, 0.33 and less on tissue and on 6 dense cultures.
 _NEAR_RAD = 0.2
 _SCARCE, _AMPLE = 0.45, 0.55  # the polynomial comes back only above the second
