@@ -113,10 +113,19 @@ class Background(ABC):
         Returns:
             What was taken off.
         """
-        means, lit = block_means(phase_rad, self.block_px, mask)
-        aberration = self.fit(means, lit, ground_blocks(ground, self.block_px, lit))
+        aberration = self.under(phase_rad, mask, ground)
         self._bands.run(subtract_polynomial, aberration.coefficients, phase_rad)
         return aberration
+
+    def under(
+        self,
+        phase_rad: NDArray[np.float32],
+        mask: NDArray[np.bool_] | None = None,
+        ground: NDArray[np.bool_] | None = None,
+    ) -> Aberration:
+        """What `remove` takes off, found only."""
+        means, lit = block_means(phase_rad, self.block_px, mask)
+        return self.fit(means, lit, ground_blocks(ground, self.block_px, lit))
 
 
 def block_means(

@@ -13,7 +13,6 @@ from qpi_live.models.classical.aberration import (
     Background,
     block_means,
     ground_blocks,
-    subtract_polynomial,
 )
 from qpi_live.models.classical.background import BackgroundFit
 from qpi_live.models.engines.learned_background import LearnedBackground
@@ -61,23 +60,16 @@ class ChosenBackground(Background):
     def _found(self, means_rad: NDArray[np.float32], lit: NDArray[np.bool_] | None) -> Aberration:
         return self._fit.fit(means_rad, lit)
 
-    def remove(
+    def under(
         self,
         phase_rad: NDArray[np.float32],
         mask: NDArray[np.bool_] | None = None,
         ground: NDArray[np.bool_] | None = None,
     ) -> Aberration:
-        """See `Background.remove`."""
-        aberration = self._chosen(phase_rad, mask, ground)
-        self._bands.run(subtract_polynomial, aberration.coefficients, phase_rad)
-        return aberration
-
-    def _chosen(
-        self, phase_rad: NDArray[np.float32], mask: NDArray[np.bool_] | None, ground: NDArray[np.bool_] | None
-    ) -> Aberration:
+        """See `Background.under`."""
         is_time, followed = monotonic() >= self._looks_at_s, self._followed
         if followed is not None and not is_time:
-            return _fit(followed, phase_rad, mask, ground)
+            return followed.under(phase_rad, mask, ground)
         means, lit = block_means(phase_rad, self.block_px, mask)
         fitted = self._fit.fit(means, lit, ground_blocks(ground, self.block_px, lit))
         near = self._near_share(means, lit, fitted)
@@ -90,7 +82,7 @@ class ChosenBackground(Background):
         asked = followed or self._asked()
         if asked is None:
             return fitted
-        found = _fit(asked, phase_rad, mask, ground)
+        found = asked.under(phase_rad, mask, ground)
         chosen = self._better(fitted, found, lit)
         self._followed = asked if chosen is found and isinstance(asked, TrackedBackground) else None
         return chosen
@@ -110,13 +102,3 @@ class ChosenBackground(Background):
         if apart_rad > max(_APART_RAD, _TIMES_ITS_DOUBT * doubt_rad) and doubt_rad < _SURE_RAD:
             return found
         return replace(fitted, doubt_rad=apart_rad)
-
-
-def _fit(
-    background: Background,
-    phase_rad: NDArray[np.float32],
-    mask: NDArray[np.bool_] | None,
-    ground: NDArray[np.bool_] | None,
-) -> Aberration:
-    means, lit = block_means(phase_rad, background.block_px, mask)
-    return background.fit(means, lit, ground_blocks(ground, background.block_px, lit))
