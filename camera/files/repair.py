@@ -11,7 +11,7 @@ from qpi_live.camera.files.bounded_file import read_exactly
 from qpi_live.camera.files.image_bounds import ImageFileError
 from qpi_live.camera.files.readers.tiff_pages import TiffPages
 from qpi_live.camera.files.shard_repair import ShardPart, close_image, shard_parts
-from qpi_live.camera.files.writers.frame_list import FrameEntry, crc32_of, parse_entry, read_entries
+from qpi_live.camera.files.writers.frame_list import FrameEntry, is_image_sound, parse_entry, read_entries
 from qpi_live.camera.files.writers.layer_names import (
     Format,
     format_of,
@@ -124,12 +124,7 @@ class _TiffPart:
 
     def is_sound(self, entry: FrameEntry) -> bool:
         """Whether the image of a frame is there as it was recorded."""
-        if self.layout is None:
-            return False
-        try:
-            return crc32_of(read_exactly(self.path, entry.offset, self.layout.image_bytes)) == entry.crc32
-        except ImageFileError:
-            return False
+        return self.layout is not None and is_image_sound(self.path, self.layout.image_bytes, entry)
 
     def entries(self) -> list[FrameEntry]:
         """What the pages say of their frames, as far as the chain goes; the first page has no room for it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from qpi_live.camera.files.bounded_file import read_exactly, size_of
 from qpi_live.camera.files.image_bounds import ImageFileError
-from qpi_live.camera.files.writers.frame_list import FrameEntry, crc32_of, parse_entry
+from qpi_live.camera.files.writers.frame_list import FrameEntry, is_image_sound, parse_entry
 from qpi_live.camera.files.writers.layer_names import ARRAY, zarr_name
 from qpi_live.camera.files.writers.manifest import Manifest
 from qpi_live.camera.files.writers.page_file import PageLayout
@@ -28,12 +28,7 @@ class ShardPart:
 
     def is_sound(self, entry: FrameEntry) -> bool:
         """Whether the image of a frame is there as it was recorded."""
-        if self.layout is None:
-            return False
-        try:
-            return crc32_of(read_exactly(self.path, entry.offset, self.layout.image_bytes)) == entry.crc32
-        except ImageFileError:
-            return False
+        return self.layout is not None and is_image_sound(self.path, self.layout.image_bytes, entry)
 
     def entries(self) -> list[FrameEntry]:
         """What stands behind the frames of the shard itself, as far as its index goes."""
