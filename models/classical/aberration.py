@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numba
 import numpy as np
@@ -15,6 +17,10 @@ _FEWEST_BLOCKS = 32  # along an edge; small frames have smaller blocks, so that 
 _MOST_BLOCKS = 1 << 14  # in all, so that tall and wide frames cost what their pixels cost
 _FEWEST_GROUND = 4  # blocks, below which a region says nothing
 _FLAT, _LEAST_SPREAD_RAD = 6.0, 0.03  # times as wide as the frame's flattest quarter: a cell, which is not flat
+
+
+MeansOver = Callable[[tuple[int, int]], tuple[NDArray[np.float32], NDArray[np.bool_] | None]]
+"""Gives the means of one phase map over blocks of (height, width) pixels, and which are lit, as `block_means` does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +130,21 @@ class Background(ABC):
         ground: NDArray[np.bool_] | None = None,
     ) -> Aberration:
         """What `remove` takes off, found only."""
-        means, lit = block_means(phase_rad, self.block_px, mask)
+        return self.found_in(cache(lambda block_px: block_means(phase_rad, block_px, mask)), ground)
+
+    @property
+    def blocks_px(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of all blocks whose means `found_in` may ask for."""
+        return (self.block_px,)
+
+    def found_in(self, means_over: MeansOver, ground: NDArray[np.bool_] | None = None) -> Aberration:
+        """As `under`, wherever the phase lies.
+
+        Args:
+            means_over: gives its means.
+            ground: see `remove`.
+        """
+        means, lit = means_over(self.block_px)
         return self.fit(means, lit, ground_blocks(ground, self.block_px, lit))
 
 

@@ -6,11 +6,12 @@ smooth, the sample is not, and where there is no sample the phase is theirs alon
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from qpi_live.models.classical.aberration import Aberration, Background
+from qpi_live.models.classical.aberration import Aberration, Background, MeansOver
 from qpi_live.models.classical.plateaus import on_one_level
 from qpi_live.models.classical.polynomial import (
     as_matrix,
@@ -23,6 +24,9 @@ from qpi_live.models.classical.polynomial import (
 from qpi_live.models.classical.robust_fit import RIM, Samples, Values, fit_in_rounds
 
 Lit = NDArray[np.bool_]
+
+NEAR_RAD = 0.2
+"""How far from its polynomial a block of ground may lie."""
 
 _TRIAL_ROUNDS, _MOST_ROUNDS, _STEP_ROUNDS = 3, 10, 7
 _JUDGED_SHARE = 0.25  # of the blocks: the flattest ones, whose spread tells the orders apart
@@ -130,9 +134,44 @@ class BackgroundFit(Background):
         """The aberration's means over the blocks, as near as their centres tell, of the shape that `fit` takes."""
         return self._at_blocks(aberration.coefficients)
 
+    def near_share(self, means_rad: Samples, lit: Lit | None, aberration: Aberration) -> float:
+        """The share of the blocks, those that are lit, that lie near an aberration; 1 where none is."""
+        near = np.abs(means_rad - self.values(aberration)) < NEAR_RAD
+        return float(near.mean() if lit is None else near[lit].mean() if lit.any() else 1.0)
+
     def _at_blocks(self, coefficients: NDArray[np.float64]) -> Samples:
         values: Samples = np.polynomial.polynomial.polygrid2d(*self.at, coefficients).astype(np.float32)
         return values
+
+
+class FittedFirst(Background):
+    """`Background` that looks at a fitted polynomial first, wherever that was fitted, and at how much lies near it.
+
+    Attributes:
+        polynomial: what is fitted.
+    """
+
+    def __init__(self, polynomial: BackgroundFit, threads: int | None = None) -> None:
+        super().__init__(polynomial.shape, polynomial.order, threads, polynomial.block_px)
+        self.polynomial = polynomial
+
+    @property
+    @abstractmethod
+    def awaits_fit(self) -> bool:
+        """Whether the next frame's polynomial is looked at."""
+
+    @abstractmethod
+    def found_beside(
+        self, fitted: Aberration, near_share: float, means_over: MeansOver, ground: NDArray[np.bool_] | None = None
+    ) -> Aberration:
+        """As `found_in`, where the polynomial is fitted already.
+
+        Args:
+            fitted: the polynomial.
+            near_share: as `BackgroundFit.near_share` gives it.
+            means_over: see `found_in`; not called where `fitted` is taken as it is.
+            ground: see `remove`.
+        """
 
 
 def fit_steps(step_terms: Samples, means: Samples, lit: Lit | None, highest: int) -> list[Values]:

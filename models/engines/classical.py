@@ -12,7 +12,6 @@ class ClassicalEngine(OffAxisEngine):
     """`OffAxisEngine` on the host's cores."""
 
     _name_and_device = ("goldstein", "cpu")
-    _asks_network = True
 
     def _lay_chain(self, retriever: TakedaRetriever, background: Background) -> Chain:
         return HostChain(retriever, background, self._options.threads)

@@ -35,8 +35,7 @@ class LearnedBackground(Background):
     def __init__(
         self, network: BackgroundNetwork, shape: tuple[int, int], order: int = 4, threads: int | None = None
     ) -> None:
-        height, width = (max(1, length // (_FINER * EDGE)) for length in shape)
-        super().__init__(shape, order, threads, (height, width))
+        super().__init__(shape, order, threads, map_block_px(shape))
         self._network = network
         self.map = BlockMap(*self.at, order)
 
@@ -57,6 +56,12 @@ class LearnedBackground(Background):
         values += settled.values
         spread_rad = grid.spread(means, values, valid)
         return Aberration(grid.matrix(values), self.order, spread_rad, settled.doubt_rad, is_learned=True)
+
+
+def map_block_px(shape: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the blocks of pixels that the map's blocks are made of, for frames of (H, W)."""
+    height, width = (max(1, length // (_FINER * EDGE)) for length in shape)
+    return height, width
 
 
 def network_for(options: EngineOptions) -> BackgroundNetwork | None:

@@ -56,8 +56,6 @@ class OffAxisEngine(ABC):
         options: see `EngineOptions`.
     """
 
-    _asks_network = False  # whether its chain leaves it to the background to look at whole frames
-
     def __init__(self, options: EngineOptions) -> None:
         try:
             self._sideband = Sideband(options.sideband)
@@ -311,7 +309,7 @@ class OffAxisEngine(ABC):
         order, threads = self._background_order(calibration), self._options.threads
         if self._network is None or order == 0:
             fit = BackgroundFit(shape, order, threads)
-            if self._options.background != CHOSEN or order == 0 or not self._asks_network:
+            if self._options.background != CHOSEN or order == 0:
                 return fit
             return ChosenBackground(fit, partial(self._learned, shape, order), self._options.is_live, threads)
         learned = LearnedBackground(self._network, shape, order, threads)

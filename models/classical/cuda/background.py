@@ -1,16 +1,18 @@
 """Taking the background off a phase map on a GPU.
 
-A polynomial is fitted there. What a network or a person says of the ground is heard on the host, to which only means
-over blocks come down for it.
+A polynomial is fitted there, and how much of the frame lies near it is counted. What a network or a person says of the
+ground is heard on the host, to which only means over blocks come down for it.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.camera.device import Device, DeviceMemory, Stream
-from qpi_live.models.classical.aberration import Aberration, Background, ground_blocks
-from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.aberration import Aberration, Background
+from qpi_live.models.classical.background import BackgroundFit, FittedFirst
 from qpi_live.models.classical.cuda.ground_fit import CudaGroundFit
 from qpi_live.models.classical.cuda.kernel_set import KernelSet, each_row
 
@@ -78,49 +80,80 @@ class CudaBackground:
     def __init__(self, device: Device, background: Background, stream: Stream) -> None:
         self._background = background
         self._fit: CudaGroundFit | None = None
-        self._means = CudaBlockMeans(device, background.shape, background.block_px)
+        self._means: dict[tuple[int, int], CudaBlockMeans] = {}
         self._set = KernelSet(device, ("background.cu",), {"subtract_polynomial": each_row(background.shape[0])})
         self._coefficients_here = device.page_locked((background.order + 1,) * 2, np.dtype(np.float64))
+        polynomial = background.polynomial if isinstance(background, FittedFirst) else background
         try:
+            for block_px in background.blocks_px:
+                self._means[block_px] = CudaBlockMeans(device, background.shape, block_px)
             self._coefficients = self._set.allocate(self._coefficients_here.nbytes)
-            if isinstance(background, BackgroundFit):
-                self._fit = CudaGroundFit(device, background, stream)
+            if isinstance(polynomial, BackgroundFit):
+                self._fit = CudaGroundFit(device, polynomial, stream)
         except BaseException:
             self.free()
             raise
 
     @property
-    def is_fitted_here(self) -> bool:
-        """Whether the device finds it, unless a person says what is ground; else the host does."""
+    def can_be_fitted_here(self) -> bool:
+        """Whether the device finds it in some frames."""
         return self._fit is not None
 
-    def enqueue(self, stream: Stream, phase: DeviceMemory, mask: DeviceMemory | None = None) -> None:
-        """Find the background of `phase`, (H, W) float32 in rad, and take it off in place.
+    @property
+    def is_fitted_here(self) -> bool:
+        """Whether the device finds that of the next frame, unless a person says what is ground; else the host does."""
+        background = self._background
+        return self._fit is not None and (not isinstance(background, FittedFirst) or background.awaits_fit)
 
-        To be called where `is_fitted_here`.
+    def enqueue(self, stream: Stream, phase: DeviceMemory, mask: DeviceMemory | None = None) -> None:
+        """Find the polynomial under `phase`, (H, W) float32 in rad, and take it off in place.
+
+        To be called where `can_be_fitted_here`, and followed by `settle`.
 
         Args:
             stream: where.
             phase: finite.
             mask: (H, W) uint8 on the device, not 0 where the phase says nothing; None: it does everywhere.
         """
-        if self._fit is None:
-            raise ValueError("expected a background that is fitted on the device, got one for the host: take remove")
-        self._means.enqueue(stream, phase, mask)
-        self._fit.enqueue(stream, self._means.means, self._means.lit)
-        self._subtract(stream, self._fit.coefficients, phase)
+        fit, means = self._fitted, self._means[self._background.block_px]
+        means.enqueue(stream, phase, mask)
+        fit.enqueue(stream, means.means, means.lit)
+        self._subtract(stream, fit.coefficients, phase)
 
     def enqueue_found(self, stream: Stream) -> None:
-        """Fetch what `enqueue` took off, for `found`."""
-        if self._fit is not None:
-            self._fit.enqueue_found(stream)
+        """Fetch what `enqueue` took off, for `settle`."""
+        self._fitted.enqueue_found(stream)
 
-    @property
-    def found(self) -> Aberration:
-        """What `enqueue` took off; valid once the work of `enqueue_found` is done."""
-        if self._fit is None:
-            raise ValueError("expected a background that is fitted on the device, got one for the host: take remove")
-        return self._fit.found
+    def settle(self, stream: Stream, phase: DeviceMemory, mask: DeviceMemory | None = None) -> tuple[Aberration, bool]:
+        """What is to be taken off in the end, once the work of `enqueue_found` is done.
+
+        Where the background does not take the polynomial as it is, its block means come down, and it is found on the
+        host; taking that off in the polynomial's place is enqueued.
+
+        Args:
+            stream: where.
+            phase: what `enqueue` was given.
+            mask: likewise.
+
+        Returns:
+            The background, and whether the phase has been touched again.
+        """
+        fitted, background = self._fitted.found, self._background
+        if not isinstance(background, FittedFirst):
+            return fitted, False
+        is_back = False
+
+        def means_over(block_px: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+            nonlocal is_back
+            if not is_back:
+                self._take_off(stream, -fitted.coefficients, phase)
+                is_back = True
+            return self._means_over(stream, phase, mask, block_px)
+
+        aberration = background.found_beside(fitted, self._fitted.near_share, means_over)
+        if is_back:
+            self._take_off(stream, aberration.coefficients, phase)
+        return aberration, is_back
 
     def remove(
         self,
@@ -137,22 +170,39 @@ class CudaBackground:
             mask: likewise.
             ground: (H, W) bool on the host, see `Background.remove`.
         """
-        self._means.enqueue(stream, phase, mask)
-        self._means.fetch(stream, with_lit=mask is not None)
-        stream.synchronize()
-        means, lit = self._means.means_here, None if mask is None else self._means.lit_here
-        aberration = self._background.fit(means, lit, ground_blocks(ground, self._background.block_px, lit))
-        self._coefficients_here[:] = aberration.coefficients
-        stream.upload(self._coefficients_here, self._coefficients)
-        self._subtract(stream, self._coefficients, phase)
+        aberration = self._background.found_in(partial(self._means_over, stream, phase, mask), ground)
+        self._take_off(stream, aberration.coefficients, phase)
         return aberration
 
     def free(self) -> None:
         """Give the device's memory back. Doing it twice is harmless."""
-        self._means.free()
+        for means in self._means.values():
+            means.free()
         self._set.free()
         if self._fit is not None:
             self._fit.free()
+
+    @property
+    def _fitted(self) -> CudaGroundFit:
+        if self._fit is None:
+            raise ValueError("expected a background that is fitted on the device, got one for the host: take remove")
+        return self._fit
+
+    def _means_over(
+        self, stream: Stream, phase: DeviceMemory, mask: DeviceMemory | None, block_px: tuple[int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """`MeansOver` of a phase on the device."""
+        means = self._means[block_px]
+        means.enqueue(stream, phase, mask)
+        means.fetch(stream, with_lit=mask is not None)
+        stream.synchronize()
+        return means.means_here, None if mask is None else means.lit_here
+
+    def _take_off(self, stream: Stream, coefficients: NDArray[np.float64], phase: DeviceMemory) -> None:
+        """To be called when the last call's work is done: it goes up from the same place."""
+        self._coefficients_here[:] = coefficients
+        stream.upload(self._coefficients_here, self._coefficients)
+        self._subtract(stream, self._coefficients, phase)
 
     def _subtract(self, stream: Stream, coefficients: DeviceMemory, phase: DeviceMemory) -> None:
         terms, height, width = (np.int32(value) for value in (self._background.order + 1, *self._background.shape))

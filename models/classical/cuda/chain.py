@@ -30,7 +30,8 @@ class CudaChain:
 
     A frame with residues, or of which a part is too dark for a phase, or missing, is unwrapped once more: the host
     finds the cuts, see `CudaUnwrapper.cut`. A background that a network finds, or about which a person has said
-    something, is found by the host from block means, see `CudaBackground.remove`.
+    something, is found by the host from block means, see `CudaBackground.remove`. So is one whose polynomial turns out
+    not to lie in the ground, see `CudaBackground.settle`.
 
     Args:
         device: where.
@@ -56,7 +57,7 @@ class CudaChain:
             self._grey = self._hold(device.allocate(self._staging.nbytes))
             self._retrieval = self._record(self._enqueue_retrieval)
             self._unwrapping = self._record(lambda: self._unwrapper.enqueue(self._stream))
-            self._levelling = self._record(self._enqueue_levelling) if self._background.is_fitted_here else None
+            self._levelling = self._record(self._enqueue_levelling) if self._background.can_be_fitted_here else None
         except BaseException:
             self.free()
             raise
@@ -78,7 +79,8 @@ class CudaChain:
         self._unwrapping.launch(stream)
         unwrapper.enqueue_counts(stream)
         unwrapped = stream.record()
-        levelling = self._levelling if frame.ground is None and not self._was_cut else None
+        is_fitted_here = frame.ground is None and not self._was_cut and self._background.is_fitted_here
+        levelling = self._levelling if is_fitted_here else None
         if levelling is not None:
             levelling.launch(stream)
             self._background.enqueue_found(stream)
@@ -92,18 +94,20 @@ class CudaChain:
         finally:
             stream.synchronize()  # nobody else may have the arrays while something still comes down to them
         residues, disputed_mask = unwrapper.counts.residues, None
-        aberration: Aberration | None = None
         self._was_cut = residues > 0 or mask is not None
         if self._was_cut:
             residues, disputed_mask = self._unwrap_again(mask)
             unwrapped, phase_rad = stream.record(), None
-        if phase_rad is None:
+        if phase_rad is not None:
+            aberration, is_another = self._background.settle(stream, unwrapper.phase)
+            phase_rad = None if is_another else phase_rad
+        else:
             aberration = self._level(mask, frame.ground)
+        if phase_rad is None:
             levelled = stream.record()
             phase_rad = self._fetch(unwrapper.phase, np.dtype(np.float32))
             done = stream.record()
             done.synchronize()
-        aberration = self._background.found if aberration is None else aberration
         stages_ms = {
             "upload": uploaded.ms_since(began),
             "retrieve": retrieved.ms_since(started),
@@ -154,7 +158,7 @@ class CudaChain:
         self._background.enqueue(stream, phase, mask_there)
         self._background.enqueue_found(stream)
         stream.synchronize()
-        return self._background.found
+        return self._background.settle(stream, phase, mask_there)[0]
 
     def free(self) -> None:
         """Give the device's memory back, unless it is gone with the device. Doing it twice is harmless."""

@@ -28,7 +28,7 @@ struct Blocks {
 // What the host reads. ground_fit.py has the same.
 struct Ground {
     double coefficients[most_powers * most_powers];  // of y^i x^j, (order + 1, order + 1)
-    double spread_rad;
+    double spread_rad, near_share;
     int order, is_bent;
 };
 
@@ -340,12 +340,12 @@ extern "C" __global__ void try_orders(const float* level_means, const unsigned c
     if (threadIdx.x == 0) trials->likely_error_rad[mine] = flattest * sqrt(1 + alike_blocks * leverage);
 }
 
-// One block: take the order that the ground asks for and supports, fit it to all means, and give it as powers of y and x.
-// `legendre` has, a row each, the coefficients of P_0 … P_order.
-extern "C" __global__ void fit_ground(const float* level_means, const unsigned char* lit, const float* at_y,
+// One block: take the order that the ground asks for and supports, fit it to all means, give it as powers of y and x, and
+// say how much of the frame lies near it. `legendre` has, a row each, the coefficients of P_0 … P_order.
+extern "C" __global__ void fit_ground(const float* means, const float* level_means, const unsigned char* lit, const float* at_y,
                                       const float* at_x, int rows, int columns, int powers, int order,
-                                      const double* legendre, float* memory, int floats_each, const Trials* trials,
-                                      Ground* ground) {
+                                      const double* legendre, float near_rad, float* memory, int floats_each,
+                                      const Trials* trials, Ground* ground) {
     __shared__ Fit fit;
     const Blocks blocks = {level_means, lit, at_y, at_x, rows, columns, powers};
     const double worth = order == 1 ? worth_a_tilt : worth_an_order;
@@ -367,12 +367,17 @@ extern "C" __global__ void fit_ground(const float* level_means, const unsigned c
     const bool is_found = trials->highest > 0 && least < beyond_all;
     over(most_terms, [&](int term) { fit.values[term] = is_found && term < terms ? trials->values[best][term] : 0; });
     __syncthreads();
-    double spread_rad = 0;
+    double spread_rad = 0, near_share = 1;
     if (trials->lit > 0) {
         Samples samples = share_of_memory(memory, floats_each, blocks);
         take_blocks(samples, blocks, 1);
         const int seen = fit_in_rounds(fit, samples, terms, most_rounds, Kind::phase, pulling);
         spread_rad = flattest_range(fit, samples, seen);
+        int near = 0;
+        over(samples.count, [&](int k) {
+            near += samples.is_lit[k] != 0 && fabsf(samples.left[k] + (means[k] - level_means[k])) < near_rad;
+        });
+        near_share = join_all(near, Add()) / static_cast<double>(seen);
     }
     const int side = order + 1;
     over(side * side, [&](int place) {
@@ -385,6 +390,7 @@ extern "C" __global__ void fit_ground(const float* level_means, const unsigned c
     });
     if (threadIdx.x == 0) {
         ground->spread_rad = spread_rad;
+        ground->near_share = near_share;
         ground->order = best;
         ground->is_bent = is_bent;
     }

@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 from qpi_live.camera.device import Device, DeviceMemory, KernelArgument, Stream
 from qpi_live.models.classical.aberration import Aberration
-from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.background import NEAR_RAD, BackgroundFit
 from qpi_live.models.classical.cuda.kernel_set import KernelSet
 from qpi_live.models.classical.polynomial import legendre_at, powers_of_legendre
 
 _BLOCK = (256, 1, 1)  # block_threads in block.cuh
 _POWERS, _TERMS, _PAIRS, _PARTS = 7, 28, 28, 2  # most_… in least_squares.cuh
 _GROUND = np.dtype(
-    [("coefficients", "<f8", _POWERS**2), ("spread_rad", "<f8"), ("order", "<i4"), ("is_bent", "<i4")]
+    [
+        ("coefficients", "<f8", _POWERS**2),
+        ("spread_rad", "<f8"),
+        ("near_share", "<f8"),
+        ("order", "<i4"),
+        ("is_bent", "<i4"),
+    ]
 )  # Ground in ground_fit.cu
 _TRIALS_BYTES = 8 * (2 * _POWERS * _TERMS + _POWERS) + 16  # Trials there
 
@@ -63,7 +69,8 @@ class CudaGroundFit:
         memory: tuple[KernelArgument, ...] = (self._memory, self._each)
         launch(stream, "lay_ground", means, *shared, *memory, self._level_means, trials)
         launch(stream, "try_orders", self._level_means, *shared, *memory, trials)
-        launch(stream, "fit_ground", self._level_means, *shared, self._legendre, *memory, trials, self.coefficients)
+        last: tuple[KernelArgument, ...] = (self._legendre, np.float32(NEAR_RAD), *memory, trials, self.coefficients)
+        launch(stream, "fit_ground", means, self._level_means, *shared, *last)
 
     def enqueue_found(self, stream: Stream) -> None:
         """Fetch what was found, for `found`."""
@@ -75,6 +82,11 @@ class CudaGroundFit:
         found, side = self._ground_here[0], self._order + 1
         coefficients = found["coefficients"][: side**2].reshape(side, side).copy()
         return Aberration(coefficients, int(found["order"]), float(found["spread_rad"]), is_bent=bool(found["is_bent"]))
+
+    @property
+    def near_share(self) -> float:
+        """What `BackgroundFit.near_share` says of `found`; valid when that is."""
+        return float(self._ground_here[0]["near_share"])
 
     def free(self) -> None:
         """Give the device's memory back. Doing it twice is harmless."""

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.camera.device import Device
-from qpi_live.models.classical.aberration import Aberration
-from qpi_live.models.classical.background import BackgroundFit
+from qpi_live.models.classical.aberration import Aberration, MeansOver, block_means
+from qpi_live.models.classical.background import BackgroundFit, FittedFirst
 from qpi_live.models.classical.cuda.background import CudaBackground
 
 from tests.cuda_host.device import HostDevice
@@ -53,19 +53,35 @@ def on_device(device: Device, phase: Phase, mask: NDArray[np.bool_] | None = Non
             masked.free()
 
 
+class Noted(FittedFirst):
+    """Takes the polynomial and notes how much of the frame lies near it."""
+
+    awaits_fit = True
+    near_share = np.nan
+
+    def _found(self, means_rad: Phase, lit: NDArray[np.bool_] | None) -> Aberration:
+        return self.polynomial.fit(means_rad, lit)
+
+    def found_beside(
+        self, fitted: Aberration, near_share: float, means_over: MeansOver, ground: NDArray[np.bool_] | None = None
+    ) -> Aberration:
+        self.near_share = near_share
+        return fitted
+
+
 def levelled_there(
     device: Device, phase: Phase, order: int, mask: NDArray[np.bool_] | None = None
-) -> tuple[Phase, Aberration]:
-    after = np.empty_like(phase)
+) -> tuple[Phase, Aberration, float]:
+    after, noted = np.empty_like(phase), Noted(BackgroundFit(phase.shape, order))
     with on_device(device, phase, mask) as (stream, memory, masked):
-        background = CudaBackground(device, BackgroundFit(phase.shape, order), stream)
+        background = CudaBackground(device, noted, stream)
         background.enqueue(stream, memory, masked)
         background.enqueue_found(stream)
         stream.download(memory, after)
         stream.synchronize()
-        found = background.found
+        found, _ = background.settle(stream, memory, masked)
         background.free()
-    return after, found
+    return after, found, noted.near_share
 
 
 def assert_levels_as_the_host(
@@ -75,7 +91,8 @@ def assert_levels_as_the_host(
 
     A round more, or a block that begins to count as ground, changes a robust fit by up to its last step.
     """
-    after, found = levelled_there(device, phase, order, mask)
+    after, found, near_share = levelled_there(device, phase, order, mask)
+    assert near_share == pytest.approx(near_share_here(phase, order, found, mask), abs=5e-3)
     taken, expected = levelled_here(phase, order, mask)
     lit = slice(None) if mask is None or mask.all() else ~mask
     orders, own_rad = {expected.order}, 0.0
@@ -91,6 +108,11 @@ def assert_levels_as_the_host(
         assert found.spread_rad == pytest.approx(expected.spread_rad, rel=3e-2, abs=2e-4)
     assert found.coefficients.shape == expected.coefficients.shape
     return found
+
+
+def near_share_here(phase: Phase, order: int, found: Aberration, mask: NDArray[np.bool_] | None) -> float:
+    fit = BackgroundFit(phase.shape, order)
+    return fit.near_share(*block_means(phase, fit.block_px, mask), found)
 
 
 def levelled_here(phase: Phase, order: int, mask: NDArray[np.bool_] | None) -> tuple[Phase, Aberration]:
