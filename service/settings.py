@@ -22,6 +22,7 @@ from qpi_live.models.errors import EngineUnavailable
 from qpi_live.models.sideband import Sideband
 from qpi_live.service.names import EVERYWHERE, host_name, is_loopback, origin, published_host
 from qpi_live.service.settings_file import (
+    DEFAULT_FILE,
     SettingsError,
     nearest,
     read_toml,
@@ -30,8 +31,6 @@ from qpi_live.service.settings_file import (
 )
 
 __all__ = ["BUNDLED", "DEFAULT_FILE", "Settings", "SettingsError", "load_settings"]
-
-DEFAULT_FILE = Path("qpi.toml")
 
 BUNDLED = "replay:glioblastoma"
 _OUR_EDGE_PX = 1024  # of frames that no instrument of the user's sets the size of

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+DEFAULT_FILE = Path("qpi.toml")
 PREFIX = "QPI_"
 # What containers, scripts and tests read themselves (see .env and docker/).
 _OTHER_VARIABLES = frozenset({
