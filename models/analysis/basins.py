@@ -29,35 +29,66 @@ def split_hills(
         least_px: a basin smaller than this when it meets another one joins it, whatever the saddle.
     """
     rows, columns = height.shape
-    order = _from_the_highest(height, is_hill)
-    labels = np.zeros((rows, columns), np.int32)
+    # One more pixel all around, which no hill reaches, in place of a look at the frame's edge for every neighbour.
+    wide = columns + 2
+    heights, labels = np.zeros((rows + 2) * wide, np.float32), np.zeros((rows + 2) * wide, np.int32)
+    for y in range(rows):
+        heights[(y + 1) * wide + 1 : (y + 2) * wide - 1] = height[y]
+    ring = (-wide - 1, -wide, -wide + 1, -1, 1, wide - 1, wide, wide + 1)
+    order = _from_the_highest(height, is_hill, wide)
     parent = np.zeros(order.size + 1, np.int32)
     summit = np.zeros(order.size + 1, np.float32)
     size = np.zeros(order.size + 1, np.int32)
     basins = 0
-    for place in order:
-        y, x = place // columns, place % columns
-        mine, steepest = 0, np.float32(-1)
-        for v in range(max(y - 1, 0), min(y + 2, rows)):
-            for u in range(max(x - 1, 0), min(x + 2, columns)):
-                if labels[v, u] == 0:
-                    continue
-                other = root_of(parent, labels[v, u])
-                if mine and mine != other:
-                    mine, other = _meet(parent, summit, size, mine, other, height[y, x] / (1 - dip), least_px)
-                if height[v, u] > steepest:
-                    mine, steepest = other, height[v, u]
-        if mine == 0:
+    for here in order:
+        own = heights[here]
+        mine, is_between = 0, False
+        for step in ring:  # most have neighbours of one basin alone
+            label = labels[here + step]
+            is_between |= mine != 0 and label not in (0, mine)
+            mine = label if label else mine
+        if is_between:
+            mine = _between(labels, heights, parent, summit, size, here, ring, own / (1 - dip), least_px)
+        elif mine:
+            mine = root_of(parent, mine)
+        else:
             basins += 1
             mine = basins
-            parent[mine], summit[mine] = mine, height[y, x]
-        labels[y, x] = mine
+            parent[mine], summit[mine] = mine, own
+        labels[here] = mine
         size[mine] += 1
+    basin = np.empty((rows, columns), np.int32)
     for y in range(rows):
         for x in range(columns):
-            if labels[y, x]:
-                labels[y, x] = root_of(parent, labels[y, x])
-    return labels
+            label = labels[(y + 1) * wide + x + 1]
+            basin[y, x] = root_of(parent, label) if label else 0
+    return basin
+
+
+@numba.njit(nogil=True, cache=True)
+def _between(
+    labels: NDArray[np.int32],
+    heights: NDArray[np.float32],
+    parent: NDArray[np.int32],
+    summit: NDArray[np.float32],
+    size: NDArray[np.int32],
+    here: int,
+    ring: tuple[int, ...],
+    least_summit: float,
+    least_px: int,
+) -> int:
+    """The basin of a pixel that touches several: those that are one hill join, and of the others it is the highest."""
+    mine, steepest = 0, np.float32(-1)
+    for step in ring:
+        if labels[here + step] == 0:
+            continue
+        other = root_of(parent, labels[here + step])
+        labels[here + step] = other  # for the next that looks at it
+        if mine and mine != other:
+            mine, other = _meet(parent, summit, size, mine, other, least_summit, least_px)
+        if heights[here + step] > steepest:
+            mine, steepest = other, heights[here + step]
+    return mine
 
 
 @numba.njit(nogil=True, cache=True)
@@ -89,8 +120,8 @@ def root_of(parent: NDArray[np.int32], basin: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def _from_the_highest(height: NDArray[np.float32], is_hill: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Places of hill pixels in the raster, from the highest to the lowest level, in raster order within one."""
+def _from_the_highest(height: NDArray[np.float32], is_hill: NDArray[np.bool_], wide: int) -> NDArray[np.int64]:
+    """Places of hill pixels in a raster of `wide` columns, one more around, from the highest to the lowest level."""
     rows, columns = height.shape
     highest = np.float32(0)
     for y in range(rows):
@@ -109,7 +140,7 @@ def _from_the_highest(height: NDArray[np.float32], is_hill: NDArray[np.bool_]) -
         for x in range(columns):
             if is_hill[y, x]:
                 level = _LEVELS - 1 - int(max(height[y, x], 0) * to_level)
-                order[starts[level]] = y * columns + x
+                order[starts[level]] = (y + 1) * wide + x + 1
                 starts[level] += 1
     return order
 
@@ -138,6 +169,9 @@ def depth_px(is_hill: NDArray[np.bool_]) -> NDArray[np.float32]:
         for column in range(columns - 1, -1, -1):
             y, x = row + 2, column + 2
             least = distance[y, x]
+            if least == 0:
+                depth[row, column] = 0
+                continue
             for down, right, weight in _HALF_RING:
                 least = min(least, distance[y + down, x + right] + weight)
             distance[y, x] = least

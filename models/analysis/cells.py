@@ -115,7 +115,7 @@ def measure_labels(
     if (is_empty := sums.moments[:, 0] == 0).any():  # where the mask leaves blocks of a cell, and none of its pixels
         found = _without(found, is_empty)
         sums = sum_shapes(found.labels, phase_rad, found.count, found.level_rad, threads)
-    area, sum_y, sum_x, yy, xx, xy, phase, _, _ = sums.moments.T
+    area, sum_y, sum_x, yy, xx, xy, phase = sums.moments.T
     n = np.maximum(area, 1)
     y, x = sum_y / n, sum_x / n
     # A pixel's own extent, 1/12, belongs to the second moment.

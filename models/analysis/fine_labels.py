@@ -8,70 +8,56 @@ from numpy.typing import NDArray
 from qpi_live.models.classical.bands import RowBands
 
 
-def labels_of_pixels(
-    phase_rad: NDArray[np.float32],
-    coarse_labels: NDArray[np.int32],
-    block_px: int,
-    threshold_rad: float,
-    mask: NDArray[np.bool_] | None = None,
-    threads: int | None = None,
-) -> NDArray[np.uint16]:
-    """(H, W) uint16 labels: a cell's inside as its blocks say, its rim where the phase sinks below a threshold.
+def above_threshold(
+    phase_rad: NDArray[np.float32], threshold_rad: float, threads: int | None = None
+) -> NDArray[np.bool_]:
+    """(H, W) bool, where the mean over 3 × 3 pixels passes a threshold; the frame's edge is repeated.
 
     Args:
         phase_rad: (H, W) float32.
+        threshold_rad: what the mean has to pass.
+        threads: CPU threads to use; None: all cores.
+    """
+    is_above = np.empty(phase_rad.shape, np.bool_)
+    bands = RowBands(phase_rad.shape[0], threads)
+    bands.run(_above_rows, phase_rad, np.float32(threshold_rad) * np.float32(9), is_above)
+    return is_above
+
+
+def labels_of_pixels(
+    is_above: NDArray[np.bool_],
+    coarse_labels: NDArray[np.int32],
+    block_px: int,
+    mask: NDArray[np.bool_] | None = None,
+    threads: int | None = None,
+) -> NDArray[np.uint16]:
+    """(H, W) uint16 labels: a cell's inside as its blocks say, its rim where the phase is high enough.
+
+    Args:
+        is_above: (H, W) bool, where a rim is cell; see `above_threshold`.
         coarse_labels: (H // block, W // block) int32, 1 … on the blocks of cells, 0 elsewhere.
         block_px: a block's edge.
-        threshold_rad: what the mean over 3 × 3 pixels has to pass at the rim.
         mask: (H, W) bool, True where there is no phase, and so no cell.
         threads: CPU threads to use; None: all cores.
     """
-    labels = np.zeros(phase_rad.shape, np.uint16)
-    given = np.zeros((1, 1), np.bool_) if mask is None else mask
-    limit, is_masked = np.float32(threshold_rad), mask is not None
-    bands = RowBands(phase_rad.shape[0], threads)
-    bands.run(_label_rows, coarse_labels, phase_rad, limit, given, is_masked, block_px, labels)
+    labels = np.empty(is_above.shape, np.uint16)
+    given = np.zeros((1, 1), np.uint8) if mask is None else mask.view(np.uint8)
+    bands = RowBands(is_above.shape[0], threads)
+    bands.run(_label_rows, coarse_labels, is_above.view(np.uint8), given, mask is not None, block_px, labels)
     return labels
 
 
 @numba.njit(nogil=True, cache=True)
-def _label_rows(
-    first_row: int,
-    last_row: int,
-    coarse: NDArray[np.int32],
-    phase_rad: NDArray[np.float32],
-    threshold_rad: np.float32,
-    mask: NDArray[np.bool_],
-    is_masked: bool,
-    edge: int,
-    labels: NDArray[np.uint16],
+def _above_rows(
+    first_row: int, last_row: int, phase_rad: NDArray[np.float32], limit: np.float32, is_above: NDArray[np.bool_]
 ) -> None:
-    """Label pixels of some rows: inside where the mean over 3 × 3 pixels passes the threshold, as the nearest block."""
+    """Some rows of `above_threshold`; `limit` is of sums over nine pixels."""
     height, width = phase_rad.shape
-    rows, columns = coarse.shape
-    starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
-    of_span, is_inner = np.empty(columns, np.uint16), np.empty(columns, np.bool_)
-    spans = 0
-    sums = np.zeros(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
-    limit = threshold_rad * np.float32(9)
+    sums = np.empty(width + 2, np.float32)  # of three pixels above each other; the ends are repeated
     for y in range(first_row, last_row):
-        if y == first_row or (y % edge == 0 and y // edge < rows):
-            spans = _spans_of(coarse, min(y // edge, rows - 1), edge, width, starts, ends, of_span, is_inner)
-        row = labels[y]
-        above, here, below = phase_rad[max(y - 1, 0)], phase_rad[y], phase_rad[min(y + 1, height - 1)]
-        for i in range(spans):
-            label = of_span[i]
-            if is_inner[i]:
-                row[starts[i] : ends[i]] = label
-            else:
-                first, last = max(starts[i] - 1, 0), min(ends[i] + 1, width)
-                _add_up(sums[first + 1 : last + 1], above[first:last], here[first:last], below[first:last])
-                sums[0], sums[width + 1] = sums[1], sums[width]
-                _mark(row[starts[i] : ends[i]], sums[starts[i] : ends[i] + 2], label, limit)
-        if is_masked:
-            hidden = mask[y]
-            for x in range(width):
-                row[x] = np.uint16(0) if hidden[x] else row[x]
+        _add_up(sums[1 : width + 1], phase_rad[max(y - 1, 0)], phase_rad[y], phase_rad[min(y + 1, height - 1)])
+        sums[0], sums[width + 1] = sums[1], sums[width]
+        _pass(is_above[y], sums[:width], sums[1 : width + 1], sums[2:], limit)
 
 
 # As loops of their own over slices, so that they vectorise.
@@ -84,49 +70,111 @@ def _add_up(
 
 
 @numba.njit(nogil=True, cache=True)
-def _mark(row: NDArray[np.uint16], sums: NDArray[np.float32], label: np.uint16, limit: np.float32) -> None:
-    """Label where the sum of three neighbouring sums passes the limit; `sums` begins one before `row`."""
-    for x in range(row.size):
-        row[x] = label if sums[x] + sums[x + 1] + sums[x + 2] > limit else np.uint16(0)
+def _pass(
+    is_above: NDArray[np.bool_],
+    left: NDArray[np.float32],
+    here: NDArray[np.float32],
+    right: NDArray[np.float32],
+    limit: np.float32,
+) -> None:
+    for x in range(is_above.size):
+        is_above[x] = left[x] + here[x] + right[x] > limit
 
 
 @numba.njit(nogil=True, cache=True)
-def _spans_of(
+def _label_rows(
+    first_row: int,
+    last_row: int,
+    coarse: NDArray[np.int32],
+    is_above: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    is_masked: bool,
+    edge: int,
+    labels: NDArray[np.uint16],
+) -> None:
+    """Label pixels of some rows as the nearest block: inside of a cell all of them, at its rim those above."""
+    width = labels.shape[1]
+    rows, columns = coarse.shape
+    nearest, is_inner = np.empty(width, np.uint16), np.empty(width, np.uint8)
+    is_near, is_deep = np.empty(columns, np.bool_), np.empty(columns, np.bool_)
+    is_empty = True
+    for y in range(first_row, last_row):
+        if y == first_row or (y % edge == 0 and y // edge < rows):
+            is_empty = _row_of_blocks(coarse, min(y // edge, rows - 1), edge, nearest, is_inner, is_near, is_deep)
+        if is_empty:
+            labels[y] = 0
+        else:
+            _label(labels[y], nearest, is_inner, is_above[y])
+            if is_masked:
+                _hide(labels[y], mask[y])
+
+
+# By bits, not by branches, so that they vectorise: 0 − 1 has all bits set.
+@numba.njit(nogil=True, cache=True)
+def _label(
+    row: NDArray[np.uint16], nearest: NDArray[np.uint16], is_inner: NDArray[np.uint8], is_above: NDArray[np.uint8]
+) -> None:
+    for x in range(row.size):
+        row[x] = nearest[x] & np.uint16(0 - np.int16(is_inner[x] | is_above[x]))
+
+
+@numba.njit(nogil=True, cache=True)
+def _hide(row: NDArray[np.uint16], hidden: NDArray[np.uint8]) -> None:
+    for x in range(row.size):
+        row[x] &= np.uint16(np.int16(hidden[x]) - 1)
+
+
+@numba.njit(nogil=True, cache=True)
+def _row_of_blocks(
     coarse: NDArray[np.int32],
     row: int,
     edge: int,
-    width: int,
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    of_span: NDArray[np.uint16],
-    is_inner: NDArray[np.bool_],
-) -> int:
-    """Stretches of a row of blocks that belong to one cell, in pixels; inner ones are surely cell. Their count."""
+    nearest: NDArray[np.uint16],
+    is_inner: NDArray[np.uint8],
+    is_near: NDArray[np.bool_],
+    is_deep: NDArray[np.bool_],
+) -> bool:
+    """Of the pixels of a row of blocks: the label of the cell they lie in or beside, and which are surely cell.
+
+    Whether there is none.
+    """
     rows, columns = coarse.shape
-    count = 0
-    is_near, is_deep = np.zeros(columns, np.bool_), np.ones(columns, np.bool_)  # of three, and of five rows
+    nearest[:] = 0
+    is_near[:] = False  # of three rows
+    is_deep[:] = True  # of five rows
     for v in range(max(row - 1, 0), min(row + 2, rows)):
-        is_near |= coarse[v] != 0
+        _or_cell(is_near, coarse[v])
     # Smoothing has widened the blocks by two: only those farther in are surely cell.
     for v in range(max(row - 2, 0), min(row + 3, rows)):
-        is_deep &= coarse[v] != 0
+        _and_cell(is_deep, coarse[v])
+    is_empty = True
     for column in range(columns):
-        mine = coarse[row, column]
-        inner = False
+        if not (is_near[max(column - 1, 0)] or is_near[column] or is_near[min(column + 1, columns - 1)]):
+            continue
+        is_empty = False
+        mine, inner = coarse[row, column], False
         if mine:
-            inner = bool(is_deep[max(column - 2, 0) : column + 3].all())
-        elif is_near[max(column - 1, 0) : column + 2].any():
+            inner = is_deep[column]
+            if inner:
+                inner = bool(is_deep[max(column - 2, 0) : column + 3].all())
+        else:
             for v in range(max(row - 1, 0), min(row + 2, rows)):
                 for u in range(max(column - 1, 0), min(column + 2, columns)):
                     if mine == 0:
                         mine = coarse[v, u]
-        if mine == 0:
-            continue
-        end = width if column == columns - 1 else (column + 1) * edge
-        last = count - 1
-        if count and of_span[last] == mine and is_inner[last] == inner and ends[last] == column * edge:
-            ends[last] = end
-        else:
-            starts[count], ends[count], of_span[count], is_inner[count] = column * edge, end, mine, inner
-            count += 1
-    return count
+        end = nearest.size if column == columns - 1 else (column + 1) * edge
+        for x in range(column * edge, end):
+            nearest[x], is_inner[x] = mine, inner
+    return is_empty
+
+
+@numba.njit(nogil=True, cache=True)
+def _or_cell(is_some: NDArray[np.bool_], labels: NDArray[np.int32]) -> None:
+    for x in range(is_some.size):
+        is_some[x] |= labels[x] != 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _and_cell(is_all: NDArray[np.bool_], labels: NDArray[np.int32]) -> None:
+    for x in range(is_all.size):
+        is_all[x] &= labels[x] != 0

@@ -13,8 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from qpi_live.models.analysis.basins import depth_px, root_of, split_hills
-from qpi_live.models.analysis.fine_labels import labels_of_pixels
-from qpi_live.models.analysis.ground import find_ground
+from qpi_live.models.analysis.fine_labels import above_threshold, labels_of_pixels
+from qpi_live.models.analysis.ground import Ground, find_ground
 from qpi_live.models.analysis.landscape import landscape_of
 from qpi_live.models.analysis.mass_doubt import ground_rest
 from qpi_live.models.classical.bands import begun
@@ -106,23 +106,31 @@ def segment(
         if layer is not None and layer.shape != phase_rad.shape:
             raise ValueError(f"expected a {name} of the phase's shape {phase_rad.shape}, got {layer.shape}")
     ground, smooth, dark, block_px = landscape_of(phase_rad, mask, background, threads)
-    fine_ground = begun(threads, lambda: find_ground(_means_of_nine(phase_rad, 2 * block_px)))
     rise = ground.noise_rad * settings.noises if settings.threshold_rad is None else settings.threshold_rad
+    # The second core looks for the rims while this one parts the hills.
+    is_above = begun(threads, _above_rim, phase_rad, ground, rise, block_px, settings)
     is_hill = (smooth > ground.level_rad + rise) & ~dark
     least = max(1, round(settings.least_px / block_px**2))
     _fill_and_clean(is_hill, least)
     height, depth = smooth - np.float32(ground.level_rad), depth_px(is_hill)
     basins = split_hills(height * depth, is_hill, settings.dip, least)
     # What nowhere stands out, or is a thread, is the background's waviness, a fringe or the rim of a mask.
-    is_cell = _stand_out(basins, height, depth, np.float32(_STANDS_OUT * rise), np.float32(sqrt(least / pi) / 2))
-    count = _number(basins, is_cell, least, settings.clear_border)
-    fine = fine_ground()
-    limit = max(ground.level_rad + rise, ground.level_rad + settings.noises * min(fine.noise_rad, 3 * ground.noise_rad))
-    if settings.threshold_rad is not None:
-        limit = ground.level_rad + rise
-    labels = labels_of_pixels(phase_rad, basins, block_px, limit, mask, threads)
+    high, deep = np.float32(_STANDS_OUT * rise), np.float32(sqrt(least / pi) / 2)
+    is_cell = _stand_out(basins, height, depth, high, deep, least, settings.clear_border)
+    count = _number(basins, is_cell)
+    labels = labels_of_pixels(is_above(), basins, block_px, mask, threads)
     rest = ground_rest(smooth, dark, basins, ground.level_rad, rise)
     return Segmentation(labels, count, ground.level_rad, ground.noise_rad, rise, block_px, basins, rest)
+
+
+def _above_rim(
+    phase_rad: NDArray[np.float32], ground: Ground, rise: float, block_px: int, settings: CellSettings
+) -> NDArray[np.bool_]:
+    """(H, W) bool, which pixels are high enough for the rim of a cell: above the noise of single pixels too."""
+    if settings.threshold_rad is None:
+        fine = find_ground(_means_of_nine(phase_rad, 2 * block_px))
+        rise = max(rise, settings.noises * min(fine.noise_rad, 3 * ground.noise_rad))
+    return above_threshold(phase_rad, ground.level_rad + rise, 1)
 
 
 def level_between_cells(
@@ -187,45 +195,42 @@ def _stand_out(
     depth: NDArray[np.float32],
     least_height: np.float32,
     least_depth: np.float32,
+    least: int,
+    clear_border: bool,
 ) -> NDArray[np.bool_]:
-    """For each label: whether it is that high, and that deep, somewhere."""
+    """For each label: whether it is that high, and that deep, somewhere, and large enough, and not cut where asked."""
     rows, columns = labels.shape
     most = 0
     for y in range(rows):
         for x in range(columns):
             most = max(most, labels[y, x])
-    is_high, is_deep = np.zeros(most + 1, np.bool_), np.zeros(most + 1, np.bool_)
+    is_high, is_deep, sizes = np.zeros(most + 1, np.bool_), np.zeros(most + 1, np.bool_), np.zeros(most + 1, np.int64)
     for y in range(rows):
         for x in range(columns):
             label = labels[y, x]
-            if height[y, x] >= least_height:
-                is_high[label] = True
-            if depth[y, x] >= least_depth:
-                is_deep[label] = True
-    return is_high & is_deep
+            if label:
+                sizes[label] += 1
+                is_high[label] |= height[y, x] >= least_height
+                is_deep[label] |= depth[y, x] >= least_depth
+                if clear_border and (y == 0 or x == 0 or y == rows - 1 or x == columns - 1):
+                    sizes[label] -= rows * columns
+    return is_high & is_deep & (sizes >= least)
 
 
 @numba.njit(nogil=True, cache=True)
-def _number(labels: NDArray[np.int32], is_cell: NDArray[np.bool_], least: int, clear_border: bool) -> int:
-    """Number the labels of cells from 1 on in raster order, in place; what is too small or cut becomes 0."""
+def _number(labels: NDArray[np.int32], is_cell: NDArray[np.bool_]) -> int:
+    """Number the labels of cells from 1 on in raster order, in place; what is no cell becomes 0."""
     rows, columns = labels.shape
-    sizes = np.zeros(is_cell.size, np.int64)
-    for y in range(rows):
-        for x in range(columns):
-            label = labels[y, x]
-            if clear_border and (y == 0 or x == 0 or y == rows - 1 or x == columns - 1):
-                sizes[label] -= rows * columns
-            sizes[label] += 1
     number = np.zeros(is_cell.size, np.int32)
     count = 0
     for y in range(rows):
         for x in range(columns):
             label = labels[y, x]
-            is_new = label > 0 and number[label] == 0 and is_cell[label]
-            if is_new and sizes[label] >= least and count < _MOST_CELLS:
-                count += 1
-                number[label] = count
-            labels[y, x] = number[label] if label else 0
+            if label:
+                if number[label] == 0 and is_cell[label] and count < _MOST_CELLS:
+                    count += 1
+                    number[label] = count
+                labels[y, x] = number[label]
     return count
 
 

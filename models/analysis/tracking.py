@@ -94,8 +94,9 @@ class Track:
 
     def note(self, point: tuple[float, ...]) -> None:
         """Add a row to the history."""
-        if len(self._points) and tuple(self._points[-len(HISTORY) :][:2]) == tuple(map(float, point[:2])):
-            self._points[-len(HISTORY) :] = array("d", point)
+        at = len(self._points) - len(HISTORY)
+        if at >= 0 and self._points[at] == point[0] and self._points[at + 1] == point[1]:
+            self._points[at:] = array("d", point)
             return
         if self._seen % self._stride == 0:
             self._points.extend(point)
