@@ -17,6 +17,7 @@ from qpi_live.service.api.averaging_routes import router as averaging_router
 from qpi_live.service.api.camera_routes import answer_camera_errors
 from qpi_live.service.api.camera_routes import router as camera_router
 from qpi_live.service.api.camera_window import router as window_router
+from qpi_live.service.api.cell_file_routes import router as cell_files
 from qpi_live.service.api.description import describe_further
 from qpi_live.service.api.focus_routes import router as focus_router
 from qpi_live.service.api.measure_routes import router as measure_router
@@ -106,6 +107,7 @@ def build_app(lines: Station | Stations) -> FastAPI:
     app.include_router(health)
     app.include_router(router, prefix=API)
     app.include_router(camera_router, prefix=API)
+    app.include_router(cell_files, prefix=API)  # before the cells: they take any last part for an id
     app.include_router(measure_router, prefix=API)
     app.include_router(region_router, prefix=API)
     app.include_router(averaging_router, prefix=API)

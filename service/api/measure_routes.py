@@ -1,4 +1,4 @@
-"""Cells and regions over REST: their figures now, their tables as files, what is measured.
+"""Cells over REST: their figures now, one cell through time, what counts as a cell.
 
 No figures wait long: what is not measured in time goes on being measured, and the newest table there is answers.
 A file does wait: whoever saves one looks at their browser's progress bar, not at a live picture.
@@ -13,11 +13,9 @@ from importlib.util import find_spec
 from time import monotonic
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from qpi_live.models.analysis.cells import CELL_COLUMNS
-from qpi_live.models.analysis.label_image import label_tiff, label_zarr
 from qpi_live.models.analysis.outlines import outlines
-from qpi_live.models.analysis.tables import TableError, csv_text, parquet_bytes, trackmate_xml
 from qpi_live.service.api import measure_schemas as schemas
 from qpi_live.service.api.routes import AtStation, problems
 from qpi_live.service.api.schemas import Account
@@ -30,7 +28,7 @@ router = APIRouter(tags=["measure"], responses=problems(422, 503))
 _NEWEST_EVENTS = 50
 _PATIENCE_S = 1.0  # the first frame may wait for the compiler far longer
 _PATIENCE_FOR_FILE_S = 30.0
-_AT_WORK = "expected measured cells, and the frame is still being measured; ask again in a moment"
+AT_WORK = "expected measured cells, and the frame is still being measured; ask again in a moment"
 Done = TypeVar("Done")
 _FILES = {"table.csv": "", "tracks.xml": "", "labels.tiff": "", "table.parquet": "pyarrow", "labels.zarr.zip": "zarr"}
 _TRACK_COLUMNS = {
@@ -97,7 +95,7 @@ async def _cells_within(station: Station, patience_s: float) -> Measured:
         return latest
     measured = await soon(station, lambda: station.measurer.measure(newest, finds_cells=True), patience_s) or latest
     if measured is None or measured.cells is None:
-        raise HTTPException(503, _AT_WORK, {"retry-after": "1"})
+        raise HTTPException(503, AT_WORK, {"retry-after": "1"})
     return measured
 
 
@@ -125,7 +123,7 @@ async def _outlines_now(
         return None
     traced = await soon(station, lambda: [corners.tolist() for corners in outlines(found.segmentation)])
     if traced is None:
-        raise HTTPException(503, _AT_WORK, {"retry-after": "1"})
+        raise HTTPException(503, AT_WORK, {"retry-after": "1"})
     return traced
 
 
@@ -155,7 +153,7 @@ def cells(
     """
     found = measured.cells
     if found is None:
-        raise HTTPException(503, _AT_WORK)
+        raise HTTPException(503, AT_WORK)
     with station.measurer.steady:
         series = station.measurer.series
         table = cell_table(measured, series)
@@ -209,76 +207,6 @@ def forget(station: AtStation) -> schemas.CellChoice:
     return cell_choice(station)
 
 
-@router.get(
-    "/cells/table.csv", summary="The table of cells as CSV", response_class=Response, responses=file_answer("text/csv")
-)
-def cells_csv(station: AtStation, measured: CellsForFile) -> Response:
-    """A row for each cell; names have their units. `pandas.read_csv` reads it from the address."""
-    table = _identified(station, measured)
-    return Response(csv_text(table), media_type="text/csv", headers=named("cells.csv"))
-
-
-@router.get(
-    "/cells/table.parquet",
-    summary="The table of cells as Parquet",
-    response_class=Response,
-    responses={**file_answer("application/vnd.apache.parquet"), **problems(409)},
-)
-def cells_parquet(station: AtStation, measured: CellsForFile) -> Response:
-    """As the CSV, where pyarrow is installed."""
-    table = _identified(station, measured)
-    try:
-        written = parquet_bytes(table)
-    except TableError as error:
-        raise HTTPException(409, str(error)) from error
-    return Response(written, media_type="application/vnd.apache.parquet", headers=named("cells.parquet"))
-
-
-@router.get(
-    "/cells/labels.tiff", summary="Where the cells are", response_class=Response, responses=file_answer("image/tiff")
-)
-def labels(measured: CellsForFile) -> Response:
-    """An OME-TIFF of the frame's size: each pixel has its cell's id, 0 where there is none."""
-    if measured.cells is None:
-        raise HTTPException(503, _AT_WORK)
-    written = label_tiff(measured.cells.segmentation.labels, measured.scale, measured.ids)
-    return Response(written, media_type="image/tiff", headers=named("cells.ome.tiff"))
-
-
-@router.get(
-    "/cells/labels.zarr.zip",
-    summary="Where the cells are, as OME-Zarr",
-    response_class=Response,
-    responses={**file_answer("application/zip"), **problems(409)},
-)
-def labels_zarr(measured: CellsForFile) -> Response:
-    """An OME-Zarr 0.5 (1, y, x) in a ZIP file, where zarr is installed; values as in `labels.tiff`."""
-    if measured.cells is None:
-        raise HTTPException(503, _AT_WORK)
-    try:
-        written = label_zarr(measured.cells.segmentation.labels, measured.scale, measured.ids)
-    except ModuleNotFoundError as missing:
-        raise HTTPException(
-            409, f"expected {missing.name} for OME-Zarr; on the service's machine: pip install 'qpi-live[files]'"
-        ) from missing
-    return Response(written, media_type="application/zip", headers=named("cells.ome.zarr.zip"))
-
-
-@router.get(
-    "/cells/tracks.xml",
-    summary="Tracks for TrackMate",
-    response_class=Response,
-    responses=file_answer("application/xml"),
-)
-def tracks(station: AtStation, measured: CellsForFile) -> Response:
-    """All cells through time, those that are gone too, as TrackMate in Fiji opens them."""
-    with station.measurer.steady:
-        tracker = station.measurer.series.tracker
-        followed, events = [*tracker.ended, *tracker.tracks], list(tracker.events)
-        written = trackmate_xml(followed, events, measured.scale)
-    return Response(written, media_type="application/xml", headers=named("tracks.xml"))
-
-
 @router.get("/cells/{number}", summary="One cell through time", responses=problems(404))
 def cell(
     station: AtStation,
@@ -305,14 +233,6 @@ def cell(
         growth_error_per_h=grown.rate_error_per_s * 3600 if grown else None,
         doubling_h=grown.doubling_s / 3600 if grown and grown.doubling_s else None,
     )
-
-
-def _identified(station: Station, measured: Measured) -> dict[str, list[object]]:
-    """The table of cells with the frame that it is of."""
-    with station.measurer.steady:
-        table = cell_table(measured, station.measurer.series)
-    count = len(measured.ids)
-    return {"sequence": [measured.sequence] * count, "captured_ns": [measured.captured_ns] * count, **table}
 
 
 def named(name: str) -> dict[str, str]:
