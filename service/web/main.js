@@ -15,16 +15,18 @@ import { FocusPanel } from "./measure/focus.js";
 import { RegionsPanel } from "./measure/regions.js";
 import { Help } from "./panels/help.js";
 import { listenToKeys } from "./keyboard.js";
-import { isPhase, limits, maps, quantityOf } from "./picture/layers.js";
+import { limits, maps, quantityOf } from "./picture/layers.js";
 import { offerLines } from "./panels/lines.js";
 import { Liveness } from "./liveness.js";
+import { Moves } from "./picture/moves.js";
 import { Picture } from "./picture/picture.js";
 import { Profile } from "./panels/profile.js";
+import { showCursor, showFrameFacts } from "./panels/readings.js";
 import { download, fileName, npyParts, pngParts, tiffParts } from "./picture/save.js";
 import { RecordingsPanel } from "./panels/recordings.js";
 import { StatsPanel } from "./panels/stats.js";
 import { FrameStream } from "./stream.js";
-import { clock, count, fixed, nmPerRad } from "./units.js";
+import { clock, count, fixed } from "./units.js";
 import { View } from "./picture/view.js";
 import { WindowPanel } from "./panels/window.js";
 
@@ -51,6 +53,7 @@ const view = new View(onView);
 const hands = { cursorAt, lineDrawn };
 const phasePicture = new Picture($("phase-stage"), view, hands);
 const rawPicture = new Picture($("raw-stage"), view, hands);
+const moves = new Moves(phasePicture, look, hands);
 const colorBar = new ColorBar(() => askForColors());
 const profile = new Profile();
 const enginePanel = new EnginePanel();
@@ -91,7 +94,7 @@ function draw() {
   if (isNew || screen.needsColors) paint(isNew);
   screen.needsColors = false;
   for (const picture of [phasePicture, rawPicture]) picture.mark(look.cursor, look.line);
-  showCursor();
+  if (look.cursor) showCursor(screen.frame, look.cursor, shownValues(), look.layer, quantity(), beside);
   showProfile(!isNew);
 }
 
@@ -127,10 +130,7 @@ const quantity = () => quantityOf(look.layer, look.unit, screen.frame?.phase.hea
 // ---- words and numbers ---------------------------------------------------------------------------------------
 
 function showFrame({ phase: { header } }) {
-  $("frame-number").textContent = count(header.sequence);
-  $("frame-time").textContent = clock(header.captured_ns);
-  $("frame-residues").textContent = count(header.residues);
-  $("frame-disputed").textContent = count(header.disputed_pixels);
+  showFrameFacts(header);
   averagingPanel.told(header);
   const warning = header.warning ?? liveness.stats?.baseline?.drift?.sentence ?? "";
   $("warning").textContent = warning;
@@ -140,22 +140,6 @@ function showFrame({ phase: { header } }) {
   nm.parentElement.title = header.wavelength_m
     ? "Optical path difference, λ/2π times the phase"
     : "The wavelength is not known: start the service with --wavelength-nm";
-}
-
-function showCursor() {
-  const { phase } = screen.frame;
-  if (!look.cursor) return;
-  const { object_pixel_m: pixelM, wavelength_m: wavelengthM, downscale } = phase.header;
-  const [y, x] = [look.cursor.y, look.cursor.x].map((position) => Math.floor(position / downscale));
-  if (y >= phase.height || x >= phase.width) return;
-  const rad = shownValues()[y * phase.width + x];
-  const um = (position) => fixed((position * pixelM * 1e6) / downscale, 2);
-  $("cursor-px").textContent = `${look.cursor.y}, ${look.cursor.x}`;
-  $("cursor-um").textContent = pixelM ? `${um(look.cursor.y)}, ${um(look.cursor.x)} µm` : "–";
-  $("cursor-quantity").textContent = look.layer === "wrapped" ? "Wrapped" : quantity().quantity.replace("OPD", "Phase");
-  $("cursor-phase").textContent = isPhase(look.layer) ? `${fixed(rad, 3)} rad` : fixed(rad, quantity().digits);
-  $("cursor-opd").textContent = isPhase(look.layer) && wavelengthM ? `${fixed(rad * nmPerRad(wavelengthM), 1)} nm` : "–";
-  [$("cursor-beside").textContent, $("cursor-grey").textContent] = beside.valueAt(screen.frame, y, x);
 }
 
 function showProfile(isUrgent) {
@@ -224,25 +208,6 @@ function markClipped() {
   askForColors();
 }
 
-/** A line through the cursor, or the middle, for whoever draws with the keyboard. */
-function drawLine() {
-  const { height, width } = phasePicture.field;
-  if (!height) return;
-  const y = look.cursor?.y ?? height >> 1;
-  lineDrawn({ y0: y, x0: 0, y1: y, x1: width - 1 });
-}
-
-function zoomBy(factor) {
-  const { height, width } = phasePicture.field;
-  if (!height) return;
-  const { y, x } = look.cursor ?? { y: view.centerY * height, x: view.centerX * width };
-  view.zoomAt(factor, (y + 0.5) / height, (x + 0.5) / width);
-}
-
-function panBy(down, right) {
-  view.moveTo(view.centerY + (0.25 * down) / view.zoom, view.centerX + (0.25 * right) / view.zoom);
-}
-
 function chooseNumber(number) {
   const offered = all("#layer label:not([hidden]) input:not(:disabled)");
   offered[number - 1]?.click();
@@ -251,29 +216,20 @@ function chooseNumber(number) {
 const KEYS = {
   " ": () => freeze(),
   Escape: () => clearLine(),
-  "+": () => zoomBy(1.5),
-  "=": () => zoomBy(1.5),
-  "-": () => zoomBy(1 / 1.5),
+  "+": () => moves.zoomBy(1.5),
+  "=": () => moves.zoomBy(1.5),
+  "-": () => moves.zoomBy(1 / 1.5),
   0: () => view.fit(),
-  w: () => panBy(-1, 0),
-  a: () => panBy(0, -1),
-  s: () => panBy(1, 0),
-  d: () => panBy(0, 1),
-  l: () => drawLine(),
+  w: () => moves.panBy(-1, 0),
+  a: () => moves.panBy(0, -1),
+  s: () => moves.panBy(1, 0),
+  d: () => moves.panBy(0, 1),
+  l: () => moves.drawLine(),
   c: () => markClipped(),
   u: () => one("#unit input:not(:checked):not(:disabled)")?.click(),
   "?": () => help.show(),
 };
 for (const number of [1, 2, 3, 4, 5, 6]) KEYS[number] = () => chooseNumber(number);
-
-function moveCursor(down, right) {
-  if (!screen.frame) return false;
-  const { height, width } = phasePicture.field;
-  const { y, x } = look.cursor ?? { y: height >> 1, x: width >> 1 };
-  const within = (position, size) => Math.min(size - 1, Math.max(0, position));
-  cursorAt({ y: within(y + down, height), x: within(x + right, width) });
-  return true;
-}
 
 function chooseLayer(layer) {
   look.layer = layer;
@@ -341,7 +297,7 @@ function start() {
     link.href = addressOf(link.getAttribute("href").replace("api/v1/", "")).href;
   for (const button of all("[data-save]"))
     button.addEventListener("click", () => save(button.dataset.save));
-  listenToKeys(KEYS, moveCursor, $("phase-stage"));
+  listenToKeys(KEYS, (down, right) => moves.moveCursor(down, right), $("phase-stage"));
   // A control that was used with the mouse gives the keyboard back, so that the space bar freezes and presses nothing.
   document.addEventListener("click", (/** @type {any} */ { detail, target }) => {
     if (detail > 0) target.closest("button, summary, input[type=radio]")?.blur();
