@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from threading import Event
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from pymmcore_plus import CMMCorePlus
 from pymmcore_plus.experimental.unicore import CameraDevice
 from qpi_live.service.client import PhaseClient, ReceivedFrame, ServiceError
 from qpi_live.service.view import Layer
 
 _LAYERS = tuple(layer.value for layer in Layer)
+_ENDING_S = 2.0  # how long a sequence may take to notice that it is over
 
 
 class PhaseCamera(CameraDevice):  # type: ignore[misc]
@@ -45,6 +50,8 @@ class PhaseCamera(CameraDevice):  # type: ignore[misc]
         self._wait_s = wait_s
         self._layer = Layer.PHASE.value
         self._skip = 1
+        self._stop, self._ended = Event(), Event()
+        self._ended.set()
         self._shape = client.stats().camera.shape
         self._dtype: DTypeLike = np.dtype(np.float32)
         self._exposure_ms = 0.0
@@ -55,6 +62,15 @@ class PhaseCamera(CameraDevice):  # type: ignore[misc]
         self.register_property(
             "Frames to skip", property_type=int, limits=(0, 100), getter=_skip_of, setter=PhaseCamera._leave_out
         )
+
+    def initialize(self) -> None:
+        """Let images come when they are asked for, also after `shutdown`."""
+        self._stop.clear()
+
+    def shutdown(self) -> None:
+        """End a sequence that still runs, with its thread and its connection."""
+        self._stop.set()
+        self._ended.wait(_ENDING_S)
 
     def get_exposure(self) -> float:
         """The camera's exposure time in ms, as it was set or read last."""
@@ -84,9 +100,18 @@ class PhaseCamera(CameraDevice):  # type: ignore[misc]
         Raises:
             ServiceError: no frame comes, or the layer is not there.
         """
+        self._ended.clear()
+        try:
+            yield from self._images(n, get_buffer)
+        finally:
+            self._ended.set()
+
+    def _images(
+        self, n: int | None, get_buffer: Callable[[Sequence[int], DTypeLike], NDArray[Any]]
+    ) -> Iterator[Mapping[str, Any]]:
         asked_ns = self._client.stats().now_ns
         left_out, sent = 0, 0
-        with closing(self._client.frames(self._layer, wait_s=self._wait_s)) as frames:
+        with closing(self._client.frames(self._layer, wait_s=self._wait_s, stop=self._stop)) as frames:
             for frame in frames:
                 if frame.header.captured_ns < asked_ns:
                     continue
@@ -100,7 +125,8 @@ class PhaseCamera(CameraDevice):  # type: ignore[misc]
                 sent += 1
                 if n is not None and sent >= n:
                     return
-        raise ServiceError("the service was stopped before all images had come")
+        if not self._stop.is_set():
+            raise ServiceError("the service was stopped before all images had come")
 
     def _reads_exposure(self) -> bool:
         """Read the exposure time; whether the camera has one."""
@@ -139,3 +165,18 @@ def _described(frame: ReceivedFrame) -> dict[str, Any]:
         "engine": header.engine.name,
         "warning": header.warning or "",
     } | {name: length for name, length in lengths.items() if length is not None}
+
+
+def _end_events() -> None:
+    """Let every core of this program send no more events, while Python still runs.
+
+    A core sends them by a thread of its own. One that is on its way when Python ends kills the program ("exception not
+    rethrown"): Python ends the thread, which C++ does not allow. pymmcore-plus does this only for a core that was
+    deleted before.
+    """
+    for each in gc.get_objects():
+        if issubclass(type(each), CMMCorePlus):
+            super(CMMCorePlus, each).registerCallback(None)
+
+
+atexit.register(_end_events)

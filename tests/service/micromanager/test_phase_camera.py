@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from time import monotonic, sleep, time_ns
 from typing import Any
 
@@ -17,12 +19,30 @@ from tests.service.served import Service, free_port
 
 pytest.importorskip("pymmcore_plus", reason="needs pymmcore-plus: pip install 'qpi-live[micromanager]'")
 import useq
+from pymmcore_plus import find_micromanager
 from pymmcore_plus.experimental.unicore import UniMMCore, XYStageDevice
 from qpi_live.service.client import ServiceError
 from qpi_live.service.micromanager.phase_camera import PhaseCamera
 
 PATIENCE_S = 60.0
 SIZE = 256
+# Ends while the stage's events are on their way and a sequence runs, as one does on a busy machine.
+ENDS_AT_ONCE = """
+import sys, time
+from pymmcore_plus.experimental.unicore import UniMMCore
+from qpi_live import PhaseClient
+from qpi_live.service.micromanager.phase_camera import PhaseCamera
+
+core = UniMMCore()
+core.loadSystemConfiguration("MMConfig_demo.cfg")
+core.loadPyDevice("Phase", PhaseCamera(PhaseClient(sys.argv[1])))
+core.initializeDevice("Phase")
+core.setCameraDevice("Phase")
+core.startContinuousSequenceAcquisition(0)
+core.events.XYStagePositionChanged.connect(lambda *_: time.sleep(0.05))
+for step in range(20):
+    core.setXYPosition(step, step)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +137,28 @@ def test_sequence_sends_as_many_frames_as_asked_each_newer_than_the_one_before(c
         else:
             sleep(0.005)  # until the next image
     assert sequences == sorted(set(sequences))
+
+
+def test_camera_that_is_unloaded_ends_its_sequence_and_can_be_loaded_again(service: Service) -> None:
+    with PhaseClient(service.url) as client:
+        camera = PhaseCamera(client)
+        images = camera.start_sequence(None, np.empty)
+        next(images)
+        taking = Thread(target=lambda: list(images), daemon=True)
+        taking.start()
+        camera.shutdown()
+        taking.join(PATIENCE_S / 6)
+        assert not taking.is_alive()
+        camera.initialize()
+        assert len(list(camera.start_sequence(2, np.empty))) == 2
+
+
+def test_program_that_ends_while_events_are_on_their_way_ends_without_a_fault(service: Service) -> None:
+    if find_micromanager() is None:
+        pytest.skip("needs Micro-Manager's drivers: pip install mm-test-adapters")
+    command = [sys.executable, "-c", ENDS_AT_ONCE, service.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_exposure_of_a_camera_without_one_is_kept_as_a_number(core: Any) -> None:
