@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from threading import Event, Thread
+from contextlib import ExitStack, suppress
+from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 import numpy as np
 from qpi_live.service.client import PhaseClient, ReceivedFrame, ServiceError
@@ -20,13 +21,15 @@ _USUAL = (0.2, 99.8)  # per cent of the values that the first frame's contrast l
 _MAPS = {"phase": "viridis", "wrapped": "twilight_shifted", "baseline": "viridis", "network": "viridis"}
 _ANNOUNCED_S = 0.25
 _GLANCE_S = 0.2
+_GOODBYE_S = 2.0
 
 
 class LiveLayer(QObject):
     """Keeps one image layer of `viewer` on the newest frame; call it from the window's thread only.
 
-    A frame is asked for when the one before is in the layer, so that none queues up, however slow the window is. The
-    layer holds one frame at a time.
+    A frame is asked for when the window takes up the one before, so that one waits at most, however slow the window is.
+    The layer holds one frame at a time. Whoever listens to `viewer.layers.events`, `layer.events.data` or `thumbnail`
+    hears of it a few times a second; `shown` comes with each frame.
 
     Args:
         viewer: napari's viewer.
@@ -55,6 +58,7 @@ class LiveLayer(QObject):
         self._max_fps, self._downscale = max_fps, downscale
         self._stop, self._taken = Event(), Event()
         self._thread = Thread(target=self._receive, name=f"qpi-live {wanted}", daemon=True)
+        finalize(self, _end, self._stop, self._taken, self._thread)  # also where the program ends without `stop`
         self._announced = 0.0
         self._units: tuple[str, ...] = ()
         self.layer: Any = None
@@ -108,14 +112,13 @@ class LiveLayer(QObject):
     def _show(self, frame: ReceivedFrame) -> None:
         if self._stop.is_set():
             return
+        self._taken.set()  # the next one travels while this one is sliced and painted
         values = frame.values
         if self.layer is None:
             self.layer = self._found_layer() or self._new_layer(frame, values)
         self._place(frame.header.object_pixel_m)
-        self._replace(values)
-        self.layer.metadata = _metadata(frame, self._wanted)
+        self._replace(values, _metadata(frame, self._wanted))
         self.shown.emit(frame)
-        self._taken.set()  # the next one travels while this one is painted
 
     def _place(self, object_pixel_m: float | None) -> None:
         scale, units = plane_scale(object_pixel_m)
@@ -124,17 +127,19 @@ class LiveLayer(QObject):
         if self._units != units:  # napari's are slow to read
             self.layer.units = self._units = units
 
-    def _replace(self, values: NDArray[Any]) -> None:
+    def _replace(self, values: NDArray[Any], metadata: dict[str, Any]) -> None:
         """Another array, never written into: whoever took the one before still has that frame."""
         layer, now = self.layer, monotonic()
-        if values.shape != layer.data.shape or now - self._announced > _ANNOUNCED_S:
-            self._announced = now
+        with ExitStack() as silent:
+            # The list of layers, which paints its row and with it the whole window anew, histograms and sliders hear of
+            # it a few times a second. The picture is drawn each time.
+            if values.shape == layer.data.shape and now - self._announced <= _ANNOUNCED_S:
+                for emitter in (self._viewer.layers.events, layer.events.data, layer.events.thumbnail):
+                    silent.enter_context(emitter.blocker())
+            else:
+                self._announced = now
             layer.data = values
-            return
-        # The thumbnail in the list, histograms and sliders, which work out their ranges anew each time, hear of it a
-        # few times a second. The picture is drawn each time.
-        with layer.events.data.blocker(), layer.events.thumbnail.blocker():
-            layer.data = values
+            layer.metadata = metadata
 
     def _found_layer(self) -> Any:
         """The layer that an earlier start has left."""
@@ -157,6 +162,14 @@ class LiveLayer(QObject):
     def _on_removed(self, event: Any) -> None:
         if self.layer is not None and event.value is self.layer:
             self.stop()
+
+
+def _end(stop: Event, taken: Event, thread: Thread) -> None:
+    """Let the thread say goodbye to the service while Python still runs, which would kill it at its own end."""
+    stop.set()
+    taken.set()
+    if thread.is_alive() and thread is not current_thread():
+        thread.join(_GOODBYE_S)
 
 
 def _metadata(frame: ReceivedFrame, wanted: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,23 @@ from qpi_live import PhaseClient, ReceivedFrame
 from tests.service.napari.conftest import SIZE
 from tests.service.napari.window import until
 from tests.service.served import Service, free_port
+
+ENDS_WITHOUT_A_STOP = """
+import atexit, threading
+# The last that is called before Python ends.
+atexit.register(lambda: print("threads left:", [each.name for each in threading.enumerate() if "qpi" in each.name]))
+import sys
+import napari
+from qpi_live import PhaseClient
+from qpi_live.service.napari.live_layer import LiveLayer
+from qtpy.QtWidgets import QApplication
+
+viewer = napari.Viewer()
+live = LiveLayer(viewer, PhaseClient(sys.argv[1]))
+live.shown.connect(lambda _: QApplication.quit())
+live.start()
+napari.run()
+"""
 
 
 @pytest.fixture
@@ -82,6 +101,39 @@ def test_live_layer_leaves_a_frame_that_somebody_took_as_it_was(viewer: Any, cli
     assert np.array_equal(taken, before)
     live.stop()
     assert live.wait(10)
+
+
+@pytest.mark.parametrize(("announced_s", "told"), [(1e9, 0), (0.0, 30)])
+def test_live_layer_is_drawn_each_time_and_announced_now_and_then(
+    viewer: Any, client: PhaseClient, monkeypatch: pytest.MonkeyPatch, announced_s: float, told: int
+) -> None:
+    from qpi_live.service.napari import live_layer
+    from qtpy.QtOpenGLWidgets import QOpenGLWidget
+    from qtpy.QtWidgets import QApplication
+
+    monkeypatch.setattr(live_layer, "_ANNOUNCED_S", announced_s)
+    viewer.show()
+    live, shown = watch(viewer, client, 2)
+    (canvas,) = (each for each in QApplication.allWidgets() if isinstance(each, QOpenGLWidget) and each.isVisible())
+    heard: list[str] = []
+    drawn: list[int] = []
+    viewer.layers.events.connect(lambda event: heard.append(event.type))
+    canvas.frameSwapped.connect(lambda: drawn.append(shown[-1]))
+    shown.clear()
+    shown.append(-1)
+    until(lambda: len(shown) > 30, "30 frames")
+    live.stop()
+    assert live.wait(10)
+    assert heard.count("set_data") >= told
+    assert bool(heard) is bool(told)
+    assert len(set(drawn)) > 10
+
+
+def test_live_layer_of_a_script_that_just_ends_says_goodbye_while_python_runs(service: Service) -> None:
+    pytest.importorskip("napari")
+    command = [sys.executable, "-c", ENDS_WITHOUT_A_STOP, service.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "threads left: []\n"), done.stderr
 
 
 def test_live_layer_that_was_stopped_goes_on_in_its_own_layer(viewer: Any, client: PhaseClient) -> None:
