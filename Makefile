@@ -90,7 +90,7 @@ kernels: $(BIN)/.test
 # napari and others with their real packages, in an environment of its own.
 test-integrations: $(WITH_OTHERS)/.stamp
 	$(WITH_OTHERS)/bin/python docker/precompile.py
-	$(SCREEN) $(WITH_OTHERS)/bin/pytest tests/service/napari tests/service/epics tests/service/micromanager tests/camera/micromanager tests/docs/test_programs.py tests/examples tests/models/export/test_triton.py tests/test_release.py
+	$(SCREEN) $(WITH_OTHERS)/bin/pytest tests/service/napari tests/service/epics tests/service/micromanager tests/camera/micromanager tests/docs/test_programs.py tests/docker/test_monitoring.py tests/examples tests/models/export/test_triton.py tests/test_release.py
 
 $(WITH_OTHERS)/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(WITH_OTHERS)

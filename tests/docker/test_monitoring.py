@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service.served import Service, free_port
 
 MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"
+TOKEN = "let-me-in-please"
+PATIENCE_S = 60.0
+# What has no value before the first loss, and before the first client came.
+SELDOM = re.compile(r"_(dropped|failed|ended)_total|qpi_stream_frames")
 
 
 def expressions() -> list[str]:
@@ -69,3 +75,59 @@ def test_prometheus_itself_finds_no_fault_in_its_file(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_itself_answers_what_the_dashboard_asks_of_a_service_with_a_token(tmp_path: Path) -> None:
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        pytest.skip("needs Prometheus: apt-get install prometheus")
+    options = ("--camera", "simulated", "--engine", "goldstein", "--size", "128", "--fps", "20", "--token", TOKEN)
+    service = Service(free_port(), options, tmp_path / "state", token=TOKEN)
+    service.start()
+    port = free_port()
+    file = scrape_file(tmp_path, service)
+    places = (f"--config.file={file}", f"--storage.tsdb.path={tmp_path / 'data'}")
+    with subprocess.Popen(
+        [prometheus, *places, f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            url = f"http://127.0.0.1:{port}/api/v1"
+            until_found(url, "rate(qpi_frames_delivered_total[1m]) > 0")
+            found = {each: answer(url, each) for each in expressions()}
+            (target,) = httpx.get(f"{url}/targets").json()["data"]["activeTargets"]
+        finally:
+            server.terminate()
+            service.stop()
+    assert (target["health"], target["lastError"]) == ("up", "")
+    assert [each for each, values in found.items() if not values and not SELDOM.search(each)] == []
+
+
+def scrape_file(folder: Path, service: Service) -> Path:
+    """The shipped file for a service at another address, that is asked each second."""
+    text = (MONITORING / "prometheus.yaml").read_text(encoding="utf-8")
+    text = text.replace("/etc/prometheus/token", str(folder / "token")).replace("interval: 5s", "interval: 1s")
+    here = f'    static_configs: [{{targets: ["127.0.0.1:{service.port}"]}}]\n'
+    text = re.sub(r"    dns_sd_configs:.*?port: \d+\n", here, text, flags=re.DOTALL)
+    (folder / "token").write_text(TOKEN, encoding="utf-8")
+    (folder / "prometheus.yml").write_text(text, encoding="utf-8")
+    return folder / "prometheus.yml"
+
+
+def answer(url: str, expression: str) -> list[Any]:
+    """What Prometheus finds."""
+    said = httpx.get(f"{url}/query", params={"query": expression}).json()
+    assert said["status"] == "success", said
+    found: list[Any] = said["data"]["result"]
+    return found
+
+
+def until_found(url: str, expression: str) -> None:
+    give_up = monotonic() + PATIENCE_S
+    while True:
+        try:
+            if answer(url, expression):
+                return
+        except httpx.HTTPError:
+            pass  # it starts
+        assert monotonic() < give_up, f"nothing for {expression}"
+        sleep(0.2)  # until it has asked the service again
