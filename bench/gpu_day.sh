@@ -10,7 +10,10 @@ if [ "${1-}" = --dry-run ]; then
     dry_run=--dry-run
     shift
 fi
-[ $# -ge 2 ] || { sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2; }
+usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || usage
+case $1 in -*) usage ;; esac # options come behind the folders
+case $2 in -*) usage ;; esac
 wheels=$1 out=$2
 shift 2
 

@@ -173,7 +173,7 @@ def _timed(call: Callable[[], Any], repeats: int) -> tuple[list[float], Any]:
 
 def _cost(number: int, size: int, repeats: int) -> dict[str, float]:
     """What unwrapping costs where speckle darkens a bright field to zero in so many points."""
-    field = _speckled(number, size)
+    field = speckled(number, size)
     goldstein.unwrap(field.phase_rad, field.amplitude)
     took_ms, unwrapped = _timed(lambda: goldstein.unwrap(field.phase_rad, field.amplitude), max(repeats, 5))
     return {
@@ -183,7 +183,7 @@ def _cost(number: int, size: int, repeats: int) -> dict[str, float]:
     }
 
 
-def _speckled(number: int, size: int) -> WrappedField:
+def speckled(number: int, size: int) -> WrappedField:
     """A smooth object under so much speckle that the field has about `number` residues, which are its zeros."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]

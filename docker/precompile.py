@@ -15,7 +15,7 @@ from qpi_live.camera.simulation.camera import SimulatedCamera
 from qpi_live.models.analysis.averaging import Average
 from qpi_live.models.analysis.cells import measure_cells
 from qpi_live.models.analysis.outlines import outlines
-from qpi_live.models.engine import EngineOptions, open_engine
+from qpi_live.models.engine import LEARNED, EngineOptions, open_engine
 
 phase_rad = np.eye(256, dtype=np.float32)
 for writeable in (True, False):  # Numba compiles for either; live frames are read-only, those of files not all
@@ -31,3 +31,8 @@ for bit_depth in (8, 12):  # frames of uint8, and of uint16
     engine = open_engine("goldstein", EngineOptions())
     engine.warm_up((256, 256), bit_depth)
     engine.close()
+
+# What finds the background of the first frame without ground, whenever that comes.
+engine = open_engine("goldstein", EngineOptions(background=LEARNED, is_live=True))
+engine.warm_up((256, 256), 8)
+engine.close()

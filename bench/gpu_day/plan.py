@@ -16,6 +16,7 @@ _GPU_TESTS = (
     "tests/models/classical/cuda/test_takeda.py",
     "tests/models/engines/test_classical_cuda.py",
     "tests/models/classical/cuda/test_background.py",
+    "tests/models/engines/test_chosen_background.py",
     "tests/models/classical/cuda/test_chain.py",
     "tests/camera/gpu/test_gpu_queue.py",
 )
@@ -51,7 +52,8 @@ def steps(wheels: Path, out: Path, work: Path, size: int, frames: int, patience:
         frames: to time for each figure.
         patience: times as long as a GPU machine each step may take.
     """
-    latency = ("bench/latency.py", "--no-peers", "--size", str(size))
+    edge = ("--size", str(size))
+    latency = ("bench/latency.py", "--no-peers", *edge)
     many, some = ("--frames", str(frames)), ("--frames", str(max(10, frames // 5)), "--repeats", "2")
     networks = ("--engine", f"torch:{_SHIPPED}", "--engine", "torch:unet")
     own = ("--instrument", "camera/data/glioblastoma.json")  # the network's: on others it rests
@@ -64,20 +66,21 @@ def steps(wheels: Path, out: Path, work: Path, size: int, frames: int, patience:
         Step("kernels", "kernels, queue and chain on the GPU against the CPU", 90, tests),
         Step("classical", "goldstein-cuda", 30, (python, *latency, *many, "--engine", "goldstein-cuda")),
         Step("networks", "NAS-PRNet and U-Net in torch, in one run", 70, (python, *latency, *some, *networks)),
-        Step("agreement", "torch in fp16 against ONNX Runtime", 20, _module("agreement", "--size", str(size))),
+        Step("agreement", "torch in fp16 against ONNX Runtime", 20, _module("agreement", *edge)),
         Step(
             "best runtime",
             "NAS-PRNet by TensorRT, TensorRT-RTX or ONNX Runtime on the GPU, whichever is there",
             45,
-            _module("best_runtime", "--work", str(work), "--size", str(size), *many),
+            _module("best_runtime", "--work", str(work), *edge, *many),
         ),
         Step("fused", "the fused engine", 25, (python, *latency, *some, *own, "--engine", "fused")),
         Step(
             "overlap",
             "uploads beside the engine's work, as a timeline",
             20,
-            _module("timeline", "--size", str(size), "--json", str(out / "timeline.json")),
+            _module("timeline", *edge, "--json", str(out / "timeline.json")),
         ),
+        Step("host", "what of a frame the host does, and what travels for it", 20, _module("host_share", *edge)),
         Step("training", "the shipped network trained on", None, ("bench/train_on_gpu.sh", str(out), "{left_min}")),
     ]
     return [replace(step, limit_s=None if step.limit_s is None else round(step.limit_s * patience)) for step in planned]

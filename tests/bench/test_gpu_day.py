@@ -134,6 +134,46 @@ def test_dry_run_prints_the_plan_and_the_sizes_and_does_nothing(tmp_path: Path) 
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "arguments", [(), ("wheels",), ("--only", "kernels", "wheels", "out"), ("wheels", "--dry-run")]
+)
+def test_day_without_its_two_folders_says_how_it_is_called(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    command = [str(ROOT / "bench" / "gpu_day.sh"), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "bench/gpu_day.sh [--dry-run] WHEELS OUT [options]" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_leaves_a_sixth_of_its_time_for_the_export_however_long_pairs_take(tmp_path: Path) -> None:
+    """What stands in for Python takes three seconds over the pairs and writes down what it is asked for."""
+    slow = tmp_path / "python"
+    slow.write_text(
+        '#!/bin/sh\nshift 2\necho "$@" >> "$0.asked"\n'
+        'case $1 in pairs) sleep 3 ;; train) mkdir "$3" && echo 1 | tee "$3/log.csv" > "$3/best.pt" ;; esac\n'
+    )
+    slow.chmod(0o755)
+    command = [str(ROOT / "bench" / "train_on_gpu.sh"), str(tmp_path), "1"]
+    subprocess.run(command, env={**os.environ, "PYTHON": str(slow)}, timeout=60, check=True, capture_output=True)
+    pairs, train, export = Path(f"{slow}.asked").read_text().splitlines()
+    assert pairs.startswith("pairs ")
+    assert 0.6 < float(train.rpartition("--minutes ")[2]) <= (50 - 3) / 60
+    assert export.startswith("export ")
+
+
+def test_share_of_the_host_is_timed_and_its_bytes_counted(tmp_path: Path) -> None:
+    kept = tmp_path / "host.json"
+    asked = ["--size", "256", "--repeats", "1", "--residues", "20", "--json", str(kept)]
+    command = [sys.executable, "-m", "qpi_live.bench.gpu_day.host_share", *asked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    shares = {one["what"]: one for one in json.loads(kept.read_text())["shares"]}
+    assert shares["follows the learned background"]["down_bytes"] == 4 * 256 * 256  # of blocks of one pixel
+    assert shares["tells what is too dark"]["down_bytes"] == 4 * 128 * 128
+    assert shares["searches for cuts"]["down_bytes"] > 2 * 257**2
+    assert all(one["host_ms"] > 0 for one in shares.values())
+
+
 def test_day_without_a_gpu_says_of_each_step_what_is_missing_and_goes_on(tmp_path: Path) -> None:
     only = "install,environment,classical,overlap"
     done = day(

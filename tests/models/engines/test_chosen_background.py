@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qpi_live.bench.frames import Example, instrument_examples
+from qpi_live.camera.device import Device
 from qpi_live.camera.frame import Frame
 from qpi_live.camera.simulation.instrument import Instrument
 from qpi_live.models.artifacts.background_network import BackgroundNetwork
@@ -19,6 +20,7 @@ from qpi_live.models.engines.chosen_background import ChosenBackground
 from qpi_live.models.engines.classical import ClassicalEngine
 from qpi_live.models.engines.classical_cuda import ClassicalCudaEngine
 from qpi_live.models.engines.learned_background import LearnedBackground
+from qpi_live.models.engines.off_axis import OffAxisEngine
 from qpi_live.models.errors import InferenceError
 from qpi_live.models.phase_frame import PhaseFrame
 from qpi_live.models.sideband import Sideband
@@ -114,6 +116,10 @@ def test_background_of_which_the_network_is_unsure_stays_and_its_doubt_is_how_fa
     assert found.doubt_rad > 0.2
 
 
+def twins(device: Device, options: EngineOptions) -> tuple[OffAxisEngine, OffAxisEngine]:
+    return ClassicalEngine(options), ClassicalCudaEngine(options, open_device=lambda: device)
+
+
 def assert_twins(host: PhaseEngine, twin: PhaseEngine, frame: Frame) -> PhaseFrame:
     """Both engines' phases and what they say of them are the same; the host's."""
     ours, theirs = (engine.retrieve(frame) for engine in (host, twin))
@@ -127,12 +133,14 @@ def assert_twins(host: PhaseEngine, twin: PhaseEngine, frame: Frame) -> PhaseFra
     return ours
 
 
-def test_backgrounds_of_frames_are_chosen_on_a_device_as_on_the_host(examples: dict[str, Example]) -> None:
+def test_backgrounds_of_frames_are_chosen_on_a_device_as_on_the_host(
+    examples: dict[str, Example], device: Device
+) -> None:
     missing = np.zeros(SHAPE, np.bool_)
     missing[200:280, 100:150] = True
     ground = np.zeros(SHAPE, np.bool_)
     ground[:60, :120] = True
-    host, twin = (make(_options(CHOSEN)) for make in (ClassicalEngine, on_device))
+    host, twin = twins(device, _options(CHOSEN))
     for name, taken in (("nominal", POLYNOMIAL), ("dense", LEARNED)):
         given = examples[name].frame
         for frame in (given, replace(given, missing=missing), replace(given, ground=ground)):
@@ -142,13 +150,13 @@ def test_backgrounds_of_frames_are_chosen_on_a_device_as_on_the_host(examples: d
 
 
 def test_background_beside_a_calibration_frame_is_chosen_on_a_device_as_on_the_host(
-    examples: dict[str, Example],
+    examples: dict[str, Example], device: Device
 ) -> None:
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     given = examples["dense"].frame
     carrier = find_carrier(given.pixels, given.bit_depth)
     fringes = 120 + 80 * np.cos(2 * np.pi * (carrier.fy * y + carrier.fx * x))
-    host, twin = (make(_options(CHOSEN)) for make in (ClassicalEngine, on_device))
+    host, twin = twins(device, _options(CHOSEN))
     for engine in (host, twin):
         engine.use_calibration(replace(given, pixels=fringes.astype(given.pixels.dtype)), force=True)
     for name in ("nominal", "dense"):
@@ -158,11 +166,11 @@ def test_background_beside_a_calibration_frame_is_chosen_on_a_device_as_on_the_h
 
 
 def test_backgrounds_of_a_stream_change_over_and_back_on_a_device_as_on_the_host(
-    examples: dict[str, Example], monkeypatch: pytest.MonkeyPatch
+    examples: dict[str, Example], device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also between two looks at the polynomial, while the network's background is followed."""
     monkeypatch.setattr(tracked_background, "_RESTS", np.inf)  # no looks beside the line, which come at any time
-    host, twin = (make(replace(_options(CHOSEN), is_live=True)) for make in (ClassicalEngine, on_device))
+    host, twin = twins(device, replace(_options(CHOSEN), is_live=True))
     now_s = 100.0
     monkeypatch.setattr(chosen_background, "monotonic", lambda: now_s)
     frames = (("nominal", 0.1), ("dense", 0.1), ("dense", 0.1), ("dense", 2), ("nominal", 0.1), ("nominal", 2))
