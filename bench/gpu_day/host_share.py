@@ -132,11 +132,14 @@ def _timed_following(tracked: TrackedBackground, means: NDArray[np.float32], rep
 def _cuts(number: int, size: int, repeats: int, device: Device | None) -> Share:
     field = speckled(number, size)
     residues = find_residues(field.phase_rad, RowBands(size))
-    cuts = place_cuts(residues, field.phase_rad, field.amplitude)
+    cuts, others = (place_cuts(order, field.phase_rad, field.amplitude) for order in (residues, residues[::-1].copy()))
+    links, new = np.stack((cuts.right, cuts.down)) != 0, np.stack((others.right, others.down)) != 0
+    in_another_order = (
+        f"{len(residues)} residues; in reverse order {(new & ~links).sum() / links.sum():.0%} other links"
+    )
     timed = _timed(lambda: place_cuts(residues, field.phase_rad, field.amplitude), max(3, repeats // 5))
     down = 2 * (size + 1) ** 2 + _RESIDUE_BYTES * len(residues)
-    up = _LINK_BYTES * int(np.count_nonzero(cuts.right) + np.count_nonzero(cuts.down))
-    return _share("searches for cuts", f"{len(residues)} residues", down, up, timed, device)
+    return _share("searches for cuts", in_another_order, down, _LINK_BYTES * int(links.sum()), timed, device)
 
 
 def _share(what: str, when: str, down: int, up: int, timed_ms: list[float], device: Device | None) -> Share:
