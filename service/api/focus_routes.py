@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
-from qpi_live.models.analysis.autofocus import DEFAULT_METRIC, METRICS, Sample
+from qpi_live.models.analysis.autofocus import METRICS, Sample
 from qpi_live.service.api import measure_schemas as schemas
 from qpi_live.service.api.measure_routes import newest_of
 from qpi_live.service.api.routes import AtStation, problems
@@ -19,8 +19,12 @@ router = APIRouter(tags=["measure"], responses=problems(422, 503))
 async def focus(
     station: AtStation,
     metric: Annotated[
-        str, Query(description="by what sharpness is told", json_schema_extra={"enum": list(METRICS)})
-    ] = DEFAULT_METRIC,
+        str | None,
+        Query(
+            description="by what sharpness is told; left out: variance, or edge sparsity where light is saturated",
+            json_schema_extra={"enum": list(METRICS)},
+        ),
+    ] = None,
     range_um: Annotated[float, Query(gt=0, le=1000, description="what to search, in µm around the focus")] = 30.0,
     region: Annotated[
         str | None,
@@ -38,20 +42,18 @@ async def focus(
             names = ", ".join(one.name for one in drawn)
             expected = f"a region among {names}" if names else "no region, as none is drawn on these frames"
             raise HTTPException(422, f"expected {expected}, got {region!r}")
-    if metric not in METRICS:
+    if metric is not None and metric not in METRICS:
         raise HTTPException(422, f"expected a metric among {', '.join(METRICS)}, got {metric!r}")
     try:
-        found, depth_um, remark = await station.focus_requests.run(
-            lambda: find_focus(newest.phase, range_um, metric, sample, chosen)
-        )
+        found = await station.focus_requests.run(lambda: find_focus(newest.phase, range_um, metric, sample, chosen))
     except ValueError as error:
         raise HTTPException(409, str(error)) from error
     return schemas.FocusAnswer(
-        distance_um=found.distance_um,
-        at_edge=found.at_edge,
-        metric=metric,
-        scanned_um=found.scanned_um.tolist(),
-        sharpness=found.sharpness.tolist(),
-        depth_of_field_um=depth_um,
-        remark=remark,
+        distance_um=found.focus.distance_um,
+        at_edge=found.focus.at_edge,
+        metric=found.metric,
+        scanned_um=found.focus.scanned_um.tolist(),
+        sharpness=found.focus.sharpness.tolist(),
+        depth_of_field_um=found.depth_um,
+        remark=found.remark,
     )

@@ -65,7 +65,8 @@ class Measuring:
         """Where the newest frame is sharpest: `distance_um`, and what was tried.
 
         Args:
-            metric: how sharpness is measured: `edge_sparsity`, `variance`, `gradient` or `spectrum`; None: as usual.
+            metric: how sharpness is measured: `variance`, `gradient`, `laplacian`, `spectrum` or `edge_sparsity`; None:
+                variance, or edge sparsity where light is saturated.
             range_um: what to search, in µm around the focus.
             region: name of a drawn region to focus on; None: the whole picture.
             sample: whether it shows in `phase` or in `amplitude`.

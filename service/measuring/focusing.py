@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from qpi_live.camera.frame import Pixels
-from qpi_live.models.analysis.autofocus import Focus, Sample, around, autofocus
+from qpi_live.models.analysis.autofocus import DEFAULT_METRIC, Focus, Sample, around, autofocus
 from qpi_live.models.analysis.refocus import depth_of_field_um, field_of
 from qpi_live.models.analysis.regions import Region
 from qpi_live.models.analysis.scale import Scale
 from qpi_live.models.phase_frame import PhaseFrame
 
 _STEPS = 30
+_SPOILT_LEAST = "edge_sparsity"  # of all metrics, by light that was lost to saturation (`bench/measure.py`)
 _SATURATED = 1e-3  # share of the pixels that was seen to move the focus by more than the depth of field
 _MIDDLE_PX = 640  # of a large frame or region, the part that is looked at: the whole would take seconds
 
 
-def find_focus(
-    phase: PhaseFrame, range_um: float, metric: str, sample: Sample, region: Region | None
-) -> tuple[Focus, float | None, str]:
-    """The focus of a frame or of a region, of the middle of a large one; the depth of field in µm, if known; a remark.
+class Found(NamedTuple):
+    """The focus of a frame.
+
+    Attributes:
+        focus: where it is sharpest.
+        metric: by which metric.
+        depth_um: the depth of field in µm; None where it is not known.
+        remark: why the focus may be off, in a sentence; "" where nothing says so.
+    """
+
+    focus: Focus
+    metric: str
+    depth_um: float | None
+    remark: str
+
+
+def find_focus(phase: PhaseFrame, range_um: float, metric: str | None, sample: Sample, region: Region | None) -> Found:
+    """The focus of a frame or of a region, of the middle of a large one.
+
+    Args:
+        phase: the frame.
+        range_um: what to search, in µm.
+        metric: see `autofocus`; None: its default, or what saturation spoils least where there is some.
+        sample: see `autofocus`.
+        region: where to look; None: everywhere.
 
     Raises:
         ValueError: the optics are not known, or the region lies outside of the frame.
@@ -35,11 +59,13 @@ def find_focus(
     field = field_of(phase.phase_rad, phase.amplitude)[rows, columns]
     index = optics.refractive_index if optics else None
     aperture = optics.numerical_aperture if optics else None
+    remark = _remark(phase.frame.pixels[rows, columns], phase.frame.bit_depth)
+    metric = metric or (_SPOILT_LEAST if remark else DEFAULT_METRIC)
     found = autofocus(field, scale, range_um, range_um / _STEPS, metric, sample, index, aperture)
     depth_um = None
     if aperture is not None and scale.wavelength_um is not None:
         depth_um = depth_of_field_um(aperture, scale.wavelength_um, index)
-    return found, depth_um, _remark(phase.frame.pixels[rows, columns], phase.frame.bit_depth)
+    return Found(found, metric, depth_um, remark)
 
 
 def _remark(pixels: Pixels, bit_depth: int) -> str:

@@ -2,6 +2,8 @@
 
 from math import isfinite
 
+from qpi_live.models.analysis.autofocus import METRICS
+
 from tests.bench.test_benches import PERCENTILES, last_line, run
 
 
@@ -15,5 +17,5 @@ def test_measure_compares_cells_tracks_growth_and_focus_with_the_truth() -> None
     assert document["moving"]["kept"] >= 0.98
     assert isfinite(document["growing"]["culture_rate_error"])
     for errors_um in document["focus"]["worst_error_um"].values():  # in each light
-        assert errors_um.keys() == {"variance", "gradient", "spectrum", "edge_sparsity"}
+        assert errors_um.keys() == set(METRICS)
     assert document["times_ms"]["find and measure cells, follow them"].keys() == PERCENTILES

@@ -24,9 +24,10 @@ export class FocusPanel {
     $("focus-auto").disabled = true;
     $("focus-answer").textContent = "Looking for the focus.";
     const region = $("focus-region").value;
-    const where = region ? `&region=${encodeURIComponent(region)}` : "";
+    const metric = $("focus-metric").value;
+    const wanted = new URLSearchParams({ ...(metric && { metric }), ...(region && { region }) });
     try {
-      const found = await call(`focus?metric=${$("focus-metric").value}${where}`);
+      const found = await call(`focus?${wanted}`);
       this.set(found.distance_um);
       const depth = found.depth_of_field_um ? `; depth of field ${fixed(found.depth_of_field_um, 1)} µm` : "";
       $("focus-answer").textContent = found.at_edge
