@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.models.analysis.landscape import kept
 from qpi_live.models.classical.bands import RowBands
 
 
@@ -41,7 +42,7 @@ def labels_of_pixels(
         threads: CPU threads to use; None: all cores.
     """
     labels = np.empty(is_above.shape, np.uint16)
-    given = np.zeros((1, 1), np.uint8) if mask is None else mask.view(np.uint8)
+    given = kept(np.zeros((1, 1), np.uint8)) if mask is None else kept(mask).view(np.uint8)
     bands = RowBands(is_above.shape[0], threads)
     bands.run(_label_rows, coarse_labels, is_above.view(np.uint8), given, mask is not None, block_px, labels)
     return labels

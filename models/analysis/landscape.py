@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -31,6 +31,13 @@ class Landscape(NamedTuple):
     block_px: int
 
 
+def kept(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values, read-only: Numba compiles for either kind anew, and a stream would wait for that."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def landscape_of(
     phase_rad: NDArray[np.float32],
     mask: NDArray[np.bool_] | None = None,
@@ -38,6 +45,7 @@ def landscape_of(
     threads: int | None = None,
 ) -> Landscape:
     """The landscape of a phase map; arguments as in `segmentation.segment`."""
+    phase_rad = kept(phase_rad)
     block_px = max(1, min(_LARGEST_BLOCK_PX, round(min(phase_rad.shape) / _COARSE_ALONG)))
     no_mask = np.zeros((1, 1), np.bool_)
     coarse, dark = _means_of_blocks(phase_rad, no_mask if mask is None else mask, mask is not None, block_px, threads)
@@ -64,7 +72,7 @@ def _means_of_blocks(
         bands.run(_block_means, values, edge, means)
         return means, dark
     counts = np.empty(shape, np.int32)
-    bands.run(_masked_block_means, values, mask, edge, means, counts)
+    bands.run(_masked_block_means, values, kept(mask), edge, means, counts)
     _fill_empty(means, counts)
     return means, 2 * counts < edge * edge
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qpi_live.models.analysis.basins import depth_px, root_of, split_hills
 from qpi_live.models.analysis.fine_labels import above_threshold, labels_of_pixels
 from qpi_live.models.analysis.ground import Ground, find_ground
-from qpi_live.models.analysis.landscape import landscape_of
+from qpi_live.models.analysis.landscape import kept, landscape_of
 from qpi_live.models.analysis.mass_doubt import ground_rest
 from qpi_live.models.classical.bands import begun
 
@@ -105,6 +105,7 @@ def segment(
     for name, layer in (("mask", mask), ("background", background)):
         if layer is not None and layer.shape != phase_rad.shape:
             raise ValueError(f"expected a {name} of the phase's shape {phase_rad.shape}, got {layer.shape}")
+    phase_rad = kept(phase_rad)
     ground, smooth, dark, block_px = landscape_of(phase_rad, mask, background, threads)
     rise = ground.noise_rad * settings.noises if settings.threshold_rad is None else settings.threshold_rad
     # The second core looks for the rims while this one parts the hills.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from qpi_live.models.analysis.landscape import kept
 from qpi_live.models.classical.bands import RowBands
 
 _MOMENTS = 7
@@ -46,7 +47,7 @@ def sum_shapes(
         threads: CPU threads to use; None: all cores.
     """
     bands = RowBands(labels.shape[0], threads)
-    parts = bands.run(_sum, labels, phase_rad, count, np.float32(level_rad))
+    parts = bands.run(_sum, labels, kept(phase_rad), count, np.float32(level_rad))
     moments, highest, crossings, cut = zip(*parts, strict=True)
     return ShapeSums(
         np.sum(moments, axis=0),

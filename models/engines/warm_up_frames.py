@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,22 @@ CARRIER = Carrier(0.2, 0.25)
 
 
 def warm_up_frames(shape: tuple[int, int], bit_depth: int) -> Iterator[Frame]:
-    """Frames of (H, W) px with the carrier `CARRIER`: without residues, with many, and with dark pixels.
+    """Frames of (H, W) px with the carrier `CARRIER`: without residues, with many, with dark pixels, with missing ones.
 
     Each takes a way of its own through the chain, and so compiles what the others leave out.
     """
-    for noise_rad, has_islands in ((0.0, False), (1.0, False), (1.0, True)):
+    left = np.zeros(shape, np.bool_)
+    left[:, : shape[1] // 4] = True
+    right = np.ascontiguousarray(left[:, ::-1])
+    for drawn in (left, right):
+        drawn.flags.writeable = False  # as those of every frame; Numba compiles for such arrays anew
+    for noise_rad, has_islands in ((0.0, False), (1.0, True), (1.0, False)):
         pixels = _fringes(shape, bit_depth, noise_rad, has_islands)
-        yield Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0)
+        frame = Frame(pixels, bit_depth, 0, captured_ns=0, captured_monotonic_ns=0)
+        yield frame
+    yield replace(frame, missing=left)
+    yield replace(frame, missing=left, ground=right)
+    yield replace(frame, ground=right)
 
 
 def _fringes(shape: tuple[int, int], bit_depth: int, noise_rad: float, has_islands: bool) -> Pixels:

@@ -11,6 +11,7 @@ _PROGRAM = """
 import gc, json, sys
 import numpy as np
 from numba.core.dispatcher import Dispatcher
+from qpi_live.models.analysis.regions import Region, Role, with_regions
 from qpi_live.models.engine import EngineOptions, open_engine
 from tests.models.fringes import SHAPE, bump, frame, interferogram
 
@@ -28,12 +29,16 @@ for noise in (0.0, 0.05, 0.4):
         dark = np.full_like(shown, 2 ** (bits - 1))
         dark[lit, lit] = shown[lit, lit]
         engine.retrieve(frame(dark, bits))
+        for roles in ([Role.EXCLUDED], [Role.BACKGROUND], [Role.EXCLUDED, Role.BACKGROUND]):
+            boxes = [((10, 40 * k), (50, 40 * k + 40)) for k in range(2)]
+            drawn = [Region(role, "ellipse", box, role) for role, box in zip(roles, boxes)]
+            engine.retrieve(with_regions(frame(dark, bits), drawn))
 print(json.dumps(sorted(compiled() - warm)))
 """
 
 
 @pytest.mark.parametrize("bits", [8, 12])
-def test_warm_up_leaves_nothing_to_compile_for_clean_noisy_and_half_dark_frames(bits: int) -> None:
+def test_warm_up_leaves_nothing_to_compile_for_clean_noisy_half_dark_and_drawn_on_frames(bits: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, "goldstein", str(bits)],
         capture_output=True,
