@@ -42,7 +42,7 @@ export const shown = () => ({
   frame: screen.frame,
   values: shownValues(),
   isFrozen: screen.isFrozen,
-  limits: limits[look.layer],
+  limits: limits[layerShown()],
   ...look,
   profile: profile.rows,
 });
@@ -94,7 +94,7 @@ function draw() {
   if (isNew || screen.needsColors) paint(isNew);
   screen.needsColors = false;
   for (const picture of [phasePicture, rawPicture]) picture.mark(look.cursor, look.line);
-  if (look.cursor) showCursor(screen.frame, look.cursor, shownValues(), look.layer, quantity(), beside);
+  if (look.cursor) showCursor(screen.frame, look.cursor, shownValues(), layerShown(), quantity(), beside);
   showProfile(!isNew);
 }
 
@@ -106,26 +106,35 @@ function takeNext() {
   showFrame(screen.frame);
 }
 
+/** The layer on screen: the chosen one, or the one before until its first frame has come. */
+function layerShown() {
+  const layer = screen.frame?.phase.header.layer ?? "phase";
+  return layer === "phase" && look.layer === "wrapped" ? "wrapped" : layer;
+}
+
 function shownValues() {
   const values = screen.frame?.phase.values;
-  return look.layer === "wrapped" && values ? wrapped : values;
+  return values && layerShown() === "wrapped" ? wrapped : values;
 }
 
 function paint(isNew) {
   const { phase } = screen.frame;
-  if (look.layer === "wrapped") {
+  const layer = layerShown();
+  if (layer === "wrapped") {
     if (wrapped?.length !== phase.values.length) wrapped = new Float32Array(phase.values.length);
     wrap(phase.values, wrapped);
   }
-  const [values, scale, map] = [shownValues(), limits[look.layer], maps[look.layer]];
+  const [values, scale, map] = [shownValues(), limits[layer], maps[layer]];
   if (isNew || scale.isFresh) scale.follow(values);
   phasePicture.show(phase, (pixels) => color(pixels, values, lookupTable(map), scale.low, scale.high, look.marksClipped));
   colorBar.show(map, scale, quantity());
+  $("layer-note").textContent = layer === "mask" && !values.some(Boolean) ? "No pixel of this frame is masked." : "";
+  $("layer-note").hidden = !$("layer-note").textContent;
   beside.paint(rawPicture, screen.frame, limits);
 }
 
 /** How what is shown is written now. */
-const quantity = () => quantityOf(look.layer, look.unit, screen.frame?.phase.header.wavelength_m);
+const quantity = () => quantityOf(layerShown(), look.unit, screen.frame?.phase.header.wavelength_m);
 
 // ---- words and numbers ---------------------------------------------------------------------------------------
 
@@ -144,7 +153,7 @@ function showFrame({ phase: { header } }) {
 
 function showProfile(isUrgent) {
   if (look.line)
-    profile.show(screen.frame.phase, shownValues(), look.line, look.layer === "phase", quantity(), isUrgent);
+    profile.show(screen.frame.phase, shownValues(), look.line, layerShown() === "phase", quantity(), isUrgent);
 }
 
 function showState() {
@@ -188,12 +197,11 @@ async function save(kind) {
   const { frame } = screen;
   if (!frame) return;
   const [values, { header }] = [shownValues(), frame.phase];
-  // The frame may still be the layer before, when another was just chosen.
-  const layer = look.layer === "wrapped" && header.layer === "phase" ? "wrapped" : header.layer;
+  const layer = layerShown();
   const makers = {
     npy: () => npyParts(frame.phase, values),
     tiff: () => tiffParts(frame.phase, values, layer),
-    png: () => pngParts(phasePicture, header, maps[look.layer], limits[look.layer], quantity()),
+    png: () => pngParts(phasePicture, header, maps[layer], limits[layer], quantity()),
   };
   const types = { npy: "application/octet-stream", tiff: "image/tiff", png: "image/png" };
   download(fileName(header, layer, kind), await makers[kind](), types[kind]);

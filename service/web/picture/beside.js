@@ -52,7 +52,7 @@ export class Beside {
       ? symmetric(values)
       : isPhase
         ? [limits.phase.low, limits.phase.high]
-        : percentileLimits(values);
+        : (limits[beside.header.layer]?.home ?? percentileLimits(values));
     picture.show(beside, (pixels) => color(pixels, values, lookupTable(map), low, high));
   }
 

@@ -24,9 +24,9 @@ export function percentileLimits(values) {
 
 /** The limits of one layer's colour scale. Automatic ones follow the picture, or stand at `home` where that is given. */
 export class Limits {
-  constructor(home = null, isSymmetric = false) {
+  constructor(home = null, middle = null) {
     this.home = home;
-    this.isSymmetric = isSymmetric; // zero stays in the middle
+    this.middle = middle; // a value that stays in the middle
     this.low = home?.[0] ?? 0;
     this.high = home?.[1] ?? 1;
     this.isAuto = true; // else set by hand
@@ -39,7 +39,10 @@ export class Limits {
   follow(values) {
     if (!this.isAuto || this.home) return;
     let [low, high] = percentileLimits(values);
-    if (this.isSymmetric) [low, high] = [Math.min(low, -high), Math.max(high, -low)];
+    if (this.middle !== null) {
+      const reach = Math.max(high - this.middle, this.middle - low);
+      [low, high] = [this.middle - reach, this.middle + reach];
+    }
     const span = this.high - this.low;
     const isOff = Math.abs(low - this.low) > STILL_PART * span || Math.abs(high - this.high) > STILL_PART * span;
     this.isMoving = isOff || (this.isMoving && Math.abs(high - low - span) > 0.01 * span);

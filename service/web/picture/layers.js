@@ -14,10 +14,10 @@ export const limits = {
   baseline: absolute,
   true: absolute,
   gradient: new Limits(),
-  dic: new Limits([0, 1]),
+  dic: new Limits(null, 0.5), // level ground
   darkfield: new Limits(),
   mean: absolute,
-  change: new Limits(null, true),
+  change: new Limits(null, 0),
   fluctuation: new Limits(),
 };
 export const maps = {

@@ -9,11 +9,12 @@ from pathlib import Path
 from time import monotonic
 
 import httpx
+import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.service.web.live_page import Opened, Service, free_port, on_screen, open_page, saved
+from tests.service.web.live_page import Opened, Service, free_port, on_screen, open_page, saved, shown_on
 
 pytestmark = pytest.mark.browser
 _SCREENSHOTS = Path(__file__).parents[3] / "test-output"
@@ -172,6 +173,32 @@ def _until_shown(page: Page, layer: str) -> None:
     page.wait_for_function(
         "async (layer) => (await import('/web/main.js')).shown().frame.phase.header.layer === layer", arg=layer
     )
+
+
+def test_page_layer_just_chosen_is_shown_within_its_own_limits(opened: Opened) -> None:
+    """Its first frame decides, not the last one of the layer before, whose values are of another size."""
+    page = opened.page
+    for layer, name in (
+        ("amplitude", "Amplitude"),
+        ("darkfield", "Dark field"),
+        ("dic", "DIC"),
+        ("wrapped", "Wrapped"),
+    ):
+        page.click(f"#layer >> text={name}")
+        _until_shown(page, "phase" if layer == "wrapped" else layer)
+        shown = shown_on(page)
+        inside = (shown["values"] >= shown["low"]) & (shown["values"] <= shown["high"])
+        assert inside.mean() > 0.9, (layer, shown["low"], shown["high"])
+        assert np.ptp(shown["values"]) > 0.1 * (shown["high"] - shown["low"]), layer  # nor lost in them
+
+
+def test_page_mask_without_a_masked_pixel_says_so(opened: Opened) -> None:
+    page = opened.page
+    page.click("#layer >> text=Mask")
+    _until_shown(page, "mask")
+    expect(page.locator("#layer-note")).to_have_text("No pixel of this frame is masked.")
+    page.click("#layer >> text=/^Phase/")
+    expect(page.locator("#layer-note")).to_be_hidden()
 
 
 def test_page_averages_takes_a_reference_and_shows_what_changed(opened: Opened, service: Service) -> None:
