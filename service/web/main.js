@@ -190,6 +190,7 @@ function freeze() {
   $("frozen").hidden = !screen.isFrozen;
   $("frozen").textContent = `Frozen at frame ${count(header.sequence)}, ${clock(header.captured_ns)}`;
   document.body.classList.toggle("frozen", screen.isFrozen);
+  cellsPanel.isHeld = screen.isFrozen;
   ask();
 }
 
@@ -237,7 +238,7 @@ const KEYS = {
   u: () => one("#unit input:not(:checked):not(:disabled)")?.click(),
   "?": () => help.show(),
 };
-for (const number of [1, 2, 3, 4, 5, 6]) KEYS[number] = () => chooseNumber(number);
+for (const number of [1, 2, 3, 4, 5, 6, 7, 8, 9]) KEYS[number] = () => chooseNumber(number);
 
 function chooseLayer(layer) {
   look.layer = layer;
@@ -318,6 +319,7 @@ function start() {
   openIfSeen();
   const onPlaying = (isPlaying) => {
     liveness.isPlaying = isPlaying;
+    cellsPanel.isElsewhere = isPlaying;
     openIfSeen();
     showState();
   };

@@ -8,6 +8,7 @@ import { shape } from "../picture/picture.js";
 import { fixed, typed } from "../units.js";
 
 const PERIOD_MS = 500;
+const KNOWN_PER_H = 1; // a growth rate with a larger error says nothing yet: that takes minutes to hours
 // Files that not every service can write.
 const MORE_FILES = { "table.parquet": "Parquet", "labels.zarr.zip": "Labels (Zarr)" };
 // Column, title, decimals, and what stands in for it while the optics are not known.
@@ -30,6 +31,8 @@ export class CellsPanel {
     this.order = { column: "id", falls: false };
     this.isAsking = false;
     this.isLate = false;
+    this.isHeld = false; // as long as the picture is frozen, so that outlines and table are of that moment
+    this.isElsewhere = false; // the picture is a recording's, and the cells are those of the live frames
     this.history = null;
     /** @type {any} */
     this.chart = null; // of the selected cell's mass
@@ -41,6 +44,7 @@ export class CellsPanel {
     $("cells-least").addEventListener("change", ({ target }) => this.choose({ least_px: typed(target.value) }));
     $("cells-forget").addEventListener("click", () => this.forget());
     $("cells-table").addEventListener("click", (event) => this.clicked(event));
+    $("cells-table").addEventListener("keydown", (event) => event.key === "Enter" && this.clicked(event));
     for (const picture of pictures) picture.stage.addEventListener("click", (event) => this.picked(picture, event));
     setInterval(() => this.poll(), PERIOD_MS);
   }
@@ -87,18 +91,21 @@ export class CellsPanel {
   }
 
   async poll() {
-    if (!this.isOn || this.isAsking || document.hidden) return;
+    if (!this.isOn || this.isAsking || this.isHeld || document.hidden) return;
     this.isAsking = true;
     try {
-      this.answer = await call("cells?outlines=true");
+      const answer = await call("cells?outlines=true");
+      if (this.isHeld) return;
+      this.answer = answer;
       if (this.isLate) this.say("");
       this.isLate = false;
       this.show();
     } catch (error) {
       this.say(error.message);
       this.isLate = true; // until the next table
+    } finally {
+      this.isAsking = false;
     }
-    this.isAsking = false;
   }
 
   show() {
@@ -149,7 +156,8 @@ export class CellsPanel {
     line.title = cell.uncertain ? "The background around this cell is in doubt: its mass may be off by more than 5 %." : "";
     while (line.cells.length < columns.length) line.insertCell();
     columns.forEach(([name, , digits], i) => {
-      const text = name === "id" ? String(cell.id) : fixed(cell[name], digits);
+      const isKnown = name !== "growth_per_h" || cell.growth_error_per_h <= KNOWN_PER_H;
+      const text = name === "id" ? String(cell.id) : fixed(isKnown ? cell[name] : null, digits);
       if (line.cells[i].textContent !== text) line.cells[i].textContent = text;
     });
     return line;
@@ -167,7 +175,7 @@ export class CellsPanel {
 
   /** A click on the picture selects the cell under it. */
   picked(picture, event) {
-    if (!this.answer?.outlines || !this.isOn || event.target.closest("button")) return;
+    if (!this.answer?.outlines || !this.isOn || this.isElsewhere || event.target.closest("button")) return;
     const { y, x } = picture.pixelUnder(event);
     const index = this.answer.outlines.findIndex((corners) => isInside(corners, y + 0.5, x + 0.5));
     if (index >= 0) this.select(this.answer.cells[index].id);
@@ -195,7 +203,9 @@ export class CellsPanel {
     const { growth_per_h: rate, growth_error_per_h: error, unit } = history;
     $("cell-growth-text").textContent =
       `Cell ${id}${history.parent ? `, daughter of ${history.parent}` : ""}` +
-      (rate === null ? "" : `: growth ${fixed(rate, 3)} ± ${fixed(error, 3)} 1/h`);
+      (rate !== null && error <= KNOWN_PER_H
+        ? `: growth ${fixed(rate, 3)} ± ${fixed(error, 3)} 1/h`
+        : ": its growth is not known yet to 1/h; that takes minutes to hours");
     this.chart ??= plot($("cell-plot"), GROWTH(), [[], []]);
     this.chart.axes[1].label = unit === "pg" ? "Dry mass (pg)" : "Σφ (rad px)";
     this.chart.setData([history.time_s, history.mass]);
@@ -206,7 +216,7 @@ export class CellsPanel {
   }
 
   marks(picture) {
-    if (!this.isOn || !this.answer?.outlines) return [];
+    if (!this.isOn || this.isElsewhere || !this.answer?.outlines) return [];
     const hasRoom = picture.stage.clientWidth >= 400;
     return this.answer.outlines.flatMap((corners, i) => {
       const { id, y_px: y, x_px: x } = this.answer.cells[i];

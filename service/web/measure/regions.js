@@ -8,6 +8,7 @@ import { decimals, fixed, roundStep } from "../units.js";
 
 const PERIOD_MS = 500;
 const MOST_POINTS = 1200;
+const LABEL_PX = 12; // of a name's line, which stays on the picture
 const LEAST_PX = 2; // a smaller region was a click
 // Figure, title; those whose optics are not known are not offered.
 const FIGURES = [
@@ -211,7 +212,7 @@ export class RegionsPanel {
       const [xs, ys] = [0, 1].map((i) => on.map((point) => point[i]));
       const [left, top] = [Math.min(...xs), Math.min(...ys)];
       const [width, height] = [Math.max(...xs) - left, Math.max(...ys) - top];
-      const label = shape("text", { x: left + 4, y: top - 5, class: "region-name", fill: stroke }, region.name);
+      const label = shape("text", { x: left + 4, y: Math.max(top - 5, LABEL_PX), class: "region-name", fill: stroke }, region.name);
       const ellipse = { cx: left + width / 2, cy: top + height / 2, rx: width / 2, ry: height / 2 };
       const marks = {
         rectangle: () => shape("rect", { x: left, y: top, width, height, ...outline }),

@@ -4,7 +4,7 @@ import { one } from "../dom.js";
 
 const KEYS = [
   ["space", "freeze, resume"],
-  ["1 … 6", "layer"],
+  ["1 … 9", "layer"],
   ["arrows", "move the cursor by a pixel; with shift by ten (the picture must have the focus)"],
   ["+ −", "zoom at the cursor"],
   ["w a s d", "pan"],

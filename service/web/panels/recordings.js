@@ -68,7 +68,7 @@ export class RecordingsPanel {
     if (now === this.shown) return; // what has focus keeps it
     this.shown = now;
     $("recordings-list").replaceChildren(...kept.map(itemOf));
-    $("recordings-note").textContent = kept.length ? count(kept.length) : "none yet";
+    $("recordings-note").textContent = kept.length ? `${count(kept.length)} kept` : "none yet";
   }
 
   async startOrStop() {

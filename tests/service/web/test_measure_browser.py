@@ -22,7 +22,7 @@ _SCREENSHOTS = Path(__file__).parents[3] / "test-output"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    options = ("--camera", "simulated:round", "--size", "384", "--fps", "4")
+    options = ("--camera", "simulated:round", "--size", "384", "--fps", "4", "--recordings-free-mb", "0")
     running = Service(free_port(), options, tmp_path_factory.mktemp("state"))
     running.start()
     yield running
@@ -199,6 +199,31 @@ def test_page_mask_without_a_masked_pixel_says_so(opened: Opened) -> None:
     expect(page.locator("#layer-note")).to_have_text("No pixel of this frame is masked.")
     page.click("#layer >> text=/^Phase/")
     expect(page.locator("#layer-note")).to_be_hidden()
+
+
+def test_page_frozen_keeps_its_cells_and_a_recording_shows_none_of_the_live_ones(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#cells-find").check()
+    outlines, rows = page.locator("#phase-stage polygon.cell"), page.locator("#cells-table tbody")
+    expect(outlines.first).to_be_visible()
+    growth = page.locator("#cells-table tbody td:last-child")
+    assert set(growth.all_inner_texts()) == {"–"}  # in seconds, no growth is known
+    page.click("#freeze")
+    page.wait_for_timeout(700)  # what was asked for before has come
+    kept = rows.inner_text()
+    page.wait_for_timeout(1500)  # three more questions, were they asked
+    assert rows.inner_text() == kept
+    page.click("#freeze")
+    expect(rows).not_to_have_text(kept)
+    page.click("#record")
+    expect(page.locator("#record-status")).to_contain_text(re.compile(r"[1-9]\d* frames"))
+    page.click("#record")
+    page.locator("#recordings-list").get_by_text("Play").first.click()
+    expect(page.locator("#player")).to_be_visible()
+    expect(outlines).to_have_count(0)
+    page.click("#player-live")
+    expect(outlines.first).to_be_visible()
+    page.locator("#cells-find").uncheck()
 
 
 def test_page_averages_takes_a_reference_and_shows_what_changed(opened: Opened, service: Service) -> None:
