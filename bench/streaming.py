@@ -1,15 +1,16 @@
-"""Measures the stream: the age of frames at a program, clients that share it, and the cost of a stuck one.
+"""Measures the stream: the age of frames at a program, clients that share it, a stuck one, and a poor line.
 
     python bench/streaming.py
     python bench/streaming.py --engine goldstein --full --json result.json
     python bench/streaming.py --only crowd --url http://127.0.0.1:8000
 
-A real `qpi serve` in a process of its own replays fringes of each size. Three parts:
+A real `qpi serve` in a process of its own replays fringes of each size. Four parts:
 
 - `age`: a program takes its time over each frame (`--full`: 0.1 to 60 s). Frames have 16 kB to 64 MiB, the line 50 kB/s
   to unlimited. `within` counts frames no older than a frame period, their making, their way over the line, and 50 ms.
 - `crowd`: 1 to 64 clients read float32 frames as quickly as they can, and, beside it, from plain sockets: the most.
 - `stuck`: one client never reads.
+- `poor`: a line loses 3 % of its packets, is unplugged for some seconds, and for good. Needs Linux, as root.
 
 Frames whose way alone would take over two minutes are left out. The last line is the whole result as JSON.
 """
@@ -27,8 +28,9 @@ from typing import Annotated, Any
 
 import typer
 from qpi_live.bench.report import JsonFile, console, finish
-from qpi_live.bench.stream import ages, crowd, stuck
+from qpi_live.bench.stream import ages, crowd, poor, stuck
 from qpi_live.bench.stream.ages import Row
+from qpi_live.bench.stream.lossy_line import why_not
 from qpi_live.bench.stream.service import serving
 from rich.table import Table
 
@@ -41,6 +43,7 @@ _SIZES = (64, 256, 1024, 2048, 4096)
 _LINES = (50e3, 1e6, 10e6, 100e6, 0)
 _CROWDS, _FULL_CROWDS = (1, 16, 64), (1, 4, 16, 64)
 _CROWD_SIZE, _CROWD_FPS = 1024, 20.0
+_POOR_SIZE, _LOSS, _UNPLUGGED_S = 256, 0.03, 5.0
 
 
 class Part(StrEnum):
@@ -49,6 +52,7 @@ class Part(StrEnum):
     AGE = "age"
     CROWD = "crowd"
     STUCK = "stuck"
+    POOR = "poor"
 
 
 def main(
@@ -85,6 +89,11 @@ def main(
         with service(_CROWD_SIZE) as address:
             result["stuck"], table = stuck.measure(address, seconds)
         console.print(table)
+    if Part.POOR in parts and not (lacking := why_not() or (url and "a poor line needs a service of its own")):
+        result["poor"] = poor.measure(engine, _POOR_SIZE, fps, _LOSS, seconds, _UNPLUGGED_S, for_good=True)
+        console.print(_table(f"A poor line, {_POOR_SIZE}² float32", result["poor"]))
+    elif Part.POOR in parts:
+        console.print(f"Left out: {lacking}.")
     finish(result, json)
 
 
