@@ -206,9 +206,11 @@ export class CellsPanel {
       (rate !== null && error <= KNOWN_PER_H
         ? `: growth ${fixed(rate, 3)} ± ${fixed(error, 3)} 1/h`
         : ": its growth is not known yet to 1/h; that takes minutes to hours");
-    this.chart ??= plot($("cell-plot"), GROWTH(), [[], []]);
+    this.chart ??= plot($("cell-plot"), GROWTH(), [[], [], [], []]);
     this.chart.axes[1].label = unit === "pg" ? "Dry mass (pg)" : "Σφ (rad px)";
-    this.chart.setData([history.time_s, history.mass]);
+    const { time_s: times, mass: masses, mass_error: errors } = history;
+    const edge = (sign) => masses.map((mass, i) => mass + sign * errors[i]);
+    this.chart.setData([times, masses, edge(1), edge(-1)]);
   }
 
   redraw() {
@@ -258,7 +260,12 @@ const GROWTH = () => ({
   cursor: { show: false },
   scales: { x: { time: false } },
   axes: [axis({ size: 24, label: "Time (s)" }), axis({ size: 48, label: " ", space: 22 })],
-  series: [{}, { stroke: ink("profile"), width: 1.5, points: { show: false } }],
+  series: [
+    {},
+    { stroke: ink("profile"), width: 1.5, points: { show: false } },
+    ...[1, -1].map(() => ({ stroke: "transparent", points: { show: false } })), // its error, as a band
+  ],
+  bands: [{ series: [2, 3], fill: `${ink("profile")}33` }],
 });
 
 /** @param {string} name */
