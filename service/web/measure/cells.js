@@ -101,7 +101,8 @@ export class CellsPanel {
       this.isLate = false;
       this.show();
     } catch (error) {
-      this.say(error.message);
+      // A machine with much to do may be late once: the table of a moment ago stands.
+      if (this.isLate || !this.answer) this.say(error.message);
       this.isLate = true; // until the next table
     } finally {
       this.isAsking = false;
