@@ -28,7 +28,7 @@ class Rest:
     """
 
     def __init__(self, url: str, timeout_s: float, headers: Mapping[str, str], camera: str | None = None) -> None:
-        self._url = url
+        self._url, self._timeout_s = url, timeout_s
         params = {"camera": camera} if camera else {}
         written = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         # Takes no proxy from the environment: the microscope is near. Without TLS the world's
@@ -97,7 +97,7 @@ class Rest:
         try:
             answer = self._http.request(method, API + path, **request)
         except httpx.HTTPError as error:
-            raise ServiceError(f"expected a service at {self._url}, got: {error}") from error
+            raise self._unanswered(error) from error
         if answer.is_error:
             raise refused(answer.status_code, answer.content)
         return answer
@@ -112,7 +112,15 @@ class Rest:
                     for part in answer.iter_bytes():
                         file.write(part)
         except httpx.HTTPError as error:
-            raise ServiceError(f"expected a service at {self._url}, got: {error}") from error
+            raise self._unanswered(error) from error
+
+    def _unanswered(self, error: httpx.HTTPError) -> ServiceError:
+        if isinstance(error, httpx.TimeoutException):
+            waited = f"expected an answer from {self._url} within {self._timeout_s:g} s, and none came"
+            return ServiceError(
+                f"{waited}: the service is busy or the network down; ask again, with a longer timeout_s"
+            )
+        return ServiceError(f"expected a service at {self._url}, got: {error}")
 
 
 def _received(answer: httpx.Response) -> ReceivedFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from socket import create_server
 from threading import Thread
 
@@ -194,3 +195,13 @@ def test_client_that_reconnects_goes_on_when_the_service_is_back(
         second = next(frames)
     assert first.sequence == second.sequence == 0
     assert second.header.captured_ns > first.header.captured_ns
+
+
+def test_client_of_a_service_that_does_not_answer_says_how_long_it_waited(tmp_path: Path) -> None:
+    with create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with PhaseClient(url, timeout_s=0.2) as client:
+            for ask in (client.stats, lambda: client.recordings.download("run", tmp_path)):
+                with pytest.raises(ServiceError, match=f"expected an answer from {url} within 0.2 s") as silence:
+                    ask()
+                assert silence.value.status is None
