@@ -115,6 +115,7 @@ export class CellsPanel {
     const doubt = doubtful ? `, ${doubtful} of uncertain mass` : "";
     $("cells-count").textContent =
       `${count} cells, ${fixed(100 * confluence, 1)} % covered, ${fixed(frame.took_ms, 0)} ms${doubt}`;
+    $("cells-count").title = `Of frame ${frame.sequence}`;
     $("cells-missing").hidden = frame.missing.length === 0;
     $("cells-missing").textContent = `Enter ${frame.missing.join(" and ")} under Camera, Change the optics, for µm² and pg.`;
     if (!$("cells-files").hasChildNodes()) $("cells-files").append(...files.filter((name) => MORE_FILES[name]).map(link));
