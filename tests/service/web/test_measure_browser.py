@@ -242,8 +242,8 @@ def test_page_growth_rate_that_is_not_known_yet_is_a_dash(opened: Opened) -> Non
     expect(growth.nth(1)).to_be_visible()
     assert growth.all_inner_texts()[0] == "3.00"
     assert set(growth.all_inner_texts()[1:]) == {"–"}
-    page.unroute("**/api/v1/cells?outlines=true")
     page.locator("#cells-find").uncheck()
+    page.unroute_all(behavior="wait")  # for the last answer
 
 
 def test_page_averages_takes_a_reference_and_shows_what_changed(opened: Opened, service: Service) -> None:
