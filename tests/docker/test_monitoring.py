@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service.served import Service, free_port
 
 MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"
+PAGE = Path(__file__).parents[2] / "docs" / "programs.md"
 TOKEN = "let-me-in-please"
 PATIENCE_S = 60.0
 # What has no value before the first loss, and before the first client came.
@@ -31,12 +32,17 @@ def expressions() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    options = ("--camera", "simulated", "--engine", "goldstein", "--size", "256", "--fps", "20")
-    service = Service(free_port(), options, tmp_path_factory.mktemp("state"))
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    options = ("--camera", "simulated", "--engine", "goldstein", "--size", "256", "--fps", "20", "--token", TOKEN)
+    service = Service(free_port(), options, tmp_path_factory.mktemp("state"), token=TOKEN)
     service.start()
-    yield httpx.get(f"{service.url}/metrics").text
+    yield service
     service.stop()
+
+
+@pytest.fixture(scope="module")
+def metrics(service: Service) -> str:
+    return httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
 
 
 def test_every_metric_of_the_dashboard_is_one_of_the_service(metrics: str) -> None:
@@ -77,15 +83,16 @@ def test_prometheus_itself_finds_no_fault_in_its_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_prometheus_itself_answers_what_the_dashboard_asks_of_a_service_with_a_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["docker", "page"])
+def test_prometheus_itself_answers_what_the_dashboard_asks_of_a_service_with_a_token(
+    service: Service, named: str, tmp_path: Path
+) -> None:
     prometheus = shutil.which("prometheus")
     if prometheus is None:
         pytest.skip("needs Prometheus: apt-get install prometheus")
-    options = ("--camera", "simulated", "--engine", "goldstein", "--size", "128", "--fps", "20", "--token", TOKEN)
-    service = Service(free_port(), options, tmp_path / "state", token=TOKEN)
-    service.start()
+    file = tmp_path / "prometheus.yml"
+    file.write_text({"docker": of_docker, "page": of_the_page}[named](service, tmp_path), encoding="utf-8")
     port = free_port()
-    file = scrape_file(tmp_path, service)
     places = (f"--config.file={file}", f"--storage.tsdb.path={tmp_path / 'data'}")
     with subprocess.Popen(
         [prometheus, *places, f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL
@@ -97,20 +104,24 @@ def test_prometheus_itself_answers_what_the_dashboard_asks_of_a_service_with_a_t
             (target,) = httpx.get(f"{url}/targets").json()["data"]["activeTargets"]
         finally:
             server.terminate()
-            service.stop()
     assert (target["health"], target["lastError"]) == ("up", "")
     assert [each for each, values in found.items() if not values and not SELDOM.search(each)] == []
 
 
-def scrape_file(folder: Path, service: Service) -> Path:
-    """The shipped file for a service at another address, that is asked each second."""
+def of_docker(service: Service, folder: Path) -> str:
+    """The shipped file for a service at another address."""
+    (folder / "token").write_text(TOKEN, encoding="utf-8")
     text = (MONITORING / "prometheus.yaml").read_text(encoding="utf-8")
     text = text.replace("/etc/prometheus/token", str(folder / "token")).replace("interval: 5s", "interval: 1s")
     here = f'    static_configs: [{{targets: ["127.0.0.1:{service.port}"]}}]\n'
-    text = re.sub(r"    dns_sd_configs:.*?port: \d+\n", here, text, flags=re.DOTALL)
-    (folder / "token").write_text(TOKEN, encoding="utf-8")
-    (folder / "prometheus.yml").write_text(text, encoding="utf-8")
-    return folder / "prometheus.yml"
+    return re.sub(r"    dns_sd_configs:.*?port: \d+\n", here, text, flags=re.DOTALL)
+
+
+def of_the_page(service: Service, _: Path) -> str:
+    """What the documentation prints, with its line for a service with a token."""
+    (text,) = re.findall(r"```yaml\n(scrape_configs:.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = text.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace("interval: 5s", "interval: 1s")
+    return text.replace("# authorization: {credentials: TOKEN}", f"authorization: {{credentials: {TOKEN}}} #")
 
 
 def answer(url: str, expression: str) -> list[Any]:
