@@ -11,7 +11,7 @@ from qpi_live import PhaseClient
 hologram, out = Path(sys.argv[1]), Path(sys.argv[2])
 url = sys.argv[3] if len(sys.argv) > 3 else "http://127.0.0.1:8000"
 
-with PhaseClient(url) as microscope:
+with PhaseClient(url, timeout_s=120) as microscope:  # the first one starts an engine
     frame = microscope.phase(np.asarray(Image.open(hologram)), engine="goldstein")
 
 np.save(out, frame.values)
