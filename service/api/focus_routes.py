@@ -23,6 +23,7 @@ async def focus(
         Query(
             description="by what sharpness is told; left out: variance, or edge sparsity where light is saturated",
             json_schema_extra={"enum": list(METRICS)},
+            examples=["variance"],
         ),
     ] = None,
     range_um: Annotated[float, Query(gt=0, le=1000, description="what to search, in µm around the focus")] = 30.0,
