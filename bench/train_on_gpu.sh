@@ -22,7 +22,7 @@ qpi pairs "$root/camera/data/glioblastoma.json" "$work/pairs" --size 512 --train
     --processes "$cores"
 qpi train "$work/pairs" "$work/run" --connections "$root/models/weights/nasprnet-connections.json" \
     --start "$root/models/weights/nasprnet.onnx" --freeze-batch-norm-from 0 --crop 256 --batch 8 \
-    --minutes "$(left)"
+    --learning-rate 0.001 --minutes "$(left)" # eight times that, where nothing is learnt yet, ruins what ships
 cp "$work/run/log.csv" "$out/training.csv"
 split --bytes=15m "$work/run/best.pt" "$out/trained.pt." # exporting takes minutes, which may not be left
 qpi export "$work/run/best.pt" "$out/trained.onnx" --data "$work/pairs" --probes 2
