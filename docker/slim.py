@@ -3,7 +3,7 @@
 Leaves out what serving never touches:
 
 - the packages' own tests and declarations, and symbols that only a debugger reads;
-- codecs of video and of simulations, each of which imagecodecs and Pillow treat as optional;
+- codecs of video, simulations, textures and animations, each of which imagecodecs and Pillow treat as optional;
 - the colours of languages other than Python;
 - what ONNX Runtime has for programs in C and for preparing networks;
 - the parts of SciPy that neither this program nor the rest of SciPy loads.
@@ -16,7 +16,12 @@ import sysconfig
 from pathlib import Path
 
 PACKAGES = Path(sysconfig.get_path("purelib"))
+NOT_IN_RECORDINGS = (
+    *("apng", "avif", "bcn", "bmp", "cms", "gif", "lzham", "meshopt", "pcodec", "rgbe", "sperr", "sz3", "ultrahdr"),
+    "tiff",  # libtiff; tifffile reads such files, and asks for their codecs one by one
+)
 NEVER_TOUCHED = (
+    *(f"imagecodecs/_{codec}.*.so" for codec in NOT_IN_RECORDINGS),
     "imagecodecs.libs/libaom-*",
     "imagecodecs.libs/libavif-*",
     "imagecodecs.libs/libSZ3c-*",
