@@ -1,4 +1,4 @@
-"""Measuring on the page: a user enters optics, draws regions, refocuses, finds cells and takes the table home."""
+"""Measuring on the page: a user enters optics, draws regions, refocuses, finds cells, records, takes the table home."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.service.stations import until
 from tests.service.web.live_page import Opened, Service, free_port, on_screen, open_page, saved, shown_on
+from tests.soak import at_length
 
 pytestmark = pytest.mark.browser
 _SCREENSHOTS = Path(__file__).parents[3] / "test-output"
@@ -55,7 +56,7 @@ def _draw(page: Page, shape: str, start: tuple[int, int], *path: tuple[int, int]
     expect(button).to_have_attribute("aria-pressed", "false")
 
 
-def test_page_user_measures_cells_and_regions_refocuses_and_takes_the_table_home(
+def test_page_user_measures_cells_and_regions_refocuses_records_and_takes_the_table_home(
     opened: Opened, service: Service
 ) -> None:
     page, began = opened.page, monotonic()
@@ -63,6 +64,12 @@ def test_page_user_measures_cells_and_regions_refocuses_and_takes_the_table_home
     page.fill("#optics-form [name=wavelength_nm]", "633")
     page.click("#optics-form button")
     expect(page.locator("#camera")).to_contain_text("633")
+
+    page.locator("#recordings summary").first.click()
+    page.fill("#record-name", "culture")
+    page.fill("#record-seconds", str(at_length(2, 60)))
+    page.click("#record")
+    expect(page.locator("#record-status")).to_contain_text("culture: ")
 
     _draw(page, "ellipse", (60, 60), (160, 180))
     _draw(page, "line", (200, 30), (250, 300))
@@ -98,6 +105,9 @@ def test_page_user_measures_cells_and_regions_refocuses_and_takes_the_table_home
     assert len(table) > 0
     assert zipfile.is_zipfile(saved(page, 'a[href*="cells/labels.zarr.zip"]'))
     assert monotonic() - began < 60
+    expect(page.locator("#record")).to_have_text("Record")  # its time is over
+    expect(page.locator("#record-status")).to_have_text(re.compile(r"culture: \d+ frames.* 0 lost"))
+    expect(page.locator("#recordings-list li b")).to_have_text("culture")
     _SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=_SCREENSHOTS / "measure.png")
     page.click("#layer >> text=DIC")
