@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 SERVE_ARGS ?=
 # The versions that were tested together; `PIN=` takes the newest instead.
 PIN ?= --constraint constraints.txt
-# Python compiles what is imported, once; most of what is installed never is.
-PIP := $(BIN)/pip install --quiet --no-compile
+PIP := $(BIN)/pip install --quiet
 
 # Many tests wait for a process that they started, so more run at once than there are cores; each library keeps to one.
 WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
