@@ -52,7 +52,8 @@ export const isPhase = (layer) => !(layer in OTHER_QUANTITIES);
 export function quantityOf(layer, unit, wavelengthM) {
   if (!isPhase(layer)) {
     const [name, itsUnit, digits] = OTHER_QUANTITIES[layer];
-    return { quantity: name, unit: itsUnit, title: name, perRad: 1, digits };
+    const title = itsUnit ? `${name} (${itsUnit})` : name;
+    return { quantity: name, unit: itsUnit, title, perRad: 1, digits };
   }
   const isNm = unit === "nm" && wavelengthM;
   const name = OTHER_PHASES[layer] ?? (isNm ? "OPD" : "Phase");

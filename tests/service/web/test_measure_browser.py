@@ -112,6 +112,8 @@ def test_page_user_measures_cells_and_regions_refocuses_records_and_takes_the_ta
     page.screenshot(path=_SCREENSHOTS / "measure.png")
     page.click("#layer >> text=DIC")
     expect(page.locator("#bar-title")).to_have_text("DIC")
+    page.click("#layer >> text=Gradient")
+    expect(page.locator("#bar-title")).to_have_text("Gradient (rad/px)")
     assert [text for text in opened.complaints if "409" not in text] == []  # a simulated camera has no features
 
 
