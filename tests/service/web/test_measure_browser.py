@@ -56,6 +56,14 @@ def _draw(page: Page, shape: str, start: tuple[int, int], *path: tuple[int, int]
     expect(button).to_have_attribute("aria-pressed", "false")
 
 
+def _record(page: Page, name: str, seconds: int) -> None:
+    page.locator("#recordings summary").first.click()
+    page.fill("#record-name", name)
+    page.fill("#record-seconds", str(seconds))
+    page.click("#record")
+    expect(page.locator("#record-status")).to_contain_text(f"{name}: ")
+
+
 def test_page_user_measures_cells_and_regions_refocuses_records_and_takes_the_table_home(
     opened: Opened, service: Service
 ) -> None:
@@ -65,11 +73,7 @@ def test_page_user_measures_cells_and_regions_refocuses_records_and_takes_the_ta
     page.click("#optics-form button")
     expect(page.locator("#camera")).to_contain_text("633")
 
-    page.locator("#recordings summary").first.click()
-    page.fill("#record-name", "culture")
-    page.fill("#record-seconds", str(at_length(2, 60)))
-    page.click("#record")
-    expect(page.locator("#record-status")).to_contain_text("culture: ")
+    _record(page, "culture", at_length(2, 60))
 
     _draw(page, "ellipse", (60, 60), (160, 180))
     _draw(page, "line", (200, 30), (250, 300))
