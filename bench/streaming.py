@@ -10,7 +10,8 @@ A real `qpi serve` in a process of its own replays fringes of each size. Four pa
   to unlimited. `within` counts frames no older than a frame period, their making, their way over the line, and 50 ms.
 - `crowd`: 1 to 64 clients read float32 frames as quickly as they can, and, beside it, from plain sockets: the most.
 - `stuck`: one client never reads.
-- `poor`: a line loses 3 % of its packets, is unplugged for some seconds, and for good. Needs Linux, as root.
+- `poor`: a line loses 3 % of its packets, is unplugged for some seconds, and for good. Needs Linux, as root,
+  and a service of its own.
 
 Frames whose way alone would take over two minutes are left out. The last line is the whole result as JSON.
 """
@@ -30,7 +31,7 @@ import typer
 from qpi_live.bench.report import JsonFile, console, finish
 from qpi_live.bench.stream import ages, crowd, poor, stuck
 from qpi_live.bench.stream.ages import Row
-from qpi_live.bench.stream.lossy_line import why_not
+from qpi_live.bench.stream.lossy_line import NoLine
 from qpi_live.bench.stream.service import serving
 from rich.table import Table
 
@@ -89,11 +90,12 @@ def main(
         with service(_CROWD_SIZE) as address:
             result["stuck"], table = stuck.measure(address, seconds)
         console.print(table)
-    if Part.POOR in parts and not (lacking := why_not() or (url and "a poor line needs a service of its own")):
-        result["poor"] = poor.measure(engine, _POOR_SIZE, fps, _LOSS, seconds, _UNPLUGGED_S, for_good=True)
-        console.print(_table(f"A poor line, {_POOR_SIZE}² float32", result["poor"]))
-    elif Part.POOR in parts:
-        console.print(f"Left out: {lacking}.")
+    if Part.POOR in parts and not url:
+        try:
+            result["poor"] = poor.measure(engine, _POOR_SIZE, fps, _LOSS, seconds, _UNPLUGGED_S, for_good=True)
+            console.print(_table(f"A poor line, {_POOR_SIZE}² float32", result["poor"]))
+        except NoLine as lacking:
+            console.print(f"Left out: {lacking}.")
     finish(result, json)
 
 

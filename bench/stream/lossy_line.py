@@ -28,13 +28,8 @@ _LARGEST_PACKET = 1 << 16
 _NUMBERS = count()
 
 
-def why_not() -> str:
-    """What this machine lacks for such a line; empty where it has everything."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return "a line that loses packets needs Linux, as root"
-    if shutil.which("ip") is None:
-        return "a line that loses packets needs `ip`; on Debian: apt-get install iproute2"
-    return "" if os.access(_TUN, os.R_OK | os.W_OK) else f"a line that loses packets needs {_TUN}"
+class NoLine(OSError):
+    """This machine cannot have such a line; says what it lacks."""
 
 
 class LossyLine:
@@ -63,14 +58,15 @@ class LossyLine:
         self._forwarding = Thread(target=self._forward, daemon=True)
 
     def __enter__(self) -> LossyLine:
-        """Lay the line."""
+        """Lay the line; raises NoLine."""
+        if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+            raise NoLine("a line that loses packets needs Linux, root and `ip`; on Debian: apt-get install iproute2")
         _ip("netns", "add", self._name)
-        devices = [f"qpin{self._name[4:]}"[:15], f"qpif{self._name[4:]}"[:15]]
-        self._ends = [_device(name) for name in devices]
-        _ip("link", "set", "dev", devices[1], "netns", self._name)
-        for end, device, address in (([], devices[0], self.near), (["-n", self._name], devices[1], self._far)):
-            _ip(*end, "addr", "add", f"{address}/30", "dev", device)
-            _ip(*end, "link", "set", "dev", device, "up")
+        try:
+            self._lay()
+        except OSError as error:
+            self._take_away()
+            raise NoLine(f"a line that loses packets cannot be had here: {error}") from error
         self._forwarding.start()
         return self
 
@@ -80,13 +76,26 @@ class LossyLine:
         """Take the line away."""
         self._over.set()
         self._forwarding.join()
-        for end in self._ends:
-            os.close(end)
-        _ip("netns", "del", self._name)
+        self._take_away()
 
     def run(self, command: Sequence[str]) -> subprocess.Popen[str]:
         """Start a program at the far end, whose words can be read."""
         return subprocess.Popen(["ip", "netns", "exec", self._name, *command], stdout=subprocess.PIPE, text=True)
+
+    def _lay(self) -> None:
+        devices = [f"qpin{self._name[4:]}"[:15], f"qpif{self._name[4:]}"[:15]]
+        for name in devices:
+            self._ends.append(_device(name))
+        _ip("link", "set", "dev", devices[1], "netns", self._name)
+        for end, device, address in (([], devices[0], self.near), (["-n", self._name], devices[1], self._far)):
+            _ip(*end, "addr", "add", f"{address}/30", "dev", device)
+            _ip(*end, "link", "set", "dev", device, "up")
+        _ip("netns", "exec", self._name, "true")  # not every container may start programs there
+
+    def _take_away(self) -> None:
+        for end in self._ends:
+            os.close(end)
+        _ip("netns", "del", self._name)
 
     def _forward(self) -> None:
         other = dict(zip(self._ends, reversed(self._ends), strict=True))
@@ -108,4 +117,6 @@ def _device(name: str) -> int:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)
+    done = subprocess.run(["ip", *words], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise NoLine(f"`ip {' '.join(words)}`: {done.stderr.strip()}")
